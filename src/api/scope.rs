@@ -1,0 +1,71 @@
+//! Names of domains, applications and streams in parameters, and what a stored rule answers.
+
+use std::net::IpAddr;
+
+use super::{
+    error::{ApiError, Result},
+    params::Params,
+    state::State,
+};
+use crate::{
+    db::rule::RuleCreation,
+    domain::stream::{AppName, DomainName, NameError, StreamName},
+};
+
+/// A required `DomainName` in canonical form. Addresses and `localhost` name no domain: a push to
+/// them belongs to the default domain, so a rule for them would be dead.
+pub fn domain(state: &State, params: &mut Params) -> Result<DomainName> {
+    let text = params.req_str("DomainName")?;
+    let odd = |why: String| ApiError::new("InvalidParameter.DomainFormatError", format!("DomainName is not valid: {why}."));
+    let domain = DomainName::parse(&text).map_err(|e| odd(e.to_string()))?;
+    let bare = domain.as_str().trim_start_matches('[').trim_end_matches(']');
+    let is_address = bare.parse::<IpAddr>().is_ok() || bare == "localhost";
+    if is_address && !state.snapshot.load().push_domains.contains_key(&domain) {
+        return Err(odd(format!("{domain} is an address, pushes to it belong to the default domain")));
+    }
+    Ok(domain)
+}
+
+/// `AppName`, empty for every application.
+pub fn app(params: &mut Params) -> Result<String> {
+    let text = params.opt_str("AppName")?.unwrap_or_default();
+    if !text.is_empty() {
+        AppName::parse(&text).map_err(odd_name)?;
+    }
+    Ok(text)
+}
+
+/// `StreamName`, empty for every stream.
+pub fn stream(params: &mut Params) -> Result<String> {
+    let text = params.opt_str("StreamName")?.unwrap_or_default();
+    if !text.is_empty() {
+        StreamName::parse(&text).map_err(odd_name)?;
+    }
+    Ok(text)
+}
+
+/// The refusal for an application or stream name that cannot be one.
+pub fn odd_name(error: NameError) -> ApiError {
+    ApiError::invalid(format!("The request has a name that is not valid: {error}."))
+}
+
+/// The answer to a rule that was to be created.
+pub fn rule_created(creation: RuleCreation, template_id: i64) -> Result<()> {
+    match creation {
+        RuleCreation::Created => Ok(()),
+        RuleCreation::Exists => Err(ApiError::new(
+            "FailedOperation.RuleAlreadyExist",
+            "There is a rule for exactly this scope already. Delete it first.",
+        )),
+        RuleCreation::NoTemplate => Err(ApiError::new(
+            "InvalidParameter.ConfNotFound",
+            format!("There is no template with the TemplateId {template_id}."),
+        )),
+        RuleCreation::Full => Err(ApiError::new("InternalError.RuleOutLimit", "There are too many rules.")),
+    }
+}
+
+/// The answer when a template or rule does not exist.
+pub fn not_found(what: &str) -> ApiError {
+    ApiError::new("FailedOperation.NotFound", format!("There is no such {what}."))
+}

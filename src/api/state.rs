@@ -1,0 +1,173 @@
+//! What every handler has at hand: database, store, settings, and the snapshot of configuration rows.
+//!
+//! Cheap to clone. Knows no HTTP.
+
+use std::{sync::Arc, time::Duration};
+
+use arc_swap::ArcSwap;
+use chrono::{DateTime, FixedOffset};
+use metrics_exporter_prometheus::PrometheusHandle;
+use tokio::sync::{Mutex, Notify, Semaphore};
+use tokio_util::sync::CancellationToken;
+
+use crate::{
+    db::{self, Db},
+    domain::snapshot::Snapshot,
+    storage::ObjectStore,
+};
+
+/// Requests that are carried out at the same time; more wait.
+const MAX_RUNNING: usize = 64;
+
+/// Bytes of request bodies held at the same time, in KiB.
+const MAX_BODIES_KIB: usize = 64 * 1024;
+
+/// How often the snapshot is read anew even if nobody asked (another node may have changed rows).
+const RELOAD_EVERY: Duration = Duration::from_secs(5);
+
+/// The settings of the API.
+#[derive(Clone)]
+pub struct ApiSettings {
+    /// `api.secret_id`.
+    pub secret_id: String,
+    /// `api.secret_key`; never logged.
+    pub secret_key: String,
+    /// `api.app_id`: the account number and the main VOD application.
+    pub app_id: u64,
+    /// `api.clock_skew` in seconds.
+    pub clock_skew_s: i64,
+    /// `api.unknown_parameters` is `reject`.
+    pub rejects_unknown: bool,
+    /// `api.utc_offset`.
+    pub utc_offset: FixedOffset,
+    /// `http.public_url` without a trailing slash.
+    pub public_url: String,
+}
+
+/// Shared by all handlers.
+#[derive(Clone)]
+pub struct State {
+    /// The database.
+    pub db: Db,
+    /// Where products live.
+    pub store: Arc<dyn ObjectStore>,
+    /// Settings.
+    pub settings: Arc<ApiSettings>,
+    /// The newest snapshot that could be read.
+    pub snapshot: Arc<ArcSwap<Snapshot>>,
+    /// Wakes the record supervisor after the snapshot changed.
+    pub nudge: Arc<Notify>,
+    /// Renders `/metrics`.
+    pub metrics: PrometheusHandle,
+    /// Unix milliseconds now; a parameter so that captured requests can be replayed.
+    pub clock: fn() -> i64,
+    pub(super) running: Arc<Semaphore>,
+    pub(super) bodies: Arc<Semaphore>,
+    reloading: Arc<Mutex<()>>,
+}
+
+impl ApiSettings {
+    /// A moment as the vendor's local times show it: `2026-11-22 18:43:56`.
+    pub fn local_time(&self, unix_ms: i64) -> String {
+        let time = DateTime::from_timestamp_millis(unix_ms).unwrap_or(DateTime::UNIX_EPOCH);
+        time.with_timezone(&self.utc_offset).format("%Y-%m-%d %H:%M:%S").to_string()
+    }
+}
+
+impl State {
+    /// Puts the parts together. The clock is the system's.
+    pub fn new(
+        db: Db,
+        store: Arc<dyn ObjectStore>,
+        settings: ApiSettings,
+        snapshot: Arc<ArcSwap<Snapshot>>,
+        nudge: Arc<Notify>,
+        metrics: PrometheusHandle,
+    ) -> Self {
+        Self {
+            db,
+            store,
+            settings: Arc::new(settings),
+            snapshot,
+            nudge,
+            metrics,
+            clock: || chrono::Utc::now().timestamp_millis(),
+            running: Arc::new(Semaphore::new(MAX_RUNNING)),
+            bodies: Arc::new(Semaphore::new(MAX_BODIES_KIB)),
+            reloading: Arc::default(),
+        }
+    }
+
+    /// Unix milliseconds now.
+    pub fn now_ms(&self) -> i64 {
+        (self.clock)()
+    }
+
+    /// Reads the snapshot anew and wakes the record supervisor. Loads follow one another, so an
+    /// older one never replaces a newer one.
+    pub async fn reload(&self) -> db::Result<()> {
+        let _one_at_a_time = self.reloading.lock().await;
+        let fresh = db::snapshot::load(&self.db, self.now_ms()).await?;
+        if **self.snapshot.load() != fresh {
+            self.snapshot.store(Arc::new(fresh));
+            self.nudge.notify_one();
+        }
+        Ok(())
+    }
+
+    /// Carries out a change of configuration rows and reloads the snapshot before answering. If the
+    /// reload fails, or the client goes away in between, [`State::run_reloads`] does it instead.
+    pub async fn change<T, E>(&self, change: impl Future<Output = Result<T, E>>) -> Result<T, E> {
+        let mut wake = WakeOnDrop { db: &self.db, is_armed: true };
+        let done = change.await?;
+        match self.reload().await {
+            Ok(()) => wake.is_armed = false,
+            Err(error) => {
+                tracing::warn!(%error, "a change is stored but not in force yet: the snapshot could not be read");
+            }
+        }
+        Ok(done)
+    }
+
+    /// Keeps the snapshot fresh until stopped: when told that rows changed, and every few seconds.
+    pub async fn run_reloads(self, token: CancellationToken) {
+        let mut is_stale = false;
+        loop {
+            tokio::select! {
+                () = token.cancelled() => return,
+                () = self.db.configuration_changed().notified() => {}
+                () = tokio::time::sleep(RELOAD_EVERY) => {}
+            }
+            let read = tokio::select! {
+                () = token.cancelled() => return,
+                read = self.reload() => read,
+            };
+            match read {
+                Ok(()) if is_stale => {
+                    is_stale = false;
+                    tracing::info!("the configuration rows can be read again");
+                }
+                Ok(()) => {}
+                Err(error) if !is_stale => {
+                    is_stale = true;
+                    tracing::warn!(%error, "the configuration rows cannot be read, the last known ones stay in force");
+                }
+                Err(_) => {}
+            }
+        }
+    }
+}
+
+/// Asks for a reload when a change was cut short: the commit may or may not have happened.
+struct WakeOnDrop<'a> {
+    db: &'a Db,
+    is_armed: bool,
+}
+
+impl Drop for WakeOnDrop<'_> {
+    fn drop(&mut self) {
+        if self.is_armed {
+            self.db.configuration_changed().notify_one();
+        }
+    }
+}

@@ -1,0 +1,426 @@
+//! Builds every room, owns the task tree and the order of shutdown.
+//!
+//! The only place where rooms meet. [`Server::start`] binds, prepares and starts; [`Server::run`]
+//! waits for the end and drains in the order of the data: intake, journals and rows, products,
+//! HTTP, database.
+
+mod data_dir;
+mod demo;
+mod first_start;
+mod gauges;
+mod recovery;
+
+use std::{
+    net::SocketAddr,
+    sync::{Arc, OnceLock},
+    time::Duration,
+};
+
+use anyhow::{Context, Result, bail};
+use arc_swap::ArcSwap;
+use metrics_exporter_prometheus::{PrometheusBuilder, PrometheusHandle};
+use tokio::{
+    net::TcpListener,
+    sync::{Notify, mpsc},
+    task::JoinSet,
+    time::{Instant, sleep, timeout_at},
+};
+use tokio_util::sync::CancellationToken;
+use tracing::{info, warn};
+
+use crate::{
+    api,
+    config::{Config, Storage, UnknownParameters},
+    db::{self, Db},
+    delivery::{self, Delivery, callback::CallbackSender, janitor::Janitor},
+    ingest,
+    journal::{self, Journal},
+    reach,
+    record::{self, Supervisor, follow::Shared},
+    storage::{ObjectStore, local::LocalStore, s3::{S3Settings, S3Store}},
+};
+
+pub use demo::demo;
+
+use data_dir::DataDir;
+
+/// Events from ingest that may wait for the supervisor.
+const EVENTS: usize = 256;
+/// Journals found at start that may wait for the supervisor.
+const FOUND: usize = 16;
+/// Media files made at the same time.
+const DELIVERY_WORKERS: usize = 2;
+/// Journal files roll at the first key frame after this size, or half of what an unclaimed stream
+/// may keep.
+const ROLL_BYTES: u64 = 32 << 20;
+
+/// Runs the server until `shutdown`, then drains. The whole of `liverec serve`.
+pub async fn serve(config: Config, shutdown: CancellationToken) -> Result<()> {
+    let server = Server::start(config).await?;
+    server.announce();
+    server.run(shutdown).await
+}
+
+/// A server whose sockets accept.
+pub struct Server {
+    /// Bound address of the RTMP socket.
+    pub rtmp: SocketAddr,
+    /// Bound address of the HTTP socket.
+    pub http: SocketAddr,
+    /// Base of the URLs it hands out, without a trailing slash.
+    pub public_url: String,
+    /// The key pair of the API.
+    pub credentials: (String, String),
+    greeting: Option<String>,
+    grace: Duration,
+    node_id: String,
+    db: Db,
+    tasks: Tasks,
+    intake: CancellationToken,
+    work: CancellationToken,
+    abandon: CancellationToken,
+    _data_dir: DataDir,
+}
+
+/// The root tasks by name.
+#[derive(Default)]
+struct Tasks {
+    set: JoinSet<&'static str>,
+    ended: Vec<&'static str>,
+}
+
+impl Tasks {
+    fn spawn(&mut self, name: &'static str, task: impl Future<Output = ()> + Send + 'static) {
+        self.set.spawn(async move {
+            task.await;
+            name
+        });
+    }
+
+    /// Waits for the next root task to end; says which.
+    async fn next(&mut self) -> String {
+        match self.set.join_next().await {
+            Some(Ok(name)) => {
+                self.ended.push(name);
+                name.to_owned()
+            }
+            Some(Err(error)) => error.to_string(),
+            None => std::future::pending().await,
+        }
+    }
+
+    /// Waits until this one has ended.
+    async fn wait_for(&mut self, name: &'static str) {
+        while !self.ended.contains(&name) && !self.set.is_empty() {
+            self.next().await;
+        }
+    }
+}
+
+/// Unix milliseconds of the system's clock.
+fn now_ms() -> i64 {
+    chrono::Utc::now().timestamp_millis()
+}
+
+/// The metrics of this process; several servers in one process share them.
+fn metrics_handle() -> Result<PrometheusHandle> {
+    static HANDLE: OnceLock<PrometheusHandle> = OnceLock::new();
+    if let Some(handle) = HANDLE.get() {
+        return Ok(handle.clone());
+    }
+    let recorder = PrometheusBuilder::new().build_recorder();
+    let handle = recorder.handle();
+    if metrics::set_global_recorder(recorder).is_ok() {
+        let _ = HANDLE.set(handle);
+    }
+    HANDLE.get().cloned().context("set up metrics")
+}
+
+impl Server {
+    /// Binds the sockets and starts every room. Nothing accepts before everything is ready.
+    pub async fn start(config: Config) -> Result<Self> {
+        // One provider for every TLS client; a second call in one process changes nothing.
+        let _ = rustls::crypto::ring::default_provider().install_default();
+        let data_dir = DataDir::lock(&config.data_dir)?;
+        let node_id = data_dir.node_id()?;
+        let (secret_id, secret_key, is_new_key) =
+            data_dir.credentials(config.api.credentials.as_ref())?;
+
+        let db = Db::connect(config.database.as_str()).await.context("open the database")?;
+        let is_first =
+            db::seed::run(&db, &config.rtmp.default_domain, now_ms()).await.context("seed the database")?;
+        let snapshot = db::snapshot::load(&db, now_ms()).await.context("read the configuration rows")?;
+        let snapshot = Arc::new(ArcSwap::from_pointee(snapshot));
+        let store = open_store(&config.storage)?;
+        let journal =
+            Journal::open(journal::Settings {
+                root: data_dir.path().join("journal"),
+                sync_interval: config.journal.sync_interval,
+                roll_bytes: ROLL_BYTES.min((config.journal.unclaimed_max_bytes / 2).max(1 << 20)),
+            })
+            .context("open the journals")?;
+
+        let rtmp_listener = TcpListener::bind(config.rtmp.listen)
+            .await
+            .with_context(|| format!("listen for RTMP on {}", config.rtmp.listen))?;
+        let http_listener = TcpListener::bind(config.http.listen)
+            .await
+            .with_context(|| format!("listen for HTTP on {}", config.http.listen))?;
+        let (rtmp, http) = (rtmp_listener.local_addr()?, http_listener.local_addr()?);
+        let public_url = match &config.http.public_url {
+            Some(url) => url.as_str().trim_end_matches('/').to_owned(),
+            None => {
+                let host = reach::url_host(reach::reachable_ip(http.ip()));
+                format!("http://{host}:{}", http.port())
+            }
+        };
+
+        let mut tasks = Tasks::default();
+        let (intake, work, abandon) =
+            (CancellationToken::new(), CancellationToken::new(), CancellationToken::new());
+        let app_id = u64::try_from(config.api.app_id).unwrap_or_default();
+        let nudge = Arc::new(Notify::new());
+
+        // Taken before anything accepts: what is there now was left by an earlier process.
+        let left_behind = journal.sessions().context("list the journals")?;
+
+        let (events, event_receiver) = mpsc::channel(EVENTS);
+        let (found, found_receiver) = mpsc::channel(FOUND);
+        let shared = Arc::new(Shared {
+            db: db.clone(),
+            journal: journal.clone(),
+            snapshot: snapshot.clone(),
+            app_id,
+            unclaimed_max_bytes: config.journal.unclaimed_max_bytes,
+            now_ms,
+        });
+        let supervisor = Supervisor::new(
+            record::Settings {
+                default_task_format: config.record.default_task_format,
+                max_preroll: config.record.max_preroll,
+            },
+            shared,
+            event_receiver,
+            nudge.clone(),
+            abandon.clone(),
+        );
+        tasks.spawn("record", supervisor.run(found_receiver));
+        tasks.spawn(
+            "recovery",
+            recovery::run(db.clone(), journal.clone(), left_behind, found, abandon.clone()),
+        );
+
+        let live = Arc::new(ingest::Live::default());
+        let ingest = ingest::Ingest::new(
+            ingest::Settings {
+                node_id: node_id.clone(),
+                default_domain: config.rtmp.default_domain.clone(),
+                trust_loopback: config.rtmp.trust_loopback,
+                idle_timeout: config.rtmp.idle_timeout,
+                handshake_timeout: config.rtmp.handshake_timeout,
+                max_connections: config.rtmp.max_connections,
+                max_message_bytes: config.rtmp.max_message_bytes,
+            },
+            snapshot.clone(),
+            journal.clone(),
+            live.clone(),
+            events,
+        );
+        tasks.spawn("ingest", ingest.run(rtmp_listener, intake.clone()));
+
+        let settings = delivery::Settings {
+            node_id: node_id.clone(),
+            app_id,
+            public_url: public_url.clone(),
+            utc_offset_s: config.api.utc_offset.local_minus_utc(),
+            hls_segment_ms: i64::try_from(config.hls.segment_duration.as_millis())?,
+            part_size: part_size(&config.storage),
+            workers: DELIVERY_WORKERS,
+        };
+        let delivery = Delivery {
+            settings: Arc::new(settings),
+            db: db.clone(),
+            journal: journal.clone(),
+            store: store.clone(),
+            snapshot: snapshot.clone(),
+            now_ms,
+        };
+        tasks.spawn("delivery", delivery.run(work.clone()));
+        let sender = CallbackSender::new(
+            delivery::callback::Settings {
+                node_id: node_id.clone(),
+                timeout: config.callback.timeout,
+                retry_interval: config.callback.retry_interval,
+                max_retries: config.callback.max_retries,
+                deny_networks: config.callback.deny_networks.clone(),
+            },
+            db.clone(),
+        )
+        .context("set up the callback client")?;
+        tasks.spawn("callbacks", sender.run(work.clone()));
+        let janitor = Janitor {
+            db: db.clone(),
+            journal: journal.clone(),
+            store: store.clone(),
+            retention_ms: i64::try_from(config.journal.retention.as_millis())?,
+            now_ms,
+        };
+        tasks.spawn("janitor", janitor.run(work.clone()));
+        tasks.spawn("gauges", gauges::run(db.clone(), node_id.clone(), work.clone()));
+
+        let state = api::State::new(
+            db.clone(),
+            store,
+            api::ApiSettings {
+                secret_id: secret_id.clone(),
+                secret_key: secret_key.clone(),
+                app_id,
+                clock_skew_s: i64::try_from(config.api.clock_skew.as_secs())?,
+                rejects_unknown: config.api.unknown_parameters == UnknownParameters::Reject,
+                utc_offset: config.api.utc_offset,
+                public_url: public_url.clone(),
+            },
+            snapshot.clone(),
+            nudge,
+            metrics_handle()?,
+        );
+        tasks.spawn("reloads", state.clone().run_reloads(work.clone()));
+        let (router, closing) = (api::router(state), work.clone());
+        tasks.spawn("http", async move {
+            let served = axum::serve(http_listener, router)
+                .with_graceful_shutdown(async move { closing.cancelled().await });
+            if let Err(error) = served.await {
+                tracing::error!(%error, "the HTTP server stopped");
+            }
+        });
+
+        if config.rtmp.trust_loopback && !rtmp.ip().is_loopback() {
+            warn!(
+                "rtmp.trust_loopback is on: whoever reaches this machine's loopback address, also through a local proxy, may publish without a signature"
+            );
+        }
+        let greeting = first_start::greeting(
+            is_first,
+            is_new_key.then_some((secret_id.as_str(), secret_key.as_str())),
+            &snapshot.load(),
+            &config.rtmp.default_domain,
+            rtmp,
+            &public_url,
+            now_ms(),
+        );
+        Ok(Self {
+            rtmp,
+            http,
+            public_url,
+            credentials: (secret_id, secret_key),
+            greeting,
+            grace: config.shutdown_grace,
+            node_id,
+            db,
+            tasks,
+            intake,
+            work,
+            abandon,
+            _data_dir: data_dir,
+        })
+    }
+
+    /// Says where the server listens, on the one line that tools wait for, and on a first start
+    /// what to do next.
+    pub fn announce(&self) {
+        info!(
+            target: LISTENING_TARGET,
+            "liverec {} listening rtmp={} http={}",
+            env!("CARGO_PKG_VERSION"),
+            self.rtmp,
+            self.http
+        );
+        if let Some(greeting) = &self.greeting {
+            // Standard output, never the log: it may hold the secret, once.
+            println!("{greeting}");
+        }
+    }
+
+    /// Serves until `shutdown`, then drains within the grace period.
+    ///
+    /// # Errors
+    /// A root task ended by itself.
+    pub async fn run(mut self, shutdown: CancellationToken) -> Result<()> {
+        let failed = loop {
+            tokio::select! {
+                () = shutdown.cancelled() => break None,
+                name = self.tasks.next() => {
+                    // Recovery is done when it is done; everything else runs for ever.
+                    if name != "recovery" {
+                        tracing::error!(task = name, "a root task ended; stopping");
+                        break Some(name);
+                    }
+                }
+            }
+        };
+        info!(grace_s = self.grace.as_secs(), "stopping");
+        let deadline = Instant::now() + self.grace;
+        // A little is kept back, so that the exit itself lies within the grace period.
+        let deadline = deadline.checked_sub(Duration::from_millis(500)).unwrap_or(deadline);
+        self.intake.cancel();
+        if timeout_at(deadline, self.drain()).await.is_err() {
+            warn!("the grace period is over; what is left is done at the next start");
+        }
+        self.abandon.cancel();
+        self.work.cancel();
+        let rest = Instant::now() + Duration::from_millis(400);
+        let all = async { while !self.tasks.set.is_empty() { self.tasks.next().await; } };
+        if timeout_at(rest.max(deadline), all).await.is_err() {
+            self.tasks.set.abort_all();
+        }
+        let _ = timeout_at(rest.max(deadline), self.db.close()).await;
+        info!("stopped");
+        match failed {
+            Some(name) => bail!("the task {name} ended"),
+            None => Ok(()),
+        }
+    }
+
+    /// Intake, then journals and rows, then products.
+    async fn drain(&mut self) {
+        self.tasks.wait_for("ingest").await;
+        self.tasks.wait_for("record").await;
+        // What the store refuses at the moment is left to the next start.
+        while let Ok(true) = self.db.has_media_files_due(&self.node_id, now_ms()).await {
+            self.db.media_changed().notify_one();
+            sleep(Duration::from_millis(50)).await;
+        }
+    }
+}
+
+/// Log target of the line that says where the server listens; shown at every log level.
+pub const LISTENING_TARGET: &str = "liverec::listening";
+
+fn part_size(storage: &Storage) -> u64 {
+    const LOCAL_PART: u64 = 8 << 20;
+    match storage {
+        Storage::Local { .. } => LOCAL_PART,
+        Storage::S3(s3) => s3.part_bytes,
+    }
+}
+
+fn open_store(storage: &Storage) -> Result<Arc<dyn ObjectStore>> {
+    Ok(match storage {
+        Storage::Local { dir } => {
+            let store = LocalStore::open(dir);
+            Arc::new(store.with_context(|| format!("open storage.local.dir {}", dir.display()))?)
+        }
+        Storage::S3(s3) => Arc::new(
+            S3Store::new(S3Settings {
+            endpoint: Some(s3.endpoint.as_str().to_owned()),
+            region: s3.region.clone(),
+            bucket: s3.bucket.clone(),
+            prefix: s3.prefix.clone(),
+            access_key_id: s3.access_key_id.clone(),
+            secret_access_key: s3.secret_access_key.expose().to_owned(),
+            path_style: s3.path_style,
+            })
+            .context("set up the S3 client")?,
+        ),
+    })
+}

@@ -1,0 +1,276 @@
+//! The table of keys: name, default and bounds of each, and what must fit together.
+//!
+//! Adding a key is one line here, its field in [`super::Config`], its lines in
+//! `config/liverec.toml` and its row in the README.
+
+use std::path::Path;
+
+use ipnet::IpNet;
+use tracing_subscriber::EnvFilter;
+
+use super::{
+    Api, BaseUrl, Callback, Config, ConfigError, Credentials, DatabaseUrl, Hls, Http, Journal, Log,
+    LogFormat, Record, Rtmp, S3, Storage, Takeover, UnknownParameters,
+    sources::Reader,
+    value::{
+        Raw, address, choice, database_url, duration, flag, integer, list, optional, parsed, path,
+        secret, size, text, utc_offset,
+    },
+};
+use crate::domain::{container::Container, stream::DomainName};
+
+/// Link-local addresses and where clouds serve instance credentials: a callback URL must not
+/// reach those. Loopback and private addresses are allowed, receivers live there.
+const DENY_NETWORKS: &str = "169.254.0.0/16,fe80::/10,100.100.100.200/32,168.63.129.16/32,\
+                             192.0.0.192/32,fd00:ec2::254/128,fd20:ce::254/128";
+
+/// What an item of a network list must be.
+const NETWORK: &str = "a network such as 10.0.0.0/8";
+
+/// Largest integer that every client of the API reads exactly.
+const MAX_CLIENT_INTEGER: i64 = (1 << 53) - 1;
+
+/// Reads every key there is.
+pub(super) fn read(r: &mut Reader) -> Result<Config, ConfigError> {
+    let data_dir = r.get("data_dir", "./data", path)?;
+    Ok(Config {
+        rtmp: rtmp(r)?,
+        http: http(r)?,
+        api: api(r)?,
+        database: database(r, &data_dir)?,
+        journal: journal(r)?,
+        record: record(r)?,
+        hls: Hls {
+            segment_duration: r.get("hls.segment_duration", "10s", duration("1s", "60s"))?,
+        },
+        storage: storage(r, &data_dir)?,
+        callback: Callback {
+            timeout: r.get("callback.timeout", "20s", duration("100ms", "5m"))?,
+            retry_interval: r.get("callback.retry_interval", "60s", duration("100ms", "24h"))?,
+            max_retries: r.get("callback.max_retries", "12", integer(0, 10_000))?,
+            deny_networks: r.get(
+                "callback.deny_networks",
+                DENY_NETWORKS,
+                list(NETWORK),
+            )?,
+        },
+        shutdown_grace: r.get("shutdown.grace", "30s", duration("1s", "1h"))?,
+        log: Log {
+            level: r.get("log.level", "info", filter)?,
+            format: r.get(
+                "log.format",
+                "text",
+                choice(&[("text", LogFormat::Text), ("json", LogFormat::Json)]),
+            )?,
+        },
+        data_dir,
+    })
+}
+
+fn rtmp(r: &mut Reader) -> Result<Rtmp, ConfigError> {
+    const TLS: &str = "this version serves RTMP without TLS only";
+    without_effect(r, "rtmp.tls.listen", "", text, TLS)?;
+    without_effect(r, "rtmp.tls.cert", "", text, TLS)?;
+    without_effect(r, "rtmp.tls.key", "", text, TLS)?;
+    let proxy = "this version does not read the PROXY protocol";
+    without_effect(r, "rtmp.proxy_protocol", "false", flag, proxy)?;
+    Ok(Rtmp {
+        listen: r.get("rtmp.listen", "0.0.0.0:1935", address)?,
+        default_domain: r.get("rtmp.default_domain", "live.local", domain)?,
+        trust_loopback: r.get("rtmp.trust_loopback", "true", flag)?,
+        idle_timeout: r.get("rtmp.idle_timeout", "30s", duration("1s", "24h"))?,
+        handshake_timeout: r.get("rtmp.handshake_timeout", "10s", duration("100ms", "5m"))?,
+        max_connections: r.get("rtmp.max_connections", "2000", integer(1, 1_000_000))?,
+        max_message_bytes: r.get(
+            "rtmp.max_message_size",
+            "16777215",
+            size("64KiB", "16777215"),
+        )?,
+        takeover: r.get("rtmp.takeover", "always", choice(&[("always", Takeover::Always)]))?,
+    })
+}
+
+fn http(r: &mut Reader) -> Result<Http, ConfigError> {
+    const TLS: &str = "this version serves HTTP without TLS only";
+    without_effect(r, "http.tls.listen", "", text, TLS)?;
+    without_effect(r, "http.tls.cert", "", text, TLS)?;
+    without_effect(r, "http.tls.key", "", text, TLS)?;
+    let proxies = "this version takes no client address from a proxy";
+    without_effect(r, "http.trusted_proxies", "", list::<IpNet>(NETWORK), proxies)?;
+    Ok(Http {
+        listen: r.get("http.listen", "0.0.0.0:8080", address)?,
+        public_url: r.get("http.public_url", "", optional(base_url))?,
+    })
+}
+
+fn api(r: &mut Reader) -> Result<Api, ConfigError> {
+    let id = r.get("api.secret_id", "", optional(secret_id))?;
+    let key = r.get("api.secret_key", "", optional(secret))?;
+    let credentials = match (id, key) {
+        (Some(secret_id), Some(secret_key)) => Some(Credentials { secret_id, secret_key }),
+        (None, None) => None,
+        (Some(_), None) => {
+            return Err(together("api.secret_key", "is missing beside api.secret_id".to_owned()));
+        }
+        (None, Some(_)) => {
+            return Err(together("api.secret_id", "is missing beside api.secret_key".to_owned()));
+        }
+    };
+    Ok(Api {
+        credentials,
+        app_id: r.get("api.app_id", "1250000000", integer(1, MAX_CLIENT_INTEGER))?,
+        clock_skew: r.get("api.clock_skew", "300s", duration("1s", "24h"))?,
+        unknown_parameters: r.get(
+            "api.unknown_parameters",
+            "reject",
+            choice(&[
+                ("reject", UnknownParameters::Reject),
+                ("ignore", UnknownParameters::Ignore),
+            ]),
+        )?,
+        utc_offset: r.get("api.utc_offset", "+08:00", utc_offset)?,
+    })
+}
+
+fn database(r: &mut Reader, data_dir: &Path) -> Result<DatabaseUrl, ConfigError> {
+    match r.get("database.url", "", optional(database_url))? {
+        Some(url) => Ok(url),
+        None => DatabaseUrl::of_file(&data_dir.join("liverec.db"))
+            .map_err(|message| together("data_dir", message)),
+    }
+}
+
+fn journal(r: &mut Reader) -> Result<Journal, ConfigError> {
+    Ok(Journal {
+        sync_interval: r.get("journal.sync_interval", "1s", duration("10ms", "1h"))?,
+        retention: r.get("journal.retention", "0", duration("0", "3650d"))?,
+        unclaimed_max_bytes: r.get("journal.unclaimed_max", "64MiB", size("1MiB", "1TiB"))?,
+    })
+}
+
+fn record(r: &mut Reader) -> Result<Record, ConfigError> {
+    let resume = "this version ends a recording with its push";
+    without_effect(r, "record.resume_window", "0", duration("0", "24h"), resume)?;
+    Ok(Record {
+        default_task_format: r.get(
+            "record.default_task_format",
+            "hls",
+            choice(&Container::ALL.map(|container| (container.as_str(), container))),
+        )?,
+        max_preroll: r.get("record.max_preroll", "15s", duration("0", "1h"))?,
+    })
+}
+
+fn storage(r: &mut Reader, data_dir: &Path) -> Result<Storage, ConfigError> {
+    let is_s3 = r.get("storage.kind", "local", choice(&[("local", false), ("s3", true)]))?;
+    let dir = r.get("storage.local.dir", "", optional(path))?;
+    let endpoint = r.get("storage.s3.endpoint", "", optional(base_url))?;
+    let region = r.get("storage.s3.region", "us-east-1", word)?;
+    let bucket = r.get("storage.s3.bucket", "", optional(word))?;
+    let prefix = r.get("storage.s3.prefix", "", key_prefix)?;
+    let access_key_id = r.get("storage.s3.access_key_id", "", optional(word))?;
+    let secret_access_key = r.get("storage.s3.secret_access_key", "", optional(secret))?;
+    let path_style = r.get("storage.s3.path_style", "true", flag)?;
+    let part_bytes = r.get("storage.s3.part_size", "8MiB", size("5MiB", "5GiB"))?;
+
+    if !is_s3 {
+        // an operator who forgot storage.kind must not find the products on the local disk
+        let unused = [
+            ("storage.s3.endpoint", endpoint.is_some()),
+            ("storage.s3.bucket", bucket.is_some()),
+            ("storage.s3.prefix", !prefix.is_empty()),
+            ("storage.s3.access_key_id", access_key_id.is_some()),
+            ("storage.s3.secret_access_key", secret_access_key.is_some()),
+        ];
+        if let Some((key, _)) = unused.into_iter().find(|(_, is_set)| *is_set) {
+            let message = "has no effect while storage.kind is local; set storage.kind to s3";
+            return Err(together(key, message.to_owned()));
+        }
+        return Ok(Storage::Local { dir: dir.unwrap_or_else(|| Storage::default_dir(data_dir)) });
+    }
+    if dir.is_some() {
+        let message = "has no effect while storage.kind is s3; leave it empty";
+        return Err(together("storage.local.dir", message.to_owned()));
+    }
+    let missing = |key| together(key, "is needed when storage.kind is s3".to_owned());
+    Ok(Storage::S3(S3 {
+        endpoint: endpoint.ok_or_else(|| missing("storage.s3.endpoint"))?,
+        region,
+        bucket: bucket.ok_or_else(|| missing("storage.s3.bucket"))?,
+        prefix,
+        access_key_id: access_key_id.ok_or_else(|| missing("storage.s3.access_key_id"))?,
+        secret_access_key: secret_access_key
+            .ok_or_else(|| missing("storage.s3.secret_access_key"))?,
+        path_style,
+        part_bytes,
+    }))
+}
+
+/// A key of the contract that this version cannot honour: only its default is accepted.
+fn without_effect<T: PartialEq>(
+    r: &mut Reader,
+    key: &'static str,
+    default: &'static str,
+    parse: impl Fn(&Raw) -> Result<T, String>,
+    why: &'static str,
+) -> Result<(), ConfigError> {
+    r.get(key, default, |raw| {
+        if parse(raw)? == parse(&Raw::Text(default.to_owned()))? {
+            Ok(())
+        } else {
+            Err(format!("{why}; it must keep its default {default:?}"))
+        }
+    })
+}
+
+fn together(key: &'static str, message: String) -> ConfigError {
+    ConfigError::Together { key, message }
+}
+
+fn base_url(raw: &Raw) -> Result<BaseUrl, String> {
+    parsed("an http:// or https:// URL without query, user and fragment")(raw)
+}
+
+fn domain(raw: &Raw) -> Result<DomainName, String> {
+    let given = text(raw)?;
+    if given.parse::<std::net::IpAddr>().is_ok() {
+        return Err("must be a name, not an IP address".to_owned());
+    }
+    DomainName::parse(&given).map_err(|error| error.to_string())
+}
+
+/// Text for a header or a signature scope: visible ASCII without separators.
+fn word(raw: &Raw) -> Result<String, String> {
+    let given = text(raw)?;
+    let is_plain = |c: char| c.is_ascii_graphic() && !matches!(c, '/' | ',' | '=' | '"');
+    if given.is_empty() || given.len() > 128 || !given.chars().all(is_plain) {
+        return Err("must be 1 to 128 visible ASCII characters without / , = and \"".to_owned());
+    }
+    Ok(given)
+}
+
+fn secret_id(raw: &Raw) -> Result<String, String> {
+    word(raw)
+}
+
+fn key_prefix(raw: &Raw) -> Result<String, String> {
+    let given = text(raw)?;
+    let is_odd = given.starts_with('/')
+        || given.len() > 256
+        || given.chars().any(char::is_control)
+        || given.split('/').any(|part| part == "." || part == "..");
+    if is_odd {
+        return Err("must be at most 256 bytes that begin without / and hold no . or .. folder"
+            .to_owned());
+    }
+    Ok(given)
+}
+
+fn filter(raw: &Raw) -> Result<String, String> {
+    let given = text(raw)?;
+    match EnvFilter::builder().parse(&given) {
+        Ok(_) if !given.trim().is_empty() => Ok(given),
+        Ok(_) => Err("must not be empty".to_owned()),
+        Err(error) => Err(format!("must be a level or a filter such as info: {error}")),
+    }
+}

@@ -1,0 +1,189 @@
+//! The only SQL. One file per noun, the same text for SQLite and PostgreSQL.
+//!
+//! Columns are BIGINT, TEXT and DOUBLE PRECISION only; booleans are 0/1; placeholders are numbered.
+//! Data meet the database at file granularity, never per packet. On SQLite every write transaction
+//! is `BEGIN IMMEDIATE` with nothing else awaited inside.
+
+pub mod callback;
+pub mod callback_rule;
+pub mod callback_template;
+pub mod media_file;
+pub mod push_domain;
+pub mod record_rule;
+pub mod record_task;
+pub mod record_template;
+pub mod recording;
+pub mod rule;
+pub mod seed;
+pub mod session;
+pub mod setting;
+pub mod snapshot;
+pub mod template;
+
+use std::{sync::Arc, time::Duration};
+
+use sqlx::{
+    AnyPool, Executor, Transaction,
+    any::{Any, AnyPoolOptions},
+};
+use tokio::sync::Notify;
+
+/// What went wrong at the database.
+#[derive(Debug, thiserror::Error)]
+pub enum DbError {
+    /// The statement failed.
+    #[error("{action}: {source}")]
+    Sql {
+        /// What was tried, present tense.
+        action: &'static str,
+        /// The driver's error.
+        #[source]
+        source: sqlx::Error,
+    },
+    /// The schema could not be brought up to date.
+    #[error("migrate the database: {0}")]
+    Migrate(#[from] sqlx::migrate::MigrateError),
+    /// A row holds something that this version cannot read.
+    #[error("row of {table} is not readable: {what}")]
+    Row {
+        /// Table.
+        table: &'static str,
+        /// What was wrong.
+        what: String,
+    },
+    /// The URL names no supported database.
+    #[error("database.url must begin with sqlite: or postgres:")]
+    Url,
+}
+
+impl DbError {
+    /// Whether trying again later can help.
+    pub fn is_transient(&self) -> bool {
+        matches!(self, DbError::Sql { .. })
+    }
+
+    /// True when a UNIQUE or PRIMARY KEY constraint was violated.
+    pub fn is_unique_violation(&self) -> bool {
+        match self {
+            DbError::Sql { source, .. } => {
+                source.as_database_error().is_some_and(|e| e.is_unique_violation())
+            }
+            _ => false,
+        }
+    }
+}
+
+/// Result of a database call.
+pub type Result<T> = std::result::Result<T, DbError>;
+
+/// Adds what was tried to a driver error.
+pub(crate) fn at(action: &'static str) -> impl FnOnce(sqlx::Error) -> DbError {
+    move |source| DbError::Sql { action, source }
+}
+
+/// Which database is behind the pool.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Kind {
+    /// Embedded, one process.
+    Sqlite,
+    /// A server, several nodes.
+    Postgres,
+}
+
+/// The database.
+#[derive(Clone)]
+pub struct Db {
+    pool: AnyPool,
+    kind: Kind,
+    configuration: Arc<Notify>,
+    outbox: Arc<Notify>,
+    media: Arc<Notify>,
+}
+
+impl Db {
+    /// Connects and brings the schema up to date. `url` is `sqlite://path` or `postgres://...`.
+    pub async fn connect(url: &str) -> Result<Self> {
+        sqlx::any::install_default_drivers();
+        let kind = match url {
+            u if u.starts_with("sqlite:") => Kind::Sqlite,
+            u if u.starts_with("postgres:") || u.starts_with("postgresql:") => Kind::Postgres,
+            _ => return Err(DbError::Url),
+        };
+        let options = AnyPoolOptions::new()
+            .max_connections(8)
+            .acquire_timeout(Duration::from_secs(10))
+            .after_connect(move |connection, _| {
+                Box::pin(async move {
+                    if kind == Kind::Sqlite {
+                        for pragma in [
+                            "PRAGMA journal_mode = WAL",
+                            "PRAGMA synchronous = FULL",
+                            "PRAGMA busy_timeout = 10000",
+                            "PRAGMA foreign_keys = ON",
+                        ] {
+                            connection.execute(pragma).await?;
+                        }
+                    }
+                    Ok(())
+                })
+            });
+        let url = match kind {
+            Kind::Sqlite if !url.contains('?') => format!("{url}?mode=rwc"),
+            _ => url.to_owned(),
+        };
+        let pool = options.connect(&url).await.map_err(at("connect to the database"))?;
+        sqlx::migrate!("migrations/common").run(&pool).await?;
+        Ok(Self {
+            pool,
+            kind,
+            configuration: Arc::default(),
+            outbox: Arc::default(),
+            media: Arc::default(),
+        })
+    }
+
+    /// Which database this is.
+    pub fn kind(&self) -> Kind {
+        self.kind
+    }
+
+    /// The pool, for single statements.
+    pub(crate) fn pool(&self) -> &AnyPool {
+        &self.pool
+    }
+
+    /// Begins a write transaction.
+    pub async fn begin(&self) -> Result<Transaction<'static, Any>> {
+        match self.kind {
+            Kind::Sqlite => self.pool.begin_with("BEGIN IMMEDIATE").await,
+            Kind::Postgres => self.pool.begin().await,
+        }
+        .map_err(at("begin a transaction"))
+    }
+
+    /// Wakes whoever holds a snapshot of domains, templates, rules and tasks.
+    pub fn configuration_changed(&self) -> &Notify {
+        &self.configuration
+    }
+
+    /// Wakes the callback sender: rows were added to the outbox.
+    pub fn outbox_changed(&self) -> &Notify {
+        &self.outbox
+    }
+
+    /// Wakes delivery: a media file has ended.
+    pub fn media_changed(&self) -> &Notify {
+        &self.media
+    }
+
+    /// A cheap round trip, for `/readyz`.
+    pub async fn ping(&self) -> Result<()> {
+        sqlx::query("SELECT 1").execute(&self.pool).await.map_err(at("ping the database"))?;
+        Ok(())
+    }
+
+    /// Closes the pool.
+    pub async fn close(&self) {
+        self.pool.close().await;
+    }
+}

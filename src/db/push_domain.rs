@@ -1,0 +1,105 @@
+//! Rows of push domains.
+
+use sqlx::{Any, AnyConnection, Row, Transaction, any::AnyRow};
+
+use super::{Db, DbError, Result, at};
+use crate::domain::{
+    push_domain::{PushDomain, PushKeys},
+    stream::DomainName,
+};
+
+const TABLE: &str = "push_domain";
+
+impl Db {
+    /// Registers a domain that uses the default domain's push keys. True if it was not registered.
+    /// Callers do this in the transaction that stores what names the domain, so that a rule or a
+    /// task is never silently dead.
+    pub async fn register_domain(tx: &mut Transaction<'static, Any>, name: &DomainName, now_ms: i64) -> Result<bool> {
+        let domain = PushDomain { name: name.clone(), enabled: true, keys: None, created_ms: now_ms };
+        Self::insert_domain(tx, &domain).await
+    }
+
+    /// Writes the row of a domain, unless there is one.
+    pub(super) async fn insert_domain(tx: &mut Transaction<'static, Any>, domain: &PushDomain) -> Result<bool> {
+        let keys = domain.keys.as_ref();
+        let done = sqlx::query(
+            "INSERT INTO push_domain (name, enabled, own_keys, keys_on, master_key, backup_key, delta_s, created_ms) \
+             VALUES ($1, $2, $3, $4, $5, $6, $7, $8) ON CONFLICT (name) DO NOTHING",
+        )
+        .bind(domain.name.as_str())
+        .bind(i64::from(domain.enabled))
+        .bind(i64::from(keys.is_some()))
+        .bind(i64::from(keys.is_some_and(|k| k.enabled)))
+        .bind(keys.map_or("", |k| k.master.as_str()))
+        .bind(keys.map_or("", |k| k.backup.as_str()))
+        .bind(keys.map_or(0, |k| k.delta_s))
+        .bind(domain.created_ms)
+        .execute(&mut **tx)
+        .await
+        .map_err(at("register a push domain"))?;
+        Ok(done.rows_affected() == 1)
+    }
+
+    /// Gives a registered domain push keys of its own.
+    pub async fn set_push_keys(tx: &mut AnyConnection, name: &DomainName, keys: &PushKeys) -> Result<bool> {
+        let done = sqlx::query(
+            "UPDATE push_domain SET own_keys = 1, keys_on = $2, master_key = $3, backup_key = $4, delta_s = $5 \
+             WHERE name = $1",
+        )
+        .bind(name.as_str())
+        .bind(i64::from(keys.enabled))
+        .bind(keys.master.as_str())
+        .bind(keys.backup.as_str())
+        .bind(keys.delta_s)
+        .execute(tx)
+        .await
+        .map_err(at("set push keys"))?;
+        Ok(done.rows_affected() == 1)
+    }
+
+    /// One push domain.
+    pub async fn push_domain(tx: &mut AnyConnection, name: &DomainName) -> Result<Option<PushDomain>> {
+        let row = sqlx::query(
+            "SELECT name, enabled, own_keys, keys_on, master_key, backup_key, delta_s, created_ms \
+             FROM push_domain WHERE name = $1",
+        )
+        .bind(name.as_str())
+        .fetch_optional(tx)
+        .await
+        .map_err(at("read a push domain"))?;
+        row.as_ref().map(read).transpose()
+    }
+}
+
+/// Every push domain.
+pub(super) async fn all(connection: &mut AnyConnection) -> Result<Vec<PushDomain>> {
+    let rows = sqlx::query(
+        "SELECT name, enabled, own_keys, keys_on, master_key, backup_key, delta_s, created_ms FROM push_domain",
+    )
+    .fetch_all(connection)
+    .await
+    .map_err(at("read push domains"))?;
+    rows.iter().map(read).collect()
+}
+
+fn read(row: &AnyRow) -> Result<PushDomain> {
+    let number = |column: &str| row.try_get::<i64, _>(column).map_err(at("read a push domain"));
+    let text = |column: &str| row.try_get::<String, _>(column).map_err(at("read a push domain"));
+    let keys = PushKeys {
+        enabled: number("keys_on")? != 0,
+        master: text("master_key")?,
+        backup: text("backup_key")?,
+        delta_s: number("delta_s")?,
+    };
+    Ok(PushDomain {
+        name: domain_name(TABLE, &text("name")?)?,
+        enabled: number("enabled")? != 0,
+        keys: (number("own_keys")? != 0).then_some(keys),
+        created_ms: number("created_ms")?,
+    })
+}
+
+/// A domain name read back from a row.
+pub(super) fn domain_name(table: &'static str, text: &str) -> Result<DomainName> {
+    DomainName::parse(text).map_err(|e| DbError::Row { table, what: e.to_string() })
+}

@@ -1,0 +1,121 @@
+//! Rows of recordings and their journal spans.
+
+use sqlx::{Row, Transaction, any::Any};
+
+use super::{Db, DbError, Result, at};
+use crate::domain::{
+    ids::{FileId, RecordingId},
+    recording::{Recording, Span},
+};
+
+/// `to_pos` of a span that still grows.
+const OPEN: i64 = -1;
+
+impl Db {
+    /// Writes the row of a recording and its first span. True if it was not there yet: the caller
+    /// then enqueues `record_start_succeeded`.
+    pub async fn insert_recording(
+        tx: &mut Transaction<'static, Any>,
+        recording: &Recording,
+        node_id: &str,
+        span: &Span,
+    ) -> Result<bool> {
+        let body = serde_json::to_string(recording).map_err(|e| DbError::Row {
+            table: "recording",
+            what: e.to_string(),
+        })?;
+        let done = sqlx::query(
+            "INSERT INTO recording (id, node_id, session_id, task_id, container, body, started_ms, ended_ms, \
+             lease_owner, lease_until, fence) VALUES ($1, $2, $3, $4, $5, $6, $7, 0, '', 0, 0) \
+             ON CONFLICT (id) DO NOTHING",
+        )
+        .bind(recording.id.to_string())
+        .bind(node_id)
+        .bind(span.session.to_string())
+        .bind(recording.origin.task_id().unwrap_or(""))
+        .bind(recording.container.as_str())
+        .bind(body)
+        .bind(recording.started_ms)
+        .execute(&mut **tx)
+        .await
+        .map_err(at("insert a recording"))?;
+        if done.rows_affected() == 0 {
+            return Ok(false);
+        }
+        sqlx::query(
+            "INSERT INTO recording_span (recording_id, ordinal, session_id, from_pos, to_pos) \
+             VALUES ($1, 0, $2, $3, $4) ON CONFLICT (recording_id, ordinal) DO NOTHING",
+        )
+        .bind(recording.id.to_string())
+        .bind(span.session.to_string())
+        .bind(i64::try_from(span.from).unwrap_or(i64::MAX))
+        .bind(OPEN)
+        .execute(&mut **tx)
+        .await
+        .map_err(at("insert a recording span"))?;
+        Ok(true)
+    }
+
+    /// Marks a recording as ended and closes its last span. True if it was not yet: the caller then
+    /// enqueues `record_ended`.
+    pub async fn end_recording(
+        tx: &mut Transaction<'static, Any>,
+        id: RecordingId,
+        ended_ms: i64,
+        to: u64,
+    ) -> Result<bool> {
+        let done = sqlx::query("UPDATE recording SET ended_ms = $2 WHERE id = $1 AND ended_ms = 0")
+            .bind(id.to_string())
+            .bind(ended_ms.max(1))
+            .execute(&mut **tx)
+            .await
+            .map_err(at("end a recording"))?;
+        if done.rows_affected() == 0 {
+            return Ok(false);
+        }
+        sqlx::query("UPDATE recording_span SET to_pos = $2 WHERE recording_id = $1 AND to_pos = $3")
+            .bind(id.to_string())
+            .bind(i64::try_from(to).unwrap_or(i64::MAX))
+            .bind(OPEN)
+            .execute(&mut **tx)
+            .await
+            .map_err(at("close a recording span"))?;
+        Ok(true)
+    }
+
+    /// A recording as it was noted when it began.
+    pub async fn load_recording(
+        tx: &mut Transaction<'static, Any>,
+        id: RecordingId,
+    ) -> Result<Option<Recording>> {
+        let row = sqlx::query("SELECT body FROM recording WHERE id = $1")
+            .bind(id.to_string())
+            .fetch_optional(&mut **tx)
+            .await
+            .map_err(at("read a recording"))?;
+        let Some(row) = row else { return Ok(None) };
+        let body: String = row.try_get(0).map_err(at("read a recording"))?;
+        serde_json::from_str(&body)
+            .map(Some)
+            .map_err(|e| DbError::Row { table: "recording", what: e.to_string() })
+    }
+
+    /// The id of the file of this ordinal, if its row was written.
+    pub async fn media_file_of(
+        tx: &mut Transaction<'static, Any>,
+        id: RecordingId,
+        ordinal: i64,
+    ) -> Result<Option<FileId>> {
+        let row = sqlx::query("SELECT id FROM media_file WHERE recording_id = $1 AND ordinal = $2")
+            .bind(id.to_string())
+            .bind(ordinal)
+            .fetch_optional(&mut **tx)
+            .await
+            .map_err(at("find a media file"))?;
+        let Some(row) = row else { return Ok(None) };
+        let text: String = row.try_get(0).map_err(at("find a media file"))?;
+        FileId::parse(&text)
+            .map(Some)
+            .ok_or(DbError::Row { table: "media_file", what: format!("id: {text}") })
+    }
+}

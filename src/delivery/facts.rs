@@ -1,0 +1,166 @@
+//! What is measured of a media file while its samples are walked for the first time.
+//!
+//! Counts and times only, no bytes. The result is answered by the VOD API and by event 100.
+
+use crate::{
+    domain::media_file::MediaFacts,
+    media::{
+        config::{CodecConfig, Configs},
+        sample::{Codec, Sample, Track},
+    },
+};
+
+/// Times and amounts of one track.
+#[derive(Debug, Default)]
+struct TrackFacts {
+    codec: Option<Codec>,
+    frames: u64,
+    bytes: u64,
+    first_pts_ms: Option<i64>,
+    end_pts_ms: i64,
+    last_dts_ms: i64,
+    delta_ms: i64,
+}
+
+impl TrackFacts {
+    fn push(&mut self, sample: &Sample) {
+        let pts_ms = sample.pts_ms();
+        if self.frames > 0 {
+            // A forward gap is not the length of a frame: the last length that was plausible counts.
+            let delta_ms = sample.dts_ms.saturating_sub(self.last_dts_ms);
+            if (1..=1000).contains(&delta_ms) {
+                self.delta_ms = delta_ms;
+            }
+        }
+        self.codec.get_or_insert(sample.codec);
+        self.frames += 1;
+        self.bytes += u64::from(sample.data_len);
+        self.last_dts_ms = sample.dts_ms;
+        self.first_pts_ms = Some(self.first_pts_ms.map_or(pts_ms, |first| first.min(pts_ms)));
+        self.end_pts_ms = match self.frames {
+            1 => pts_ms,
+            _ => self.end_pts_ms.max(pts_ms),
+        };
+    }
+}
+
+/// Collects [`MediaFacts`].
+#[derive(Debug, Default)]
+pub struct Facts {
+    video: TrackFacts,
+    audio: TrackFacts,
+    width: u32,
+    height: u32,
+    sampling_rate: u32,
+}
+
+impl Facts {
+    /// Takes in the configurations that the following samples refer to; the first known size and
+    /// rate are kept.
+    pub fn push_configs(&mut self, configs: &Configs) {
+        for (_, config) in configs.iter() {
+            let Ok(parsed) = config.parse() else { continue };
+            if let (0, Some((width, height))) = (self.width, parsed.dimensions()) {
+                (self.width, self.height) = (width, height);
+            }
+            if let (0, CodecConfig::Aac(aac)) = (self.sampling_rate, &parsed) {
+                self.sampling_rate = aac.output_rate();
+            }
+        }
+    }
+
+    /// Takes in a sample.
+    pub fn push(&mut self, sample: &Sample) {
+        if sample.track_id != 0 {
+            return;
+        }
+        if sample.is_video_frame() {
+            self.video.push(sample);
+        } else if sample.is_audio_frame() {
+            self.audio.push(sample);
+        }
+    }
+
+    /// The codecs of the frames seen.
+    pub fn codecs(&self) -> Vec<Codec> {
+        [self.video.codec, self.audio.codec].into_iter().flatten().collect()
+    }
+
+    /// The audio codec, if there is sound.
+    pub fn audio_codec(&self) -> Option<Codec> {
+        self.audio.codec
+    }
+
+    /// True if no frame was seen.
+    pub fn is_empty(&self) -> bool {
+        self.video.frames + self.audio.frames == 0
+    }
+
+    /// Completes `facts`, which has the arrival times already.
+    pub fn complete(self, mut facts: MediaFacts) -> MediaFacts {
+        let tracks = [(Track::Video, &self.video), (Track::Audio, &self.audio)];
+        let used = || tracks.iter().map(|(_, t)| *t).filter(|t| t.frames > 0);
+        let first = used().filter_map(|t| t.first_pts_ms).min().unwrap_or(0);
+        let end = used().map(|t| t.end_pts_ms.saturating_add(t.delta_ms)).max().unwrap_or(first);
+        let name = |t: &TrackFacts| t.codec.map_or_else(String::new, |c| c.as_str().to_owned());
+        facts.first_pts_ms = first;
+        facts.duration_ms = end.saturating_sub(first);
+        facts.video_codec = name(&self.video);
+        facts.audio_codec = name(&self.audio);
+        if self.video.frames > 0 {
+            (facts.width, facts.height) = (self.width, self.height);
+            let seconds = (facts.duration_ms.max(1) as f64) / 1000.0;
+            facts.fps = (self.video.frames as f64 / seconds).round().min(1000.0) as u32;
+        }
+        if self.audio.frames > 0 {
+            facts.sampling_rate = self.sampling_rate;
+        }
+        facts.video_frames = self.video.frames;
+        facts.audio_frames = self.audio.frames;
+        facts.video_bytes = self.video.bytes;
+        facts.audio_bytes = self.audio.bytes;
+        facts
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::media::sample::SampleKind;
+
+    fn frame(track: Track, dts_ms: i64, cts_ms: i32) -> Sample {
+        Sample {
+            position: 0,
+            tag_len: 30,
+            data_offset: 16,
+            data_len: 10,
+            dts_ms,
+            cts_ms,
+            config: 1,
+            track,
+            track_id: 0,
+            kind: SampleKind::Frame,
+            codec: if track == Track::Video { Codec::H264 } else { Codec::Aac },
+            keyframe: true,
+        }
+    }
+
+    #[test]
+    fn the_last_frame_has_the_length_of_its_track_not_of_a_gap() {
+        let mut facts = Facts::default();
+        for dts in [0, 40, 80, 10_800_080] {
+            facts.push(&frame(Track::Video, dts, 40));
+        }
+        facts.push(&frame(Track::Audio, 20, 0));
+        let done = facts.complete(MediaFacts::default());
+        assert_eq!(done.first_pts_ms, 20);
+        assert_eq!(done.duration_ms, 10_800_080 + 40 + 40 - 20);
+        assert_eq!((done.video_frames, done.audio_frames), (4, 1));
+        assert_eq!((done.video_bytes, done.audio_bytes), (40, 10));
+    }
+
+    #[test]
+    fn nothing_is_empty() {
+        assert!(Facts::default().is_empty());
+    }
+}

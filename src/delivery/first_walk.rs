@@ -1,0 +1,207 @@
+//! The first walk over a media file: what its head needs and what is measured of it.
+//!
+//! Collects from samples and, for FLV, from script data; emits nothing. The second walk is in
+//! [`super::project`].
+
+use bytes::Bytes;
+
+use crate::{
+    domain::{container::Container, media_file::MediaFacts},
+    media::{
+        adts::{self, AdtsWriter},
+        config::Configs,
+        flv::{FlvHead, script},
+        mp4::{self, Mp4Builder},
+        sample::{Sample, SampleKind, Track},
+    },
+};
+
+use super::{
+    facts::Facts,
+    hls::HlsBody,
+    project::{Body, Emit, ProjectError, SingleBody, unsupported},
+    source::Source,
+};
+
+/// Samples at the start of a file that decide about the shift of an HLS product: more than a second
+/// of any stream.
+const FIRST_SAMPLES: usize = 1024;
+
+/// The first walk.
+pub(super) struct FirstWalk {
+    facts: Facts,
+    plan: Plan,
+    segment_ms: i64,
+}
+
+/// What each container's first walk collects.
+enum Plan {
+    Flv(Box<FlvPlan>),
+    Mp4(Box<Mp4Builder>),
+    Aac { total_len: u64 },
+    /// The first samples, which decide whether all times are shifted.
+    Hls { first: Vec<Sample> },
+}
+
+#[derive(Default)]
+struct FlvPlan {
+    head: FlvHead,
+    configs: Configs,
+    /// The onMetaData that moves from the body to the head.
+    metadata: Option<(usize, u64, Bytes)>,
+    /// Configurations that the first frame of a track needs and the file does not begin with.
+    in_force: Vec<(Track, Bytes)>,
+    settled: [bool; 2],
+}
+
+impl FirstWalk {
+    /// `creation_s` (unix seconds) is what the product says of its making.
+    pub(super) fn new(container: Container, segment_ms: i64, creation_s: i64) -> Self {
+        let creation_s = u64::try_from(creation_s).unwrap_or(0);
+        let plan = match container {
+            Container::Flv => Plan::Flv(Box::default()),
+            Container::Mp4 => Plan::Mp4(Box::new(Mp4Builder::new(&Configs::new(), creation_s))),
+            Container::Aac => Plan::Aac { total_len: 0 },
+            Container::Hls => Plan::Hls { first: Vec::new() },
+        };
+        Self { facts: Facts::default(), plan, segment_ms }
+    }
+
+    pub(super) fn begin_span(&mut self, source: &mut Source, span: usize) -> Result<(), ProjectError> {
+        let configs = source.configs(span)?;
+        self.facts.push_configs(&configs);
+        match &mut self.plan {
+            Plan::Flv(flv) => flv.configs = configs,
+            Plan::Mp4(builder) => builder.set_configs(&configs),
+            Plan::Aac { .. } | Plan::Hls { .. } => {}
+        }
+        Ok(())
+    }
+
+    pub(super) fn push(&mut self, source: &mut Source, span: usize, sample: &Sample) -> Result<(), ProjectError> {
+        self.facts.push(sample);
+        match &mut self.plan {
+            Plan::Flv(flv) => flv.push(source, span, sample),
+            Plan::Mp4(builder) => builder.push(sample).map_err(unsupported(Container::Mp4)),
+            Plan::Aac { total_len } => {
+                *total_len += adts::frame_len(sample);
+                Ok(())
+            }
+            Plan::Hls { first } => {
+                if first.len() < FIRST_SAMPLES {
+                    first.push(*sample);
+                }
+                Ok(())
+            }
+        }
+    }
+
+    pub(super) fn finish(
+        self,
+        source: &mut Source,
+        known: MediaFacts,
+    ) -> Result<(MediaFacts, u64, Body), ProjectError> {
+        if self.facts.is_empty() {
+            return Err(ProjectError::Empty);
+        }
+        let (codecs, sound) = (self.facts.codecs(), self.facts.audio_codec());
+        let mut facts = self.facts.complete(known);
+        let single = |head, tail, emit| Body::Single(SingleBody::new(head, tail, emit));
+        match self.plan {
+            Plan::Flv(flv) => {
+                let (moved, metadata) = match flv.metadata {
+                    Some((span, position, payload)) => (Some((span, position)), Some(payload)),
+                    None => (None, source.metadata()?),
+                };
+                let layout = flv
+                    .head
+                    .finish(metadata.as_deref(), &flv.in_force, None)
+                    .map_err(unsupported(Container::Flv))?;
+                let emit = Emit::Flv { skip_position: moved };
+                Ok((facts, layout.total_len, single(layout.head, Vec::new(), emit)))
+            }
+            Plan::Mp4(builder) => {
+                let layout = match builder.finish(None) {
+                    Err(mp4::Error::Empty) => {
+                        return Err(ProjectError::Unsupported {
+                            container: Container::Mp4,
+                            reason: "no frame came with a configuration that describes it".to_owned(),
+                        });
+                    }
+                    layout => layout.map_err(unsupported(Container::Mp4))?,
+                };
+                facts.shift_ms = layout.start_ms.saturating_neg();
+                facts.irregularities.extend(remarks(layout.irregularities));
+                Ok((facts, layout.total_len, single(layout.head, layout.tail, Emit::Mp4)))
+            }
+            Plan::Aac { total_len } => {
+                let reason = match sound {
+                    None => Some("there is no sound".to_owned()),
+                    Some(codec) => adts::unsupported(&[codec]).map(|error| error.to_string()),
+                };
+                if let Some(reason) = reason {
+                    return Err(ProjectError::Unsupported { container: Container::Aac, reason });
+                }
+                let emit = Emit::Aac { span: None, writer: AdtsWriter::default() };
+                Ok((facts, total_len, single(Vec::new(), Vec::new(), emit)))
+            }
+            Plan::Hls { first } => {
+                let body = HlsBody::new(&codecs, &first, self.segment_ms).map_err(unsupported(Container::Hls))?;
+                facts.shift_ms = body.shift_ms();
+                Ok((facts, 0, Body::Hls(Box::new(body))))
+            }
+        }
+    }
+}
+
+impl FlvPlan {
+    fn push(&mut self, source: &mut Source, span: usize, sample: &Sample) -> Result<(), ProjectError> {
+        self.settle(sample);
+        let mut moves_to_head = false;
+        if sample.kind == SampleKind::Script && self.metadata.is_none() {
+            let payload = source.payload(span, sample)?;
+            if script::is_metadata(&payload) {
+                moves_to_head = true;
+                self.metadata = Some((span, sample.position, payload));
+            }
+        }
+        self.head.push(sample, moves_to_head);
+        Ok(())
+    }
+
+    /// The first configuration or frame of a track decides whether the head must configure it.
+    fn settle(&mut self, sample: &Sample) {
+        let nth = match sample.track {
+            Track::Video => 0,
+            Track::Audio => 1,
+            Track::Script => return,
+        };
+        let is_first = matches!(sample.kind, SampleKind::Config | SampleKind::Frame)
+            && sample.track_id == 0
+            && !self.settled[nth];
+        if !is_first {
+            return;
+        }
+        self.settled[nth] = true;
+        if sample.kind == SampleKind::Frame {
+            if let Some(config) = self.configs.get(sample.config) {
+                self.in_force.push((sample.track, config.tag_payload().clone()));
+            }
+        }
+    }
+}
+
+/// What an MP4 had to absorb, in words for the file's row.
+fn remarks(seen: mp4::Irregularities) -> Vec<String> {
+    [
+        (seen.undescribed_frames, "frames before the first configuration are not in the mp4"),
+        (seen.hidden_frames, "frames before the first key frame are hidden by the edit list"),
+        (seen.backward_steps, "steps back of the clock were absorbed"),
+        (seen.moved_frames, "frames could not keep their presentation time"),
+        (seen.damaged_configs, "configurations could not be read"),
+    ]
+    .into_iter()
+    .filter(|(count, _)| *count > 0)
+    .map(|(count, what)| format!("{count} {what}"))
+    .collect()
+}

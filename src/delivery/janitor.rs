@@ -1,0 +1,134 @@
+//! Deletes what nothing needs any more: journal files, and media files whose time is over.
+//!
+//! The one place that decides the end of a journal: the minimum over what the rows need (files
+//! not delivered, failed ones, retention) and over the floor of a session that is still followed.
+//! A file is unlinked only after the commit that released it. A session that no row knows is
+//! left alone: recovery will make its rows.
+
+use std::{sync::Arc, time::Duration};
+
+use tokio::time::sleep;
+use tokio_util::sync::CancellationToken;
+use tracing::{info, warn};
+
+use crate::{
+    db::{Db, DbError},
+    domain::{container::Container, ids::SessionId, media_file::MediaFile},
+    journal::{Journal, JournalError},
+    storage::{ObjectStore, StorageError, StorageKey},
+};
+
+/// Pause between two rounds.
+const ROUND: Duration = Duration::from_secs(2);
+/// The journal of a file that could not be made is kept at least this long.
+const FAILED_KEPT_MS: i64 = 7 * 24 * 3600 * 1000;
+/// Expired files removed per round.
+const EXPIRED_BATCH: i64 = 100;
+
+/// Why a round was cut short.
+#[derive(Debug, thiserror::Error)]
+enum JanitorError {
+    #[error(transparent)]
+    Db(#[from] DbError),
+    #[error(transparent)]
+    Journal(#[from] JournalError),
+    #[error(transparent)]
+    Storage(#[from] StorageError),
+}
+
+/// Deletes what nothing needs any more.
+pub struct Janitor {
+    /// Rows.
+    pub db: Db,
+    /// Journals of this node.
+    pub journal: Journal,
+    /// Products.
+    pub store: Arc<dyn ObjectStore>,
+    /// `journal.retention` in milliseconds.
+    pub retention_ms: i64,
+    /// Unix milliseconds.
+    pub now_ms: fn() -> i64,
+}
+
+impl Janitor {
+    /// Goes round until stopped.
+    pub async fn run(self, token: CancellationToken) {
+        let mut is_failing = false;
+        loop {
+            tokio::select! {
+                () = token.cancelled() => return,
+                () = sleep(ROUND) => {}
+            }
+            match self.round(&token).await {
+                Ok(()) => is_failing = false,
+                Err(error) if !is_failing => {
+                    is_failing = true;
+                    warn!(%error, "released journals cannot be removed; trying again");
+                }
+                Err(_) => {}
+            }
+        }
+    }
+
+    async fn round(&self, token: &CancellationToken) -> Result<(), JanitorError> {
+        let journal = self.journal.clone();
+        let sessions = self.journal.run_read(move || journal.sessions()).await?;
+        for session in sessions {
+            if token.is_cancelled() {
+                return Ok(());
+            }
+            self.release(session).await?;
+        }
+        self.expire().await
+    }
+
+    /// Removes the part of one session's journal that nothing needs.
+    async fn release(&self, session: SessionId) -> Result<(), JanitorError> {
+        // The floor first: once it is gone the rows say everything, never the other way round.
+        let floor = self.journal.floor(session);
+        let has_ended = self.db.session_has_ended(session).await?;
+        let now_ms = (self.now_ms)();
+        let stored_since_ms = now_ms.saturating_sub(self.retention_ms);
+        let failed_since_ms = now_ms.saturating_sub(self.retention_ms.max(FAILED_KEPT_MS));
+        let needed = self.db.needs_of_session(session, stored_since_ms, failed_since_ms).await?;
+        let keep_from = match (floor, has_ended, needed) {
+            (Some(floor), _, needed) => Some(needed.map_or(floor, |needed| needed.min(floor))),
+            (None, Some(true), needed) => needed,
+            (None, Some(false) | None, _) => return Ok(()),
+        };
+        if keep_from.is_none() {
+            self.db.forget_journal(session).await?;
+        }
+        let journal = self.journal.clone();
+        let freed = self.journal.run_read(move || journal.release(session, keep_from)).await?;
+        if freed > 0 {
+            info!(session.id = %session, freed_bytes = freed, "journal released");
+        }
+        Ok(())
+    }
+
+    /// Removes media files whose StorageTime is over. They are out of sight already: searches do
+    /// not answer expired files. The row changes last, so that a failure is made good next time.
+    async fn expire(&self) -> Result<(), JanitorError> {
+        let now_ms = (self.now_ms)();
+        for file in self.db.expired_media_files(now_ms, EXPIRED_BATCH).await? {
+            self.remove_objects(&file).await?;
+            let mut tx = self.db.begin().await?;
+            Db::delete_media_file(&mut tx, file.id, now_ms).await?;
+            tx.commit().await.map_err(crate::db::at("delete a media file"))?;
+            info!(file.id = %file.id, stream.path = %file.path, "media file expired and was removed");
+        }
+        Ok(())
+    }
+
+    async fn remove_objects(&self, file: &MediaFile) -> Result<(), JanitorError> {
+        let Ok(main) = StorageKey::parse(&file.storage_key) else { return Ok(()) };
+        self.store.delete(&main).await?;
+        if file.container == Container::Hls {
+            for number in 0..u64::from(file.facts.objects.saturating_sub(1)) {
+                self.store.delete(&main.segment(number)).await?;
+            }
+        }
+        Ok(())
+    }
+}

@@ -1,0 +1,369 @@
+//! From ended media files to products in the store: claim, project, store, commit.
+//!
+//! The rows are the queue: a worker claims an ended file of this node, makes its product from the
+//! journal, stores it, and commits row and callback in one transaction. Whatever fails in between
+//! is tried again; nothing is given up but what a container cannot carry. Knows nothing of live
+//! streams; `record` decides what an ended file is.
+
+pub mod callback;
+pub mod facts;
+mod first_walk;
+mod hls;
+pub mod janitor;
+pub mod project;
+pub mod source;
+pub mod upload;
+
+use std::{sync::Arc, time::Duration};
+
+use arc_swap::ArcSwap;
+use tokio::{task::JoinSet, time::sleep};
+use tokio_util::sync::CancellationToken;
+use tracing::{Instrument, error, info, info_span, warn};
+
+use crate::{
+    db::{Db, DbError, media_file::{Fence, Fenced}},
+    domain::{
+        callback::{self as event, Event, NewCallback, RecordEvent},
+        file_name,
+        ids::DecimalId,
+        media_file::{MediaFacts, MediaFile, MediaFileState},
+        snapshot::Snapshot,
+    },
+    journal::{Journal, JournalError},
+    storage::{ObjectStore, StorageError, StorageKey},
+};
+
+use project::{Block, Object, ProjectError, Projection};
+
+/// A worker that falls silent for this long loses its file to another.
+const LEASE_MS: i64 = 60_000;
+/// How often a lease is renewed.
+const RENEW: Duration = Duration::from_secs(20);
+/// How often the rows are looked at without a nudge.
+const POLL: Duration = Duration::from_secs(5);
+/// Pauses after failed attempts grow from the first to the second.
+const RETRY_MS: (i64, i64) = (2_000, 60_000);
+/// Bytes projected per step.
+const BLOCK_BYTES: usize = 1 << 20;
+
+/// What delivery is told at start.
+#[derive(Debug, Clone)]
+pub struct Settings {
+    /// This node: only its files are claimed, since only it has their journals.
+    pub node_id: String,
+    /// The account number in events.
+    pub app_id: u64,
+    /// Base of `video_url`, without a trailing slash.
+    pub public_url: String,
+    /// Seconds east of UTC for times in names.
+    pub utc_offset_s: i32,
+    /// HLS segment length in milliseconds.
+    pub hls_segment_ms: i64,
+    /// Bytes of a part.
+    pub part_size: u64,
+    /// Files made at the same time; bounds memory to this many parts.
+    pub workers: usize,
+}
+
+/// Makes products.
+#[derive(Clone)]
+pub struct Delivery {
+    /// Settings.
+    pub settings: Arc<Settings>,
+    /// Rows.
+    pub db: Db,
+    /// Where the bytes come from.
+    pub journal: Journal,
+    /// Where they go.
+    pub store: Arc<dyn ObjectStore>,
+    /// Configuration, for callback targets.
+    pub snapshot: Arc<ArcSwap<Snapshot>>,
+    /// Unix milliseconds.
+    pub now_ms: fn() -> i64,
+}
+
+/// Why a product could not be made this time.
+#[derive(Debug, thiserror::Error)]
+enum DeliverError {
+    #[error(transparent)]
+    Project(#[from] ProjectError),
+    #[error(transparent)]
+    Storage(#[from] StorageError),
+    #[error(transparent)]
+    Db(#[from] DbError),
+    #[error("another worker has taken the file over")]
+    LeaseLost,
+}
+
+impl Delivery {
+    /// Runs the workers until stopped; what they were doing is given back to be done again.
+    pub async fn run(self, token: CancellationToken) {
+        if let Err(error) = self.db.release_media_files_of(&self.settings.node_id).await {
+            info!(%error, "leases of an earlier process run out by themselves");
+        }
+        let mut workers = JoinSet::new();
+        for number in 0..self.settings.workers.max(1) {
+            let (worker, token) = (self.clone(), token.clone());
+            workers.spawn(async move { worker.work(number, token).await });
+        }
+        while let Some(joined) = workers.join_next().await {
+            if let Err(error) = joined {
+                error!(%error, "a delivery worker stopped");
+            }
+        }
+    }
+
+    async fn work(self, number: usize, token: CancellationToken) {
+        let owner = format!("{}/{}/{number}", self.settings.node_id, std::process::id());
+        let mut is_stale = false;
+        while !token.is_cancelled() {
+            // Registered before the query, so that a nudge in between is not missed.
+            let changed = self.db.media_changed().notified();
+            let claim = self.db.claim_ended_media_file(
+                &self.settings.node_id,
+                &owner,
+                (self.now_ms)(),
+                LEASE_MS,
+            );
+            match claim.await {
+                Ok(Some((file, fence))) => {
+                    is_stale = false;
+                    // One nudge may stand for several files: let the next worker look too.
+                    self.db.media_changed().notify_one();
+                    let span = info_span!("deliver", file.id = %file.id, stream.path = %file.path, container = %file.container);
+                    self.handle(file, fence, &token).instrument(span).await;
+                    continue;
+                }
+                Ok(None) => is_stale = false,
+                Err(error) if !is_stale => {
+                    is_stale = true;
+                    warn!(%error, "ended media files cannot be read from the database; trying again");
+                }
+                Err(_) => {}
+            }
+            tokio::select! {
+                () = token.cancelled() => {}
+                () = changed => {}
+                () = sleep(POLL) => {}
+            }
+        }
+    }
+
+    /// Makes one product and writes down how that went.
+    async fn handle(&self, file: MediaFile, fence: Fence, token: &CancellationToken) {
+        let made = tokio::select! {
+            made = self.deliver(file.clone(), fence) => made,
+            () = self.keep_lease(&file, fence) => Err(DeliverError::LeaseLost),
+            () = token.cancelled() => {
+                if let Err(error) = self.db.release_media_file(file.id, fence).await {
+                    info!(%error, "the lease of a media file runs out by itself");
+                }
+                return;
+            }
+        };
+        let settled = match made {
+            Ok(()) => Ok(()),
+            Err(DeliverError::Project(error)) if error.is_final() => {
+                self.give_up(&file, fence, &error).await
+            }
+            Err(DeliverError::LeaseLost) => {
+                info!("a media file was taken over by another worker");
+                Ok(())
+            }
+            Err(error) => self.postpone(&file, fence, &error).await,
+        };
+        if let Err(error) = settled {
+            info!(%error, "the outcome of a media file could not be written; it is made again");
+        }
+    }
+
+    /// Renews the lease until it is lost.
+    async fn keep_lease(&self, file: &MediaFile, fence: Fence) {
+        loop {
+            sleep(RENEW).await;
+            let until = (self.now_ms)().saturating_add(LEASE_MS);
+            if let Ok(Fenced::Lost) = self.db.renew_media_file(file.id, fence, until).await {
+                return;
+            }
+        }
+    }
+
+    async fn deliver(&self, mut file: MediaFile, fence: Fence) -> Result<(), DeliverError> {
+        let spans = file.spans.clone();
+        let (journal, container) = (self.journal.clone(), file.container);
+        let (facts, segment_ms) = (file.facts.clone(), self.settings.hls_segment_ms);
+        let mut projection = self
+            .read(move || Projection::open(&journal, container, &spans, facts, segment_ms))
+            .await?;
+        let part_size = upload::part_size(self.settings.part_size, projection.total_len());
+        let mut facts = projection.facts().clone();
+        let mut open: Option<upload::Writer> = None;
+        let path = &file.path;
+        let main = StorageKey::product(
+            path.domain.as_str(),
+            path.app.as_str(),
+            path.stream.as_str(),
+            file.id,
+            file.container,
+        );
+        loop {
+            let (next, block) = self
+                .read(move || {
+                    let block = projection.next_block(BLOCK_BYTES)?;
+                    Ok((projection, block))
+                })
+                .await?;
+            projection = next;
+            let outcome = match block {
+                Block::Bytes { object, bytes } => {
+                    let writer = open.get_or_insert_with(|| {
+                        upload::Writer::new(self.store.clone(), key_of(&main, object), part_size)
+                    });
+                    writer.write(bytes).await
+                }
+                Block::EndOfObject => match open.take() {
+                    Some(writer) => writer.finish().await.map(|size| {
+                        facts.size_bytes += size;
+                        facts.objects += 1;
+                    }),
+                    None => Ok(()),
+                },
+                Block::End => break,
+            };
+            if let Err(error) = outcome {
+                if let Some(writer) = open.take() {
+                    writer.abort().await;
+                }
+                return Err(error.into());
+            }
+        }
+        file.facts = facts;
+        file.storage_key = main.as_str().to_owned();
+        self.commit(file, fence).await
+    }
+
+    async fn commit(&self, mut file: MediaFile, fence: Fence) -> Result<(), DeliverError> {
+        let now_ms = (self.now_ms)();
+        let mut tx = self.db.begin().await?;
+        let recording = Db::load_recording(&mut tx, file.recording).await?;
+        let param = recording.as_ref().map(|r| r.template.param(file.container));
+        let pattern = param.map_or("", |p| p.vod_file_name.as_str());
+        let MediaFacts { start_ms, end_ms, .. } = file.facts;
+        let stream = file.path.stream.as_str();
+        file.name =
+            file_name::expand(pattern, stream, start_ms, end_ms, self.settings.utc_offset_s);
+        let storage_s = param.map_or(0, |p| p.storage_time);
+        file.expire_ms = match storage_s {
+            0 => 0,
+            s => now_ms.saturating_add(s.saturating_mul(1000)),
+        };
+        file.state = MediaFileState::Stored;
+        if Db::commit_stored_media_file(&mut tx, &file, fence, now_ms).await? == Fenced::Lost {
+            return Err(DeliverError::LeaseLost);
+        }
+        let key = StorageKey::parse(&file.storage_key).map(|key| key.url_path());
+        let url = format!("{}/vod/{}", self.settings.public_url, key.unwrap_or_default());
+        let stored = event::file_stored(&file, self.settings.app_id, &url);
+        self.enqueue(&mut tx, &file, stored).await?;
+        tx.commit().await.map_err(crate::db::at("commit a media file"))?;
+        self.db.outbox_changed().notify_one();
+        info!(
+            size_bytes = file.facts.size_bytes,
+            duration_ms = file.facts.duration_ms,
+            url = %url,
+            "media file stored"
+        );
+        Ok(())
+    }
+
+    /// Nothing can make this product: say so in the row and to the receiver.
+    async fn give_up(
+        &self,
+        file: &MediaFile,
+        fence: Fence,
+        error: &ProjectError,
+    ) -> Result<(), DeliverError> {
+        let now_ms = (self.now_ms)();
+        let state = match error {
+            ProjectError::Empty => MediaFileState::Empty,
+            _ => MediaFileState::Failed,
+        };
+        let mut tx = self.db.begin().await?;
+        let reason = error.to_string();
+        if Db::fail_media_file(&mut tx, file.id, fence, state, &reason, now_ms).await? == Fenced::Lost {
+            return Err(DeliverError::LeaseLost);
+        }
+        if state == MediaFileState::Failed {
+            warn!(reason, "a media file cannot be made; its journal is kept");
+            if let Some(recording) = Db::load_recording(&mut tx, file.recording).await? {
+                let seq = DecimalId::next(now_ms);
+                let failed = event::record_status(
+                    &recording,
+                    &file.path,
+                    self.settings.app_id,
+                    RecordEvent::Error,
+                    seq,
+                    now_ms,
+                );
+                self.enqueue(&mut tx, file, failed).await?;
+            }
+        } else {
+            info!("a media file has no frame; nothing is stored");
+        }
+        tx.commit().await.map_err(crate::db::at("commit a media file"))?;
+        self.db.outbox_changed().notify_one();
+        Ok(())
+    }
+
+    async fn postpone(
+        &self,
+        file: &MediaFile,
+        fence: Fence,
+        error: &DeliverError,
+    ) -> Result<(), DeliverError> {
+        let now_ms = (self.now_ms)();
+        let age_ms = now_ms.saturating_sub(file.facts.end_ms).max(0);
+        let pause_ms = (age_ms / 4).clamp(RETRY_MS.0, RETRY_MS.1);
+        warn!(%error, retry_in_ms = pause_ms, "a media file could not be stored; its journal is kept and it is tried again");
+        let next_ms = now_ms.saturating_add(pause_ms);
+        let text = error.to_string();
+        let _lost = self.db.postpone_media_file(file.id, fence, next_ms, &text, now_ms).await?;
+        Ok(())
+    }
+
+    async fn enqueue(
+        &self,
+        tx: &mut sqlx::Transaction<'static, sqlx::Any>,
+        file: &MediaFile,
+        event: Event,
+    ) -> Result<(), DbError> {
+        let snapshot = self.snapshot.load_full();
+        let template = event::template_for(&snapshot, &file.path);
+        let Some(callback) = template.and_then(|t| NewCallback::new(t, event)) else {
+            return Ok(());
+        };
+        Db::enqueue_callbacks(tx, (self.now_ms)(), &[callback]).await
+    }
+
+    async fn read<T: Send + 'static>(
+        &self,
+        job: impl FnOnce() -> Result<T, ProjectError> + Send + 'static,
+    ) -> Result<T, DeliverError> {
+        Ok(self.journal.run_read(job).await?)
+    }
+}
+
+/// Key of one of a file's objects.
+fn key_of(main: &StorageKey, object: Object) -> StorageKey {
+    match object {
+        Object::Main => main.clone(),
+        Object::Segment(number) => main.segment(number),
+    }
+}
+
+impl From<JournalError> for DeliverError {
+    fn from(error: JournalError) -> Self {
+        DeliverError::Project(ProjectError::Journal(error))
+    }
+}

@@ -1,0 +1,240 @@
+//! The specification's bodies are the vectors.
+
+use super::*;
+use crate::domain::{
+    callback_rule::CallbackRule,
+    container::Container,
+    ids::{RecordingId, SessionId},
+    media_file::{MediaFacts, MediaFileState},
+    record_template::RecordTemplate,
+    recording::Origin,
+    stream::{AppName, DomainName, StreamName},
+};
+
+const APP_ID: u64 = 1_250_000_000;
+const KEY: &str = "CBKEYEXAMPLE";
+const START_MS: i64 = 1_795_344_236_224;
+
+fn path() -> StreamPath {
+    StreamPath {
+        domain: DomainName::parse("push.example.com").unwrap(),
+        app: AppName::parse("live").unwrap(),
+        stream: StreamName::parse("livetest").unwrap(),
+    }
+}
+
+fn session() -> Session {
+    Session {
+        id: SessionId::new(),
+        node_id: "n".to_owned(),
+        sequence: DecimalId(6_674_468_118_806_626_493),
+        path: path(),
+        stream_param: "txSecret=0a77540aef2de3351d87fab71cb7af1b&txTime=6B0418EC".to_owned(),
+        user_ip: "10.0.0.2".to_owned(),
+        node_ip: "10.0.0.1".to_owned(),
+        started_ms: START_MS,
+        signed: true,
+    }
+}
+
+fn file(origin: Origin) -> MediaFile {
+    MediaFile {
+        id: DecimalId(5_285_890_000_000_000_001),
+        recording: RecordingId::new(),
+        ordinal: 0,
+        node_id: "n".to_owned(),
+        path: path(),
+        container: Container::Mp4,
+        origin,
+        session_id: DecimalId(1_820_625_260_475_124_043),
+        template_id: 17016,
+        sub_app_id: APP_ID,
+        stream_param: "a=1&b=2".to_owned(),
+        spans: Vec::new(),
+        state: MediaFileState::Stored,
+        error: String::new(),
+        name: "n".to_owned(),
+        storage_key: "k".to_owned(),
+        facts: MediaFacts {
+            size_bytes: 31_869_806,
+            duration_ms: 60_041,
+            first_pts_ms: 80,
+            start_ms: START_MS,
+            end_ms: 1_795_344_296_809,
+            video_codec: "h264".to_owned(),
+            width: 1920,
+            height: 1080,
+            ..MediaFacts::default()
+        },
+        expire_ms: 0,
+        storage_class: "STANDARD".to_owned(),
+        class_id: 0,
+        created_ms: 0,
+        updated_ms: 0,
+    }
+}
+
+fn text(map: Map<String, Value>) -> String {
+    Value::Object(map).to_string()
+}
+
+#[test]
+fn push_start_is_the_bytes_of_the_specification() {
+    let mut body = push_started(&session(), APP_ID, 0, 0).body;
+    body.insert("idc_id".to_owned(), 38.into()); // the sample's data centre
+    let expected = r#"{"app":"push.example.com","appid":1250000000,"appname":"live","channel_id":"livetest","errcode":0,"errmsg":"ok","event_time":1795344236,"event_type":1,"height":0,"idc_id":38,"node":"10.0.0.1","sequence":"6674468118806626493","set_id":2,"sign":"38a0c23b8be3152cf069af15dc281490","stream_id":"livetest","stream_param":"txSecret=0a77540aef2de3351d87fab71cb7af1b&txTime=6B0418EC","t":1795344836,"user_ip":"10.0.0.2","width":0}"#;
+    assert_eq!(text(signed(body, KEY, 1_795_344_236)), expected);
+}
+
+#[test]
+fn push_end_has_reason_and_duration() {
+    let event = push_ended(
+        &session(),
+        APP_ID,
+        1280,
+        720,
+        EndReason::Replaced,
+        START_MS + 61_500,
+    );
+    assert_eq!(event.event_type, EventType::PushEnded);
+    assert_eq!(event.body["event_type"], 0);
+    assert_eq!(event.body["errcode"], 21);
+    assert_eq!(event.body["push_duration"], "61500");
+    assert_eq!(event.body["event_time"], 1_795_344_297);
+    assert_eq!(event.body["sequence"], "6674468118806626493");
+    assert_eq!(
+        (&event.body["width"], &event.body["height"]),
+        (&json!(1280), &json!(720))
+    );
+    let mut start: Vec<_> = push_started(&session(), APP_ID, 0, 0)
+        .body
+        .keys()
+        .cloned()
+        .collect();
+    start.push("push_duration".to_owned());
+    start.sort();
+    assert_eq!(event.body.keys().cloned().collect::<Vec<_>>(), start);
+    let early = push_ended(&session(), APP_ID, 0, 0, EndReason::Crashed, 0);
+    assert_eq!(
+        early.body["push_duration"], "0",
+        "a clock set back gives no negative duration"
+    );
+}
+
+#[test]
+fn record_file_of_a_rule_is_the_bytes_of_the_specification() {
+    let body = file_stored(&file(Origin::Rule), APP_ID, "http://host/path/file.mp4").body;
+    let video_id = format!(
+        "1250000000_{}",
+        hex::encode(Md5::digest("5285890000000000001"))
+    );
+    let expected = format!(
+        r#"{{"app":"push.example.com","appid":1250000000,"appname":"live","callback_ext":"{{\"resolution\":\"1920x1080\",\"session_id\":\"1820625260475124043\",\"video_codec\":\"h264\"}}","channel_id":"livetest","duration":60,"end_time":1795344296,"end_time_usec":809000,"event_type":100,"file_format":"mp4","file_id":"5285890000000000001","file_size":31869806,"media_start_time":80,"record_bps":0,"record_file_id":"5285890000000000001","record_temp_id":"17016","sign":"38a0c23b8be3152cf069af15dc281490","start_time":1795344236,"start_time_usec":224000,"stream_id":"livetest","stream_param":"a=1&b=2","t":1795344836,"task_id":"1820625260475124043","video_id":"{video_id}","video_url":"http://host/path/file.mp4"}}"#
+    );
+    assert_eq!(text(signed(body, KEY, 1_795_344_236)), expected);
+    assert_eq!(video_id.len(), "1250000000_".len() + 32);
+}
+
+#[test]
+fn record_file_of_a_task_has_its_id_and_no_stream_param() {
+    let mut file = file(Origin::Task {
+        task_id: "T".repeat(60),
+    });
+    file.template_id = 0;
+    let body = file_stored(&file, APP_ID, "u").body;
+    assert_eq!(body["task_id"], "T".repeat(60));
+    assert_eq!(body["record_temp_id"], "");
+    assert!(!body.contains_key("stream_param"));
+}
+
+#[test]
+fn record_status_is_the_bytes_of_the_specification() {
+    let mut recording = Recording {
+        id: RecordingId::new(),
+        session_id: DecimalId(2_918_085_116_267_032_069),
+        origin: Origin::Rule,
+        container: Container::Hls,
+        template: RecordTemplate::default(),
+        started_ms: 0,
+    };
+    let seq = DecimalId(3_266_441_426_274_648_065);
+    let make = |r: &Recording| {
+        record_status(
+            r,
+            &path(),
+            APP_ID,
+            RecordEvent::StartSucceeded,
+            seq,
+            1_795_344_236_000,
+        )
+        .body
+    };
+    let expected = r#"{"appid":1250000000,"appname":"live","domain":"push.example.com","event_time":1795344236,"event_type":332,"record_detail":"{\"codec_temp_id\":0,\"file_format\":2,\"record_bps\":0,\"record_content\":1,\"source_type\":1,\"start_model\":1}","record_event":"record_start_succeeded","seq":"3266441426274648065","session_id":"2918085116267032069","sign":"38a0c23b8be3152cf069af15dc281490","stream_id":"livetest","t":1795344836}"#;
+    assert_eq!(text(signed(make(&recording), KEY, 1_795_344_236)), expected);
+
+    recording.origin = Origin::Task {
+        task_id: "task".to_owned(),
+    };
+    let body = make(&recording);
+    assert_eq!(body["task_id"], "task");
+    assert!(
+        body["record_detail"]
+            .as_str()
+            .unwrap()
+            .contains(r#""start_model":5"#)
+    );
+}
+
+#[test]
+fn without_key_neither_t_nor_sign() {
+    let body = signed(push_started(&session(), APP_ID, 0, 0).body, "", 1);
+    assert!(!body.contains_key("t") && !body.contains_key("sign"));
+}
+
+#[test]
+fn each_event_has_its_own_url() {
+    let template = CallbackTemplate {
+        stream_begin_url: "http://h/1".to_owned(),
+        record_url: "http://h/100".to_owned(),
+        record_status_url: "http://h/332".to_owned(),
+        key: KEY.to_owned(),
+        ..CallbackTemplate::default()
+    };
+    let start = NewCallback::new(&template, push_started(&session(), APP_ID, 0, 0)).unwrap();
+    assert_eq!(
+        (start.url.as_str(), start.sign_key.as_str()),
+        ("http://h/1", KEY)
+    );
+    let file = NewCallback::new(&template, file_stored(&file(Origin::Rule), APP_ID, "u")).unwrap();
+    assert_eq!(file.url, "http://h/100");
+    let end = push_ended(&session(), APP_ID, 0, 0, EndReason::Closed, START_MS);
+    assert_eq!(NewCallback::new(&template, end), None, "no URL, no event");
+}
+
+#[test]
+fn a_stream_has_the_template_of_its_rule() {
+    let mut snapshot = Snapshot {
+        callback_rules: vec![CallbackRule {
+            domain: DomainName::parse("push.example.com").unwrap(),
+            app: String::new(),
+            template_id: 2,
+            created_ms: 0,
+            updated_ms: 0,
+        }],
+        callback_templates: (1..=2)
+            .map(|id| {
+                (
+                    id,
+                    CallbackTemplate {
+                        id,
+                        ..CallbackTemplate::default()
+                    },
+                )
+            })
+            .collect(),
+        ..Snapshot::default()
+    };
+    assert_eq!(template_for(&snapshot, &path()).map(|t| t.id), Some(2));
+    snapshot.callback_templates.remove(&2);
+    assert_eq!(template_for(&snapshot, &path()), None);
+}

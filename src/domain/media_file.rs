@@ -1,0 +1,148 @@
+//! A media file: one product in VOD storage. Its row is the unit of truth.
+
+use serde::{Deserialize, Serialize};
+
+use super::{
+    container::Container,
+    ids::{DecimalId, FileId, RecordingId},
+    recording::{Origin, Span},
+    stream::StreamPath,
+};
+
+/// Where a media file is on its way.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum MediaFileState {
+    /// Its stretch of the journal still grows.
+    Recording,
+    /// Its stretch is complete; the product is to be made and stored.
+    Ended,
+    /// Stored, committed, announced.
+    Stored,
+    /// Cannot be made in this container; `error` says why. The journal is kept for `journal.retention`.
+    Failed,
+    /// Nothing to store: no frame lies in its stretch.
+    Empty,
+    /// Deleted through the API or expired.
+    Deleted,
+}
+
+impl MediaFileState {
+    /// Every state, for metrics.
+    pub const ALL: [MediaFileState; 6] = [
+        MediaFileState::Recording,
+        MediaFileState::Ended,
+        MediaFileState::Stored,
+        MediaFileState::Failed,
+        MediaFileState::Empty,
+        MediaFileState::Deleted,
+    ];
+
+    /// The text in the database.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            MediaFileState::Recording => "recording",
+            MediaFileState::Ended => "ended",
+            MediaFileState::Stored => "stored",
+            MediaFileState::Failed => "failed",
+            MediaFileState::Empty => "empty",
+            MediaFileState::Deleted => "deleted",
+        }
+    }
+
+    /// Parses [`MediaFileState::as_str`] back.
+    pub fn parse(text: &str) -> Option<Self> {
+        Self::ALL.into_iter().find(|s| s.as_str() == text)
+    }
+}
+
+/// What was measured while the product was made; answered by the VOD API and in event 100.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct MediaFacts {
+    /// Bytes of all objects of the file.
+    pub size_bytes: u64,
+    /// Media duration in milliseconds.
+    pub duration_ms: i64,
+    /// Presentation time of the first frame on the encoder's clock, milliseconds.
+    pub first_pts_ms: i64,
+    /// Unix milliseconds at which the first byte arrived.
+    pub start_ms: i64,
+    /// Unix milliseconds at which the last byte arrived.
+    pub end_ms: i64,
+    /// Constant added to the encoder's times in this file, milliseconds.
+    pub shift_ms: i64,
+    /// Codec name of the pictures, empty if none.
+    pub video_codec: String,
+    /// Codec name of the sound, empty if none.
+    pub audio_codec: String,
+    /// Picture width, 0 if unknown.
+    pub width: u32,
+    /// Picture height, 0 if unknown.
+    pub height: u32,
+    /// Frames per second, rounded.
+    pub fps: u32,
+    /// Sampling rate in Hz.
+    pub sampling_rate: u32,
+    /// Video frames.
+    pub video_frames: u64,
+    /// Audio frames.
+    pub audio_frames: u64,
+    /// Bytes of coded video.
+    pub video_bytes: u64,
+    /// Bytes of coded audio.
+    pub audio_bytes: u64,
+    /// Objects stored, playlist and segments included.
+    pub objects: u32,
+    /// Things worth knowing, in words: absorbed backward steps, hidden lead-in, ...
+    pub irregularities: Vec<String>,
+}
+
+/// One media file.
+#[derive(Debug, Clone, PartialEq)]
+pub struct MediaFile {
+    /// Id.
+    pub id: FileId,
+    /// The recording it is a file of.
+    pub recording: RecordingId,
+    /// 0, 1, 2, ... within the recording.
+    pub ordinal: i64,
+    /// Node whose disk has the journal.
+    pub node_id: String,
+    /// The stream.
+    pub path: StreamPath,
+    /// Container.
+    pub container: Container,
+    /// Who asked for it.
+    pub origin: Origin,
+    /// The vendor's recording session id.
+    pub session_id: DecimalId,
+    /// Template id, 0 for the default profile.
+    pub template_id: i64,
+    /// VOD application, never 0: the main one is `api.app_id`.
+    pub sub_app_id: u64,
+    /// Raw query of the push.
+    pub stream_param: String,
+    /// Where in the journals: in order.
+    pub spans: Vec<Span>,
+    /// State.
+    pub state: MediaFileState,
+    /// Why it failed, empty otherwise.
+    pub error: String,
+    /// Name shown in the VOD API.
+    pub name: String,
+    /// Main object (for HLS the playlist); empty until stored.
+    pub storage_key: String,
+    /// What was measured; defaults until stored.
+    pub facts: MediaFacts,
+    /// Unix milliseconds at which it expires; 0 never.
+    pub expire_ms: i64,
+    /// Storage class: `STANDARD` or `STANDARD_IA`.
+    pub storage_class: String,
+    /// VOD category.
+    pub class_id: i64,
+    /// Unix milliseconds.
+    pub created_ms: i64,
+    /// Unix milliseconds.
+    pub updated_ms: i64,
+}

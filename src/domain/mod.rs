@@ -1,0 +1,22 @@
+//! The product's nouns and its one brain ([`plan`]). Pure: no clock, no disk, no sockets, no SQL.
+//!
+//! Every noun has a file of the same name in `db` and, where clients see it, in `api`.
+
+pub mod callback;
+pub mod callback_rule;
+pub mod callback_template;
+pub mod container;
+pub mod file_name;
+pub mod ids;
+pub mod journal_note;
+pub mod media_file;
+pub mod plan;
+pub mod push_domain;
+pub mod push_url;
+pub mod record_rule;
+pub mod record_task;
+pub mod record_template;
+pub mod recording;
+pub mod session;
+pub mod snapshot;
+pub mod stream;

@@ -1,0 +1,171 @@
+//! Push domains: which names are registered, with which push keys, and whether a publish may go on.
+//!
+//! Pure: a publish is decided from the snapshot in memory and a given time. First the domain is
+//! found ([`resolve`]), then the signature is checked; spec live-api 12 and 13. How a push address
+//! is made is [`super::push_url`].
+
+mod resolve;
+mod signature;
+#[cfg(test)]
+mod tests;
+
+use std::net::IpAddr;
+
+use serde::{Deserialize, Serialize};
+
+pub use self::{resolve::resolve, signature::SignatureError};
+use self::signature::Verdict;
+use super::{
+    snapshot::Snapshot,
+    stream::{AppName, DomainName, NameError, StreamName, StreamPath},
+};
+
+/// A registered push domain.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct PushDomain {
+    /// Canonical name.
+    pub name: DomainName,
+    /// False after ForbidLiveDomain: every push is refused.
+    pub enabled: bool,
+    /// Keys of its own; `None` uses those of the default domain.
+    pub keys: Option<PushKeys>,
+    /// Unix milliseconds.
+    pub created_ms: i64,
+}
+
+/// What ModifyLivePushAuthKey sets (spec live-api 12).
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct PushKeys {
+    /// Whether pushes must be signed at all.
+    pub enabled: bool,
+    /// Primary key.
+    pub master: String,
+    /// Backup key; empty if none.
+    pub backup: String,
+    /// Seconds of clock grace after txTime.
+    pub delta_s: i64,
+}
+
+/// What a publisher asks for, as received.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct PublishRequest<'a> {
+    /// `app` of the connect command, with its query if it came with one.
+    pub app: &'a str,
+    /// `tcUrl` of the connect command; empty if it was not sent.
+    pub tc_url: &'a str,
+    /// Stream key: StreamName, and behind the first `?` the parameters.
+    pub key: &'a str,
+    /// Address of the publisher.
+    pub peer: IpAddr,
+    /// Address it connected to.
+    pub local: IpAddr,
+}
+
+/// The configuration that decides beside the snapshot.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Policy {
+    /// The domain of a publisher that names none we know.
+    pub default_domain: DomainName,
+    /// Whether loopback publishers may come without a signature.
+    pub trust_loopback: bool,
+}
+
+/// A publish that may go on.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Authorised {
+    /// The stream.
+    pub path: StreamPath,
+    /// The stream key behind its first `?`, as received; empty if there is none.
+    pub stream_param: String,
+    /// True when a valid signature was given.
+    pub signed: bool,
+}
+
+/// Why a publish may not go on.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum Refusal {
+    /// The application or the stream name is none.
+    #[error(transparent)]
+    Name(#[from] NameError),
+    /// A domain was named that is not registered, or the default domain is not.
+    #[error("push domain {0:?} is not registered")]
+    UnknownDomain(String),
+    /// Two different domains were named.
+    #[error("push domains {0:?} and {1:?} are both named")]
+    ConflictingDomains(String, String),
+    /// The domain was forbidden through the API.
+    #[error("push domain {0} is disabled")]
+    DisabledDomain(DomainName),
+    /// Neither the domain nor the default domain has a key to check with.
+    #[error("push domain {0} has no push key")]
+    NoKey(DomainName),
+    /// There is no signature, or it is not valid.
+    #[error(transparent)]
+    Signature(#[from] SignatureError),
+}
+
+impl Refusal {
+    /// Stable label for metrics and logs.
+    pub fn reason(&self) -> &'static str {
+        match self {
+            Refusal::Name(_) => "invalid_name",
+            Refusal::UnknownDomain(_) => "unknown_domain",
+            Refusal::ConflictingDomains(..) => "conflicting_domains",
+            Refusal::DisabledDomain(_) => "disabled_domain",
+            Refusal::NoKey(_) => "no_key",
+            Refusal::Signature(SignatureError::Missing) => "unsigned",
+            Refusal::Signature(SignatureError::MissingTime | SignatureError::MalformedTime(_)) => "bad_time",
+            Refusal::Signature(SignatureError::Expired { .. }) => "expired",
+            Refusal::Signature(SignatureError::Mismatch) => "bad_signature",
+        }
+    }
+
+    /// True when what was named is wrong rather than who asks.
+    pub fn is_bad_name(&self) -> bool {
+        matches!(
+            self,
+            Refusal::Name(_) | Refusal::UnknownDomain(_) | Refusal::ConflictingDomains(..)
+        )
+    }
+}
+
+/// Decides whether a publish may go on. `now_s` is unix seconds.
+pub fn authorise(
+    snapshot: &Snapshot,
+    request: &PublishRequest<'_>,
+    policy: &Policy,
+    now_s: i64,
+) -> Result<Authorised, Refusal> {
+    let (stream, stream_param) = request.key.split_once('?').unwrap_or((request.key, ""));
+    let (app, _) = request.app.split_once('?').unwrap_or((request.app, ""));
+    let domain = resolve(snapshot, request, policy)?;
+    let path = StreamPath {
+        domain: domain.name.clone(),
+        app: AppName::parse(app.trim_end_matches('/'))?,
+        stream: StreamName::parse(stream)?,
+    };
+    if !domain.enabled {
+        return Err(Refusal::DisabledDomain(domain.name.clone()));
+    }
+    let default = snapshot.push_domains.get(&policy.default_domain);
+    let keys = domain.keys.as_ref().or_else(|| default.and_then(|default| default.keys.as_ref()));
+    let signed = match signature::verify(keys, path.stream.as_str(), stream_param, now_s) {
+        Verdict::Valid => true,
+        Verdict::Invalid(_) if keys.is_some_and(|keys| !keys.enabled) => false,
+        Verdict::Absent if keys.is_some_and(|keys| !keys.enabled) => false,
+        Verdict::Absent if is_trusted(domain, request, policy) => false,
+        Verdict::Absent => return Err(SignatureError::Missing.into()),
+        Verdict::Invalid(error) => return Err(error.into()),
+        Verdict::NoKey => return Err(Refusal::NoKey(domain.name.clone())),
+    };
+    Ok(Authorised { path, stream_param: stream_param.to_owned(), signed })
+}
+
+/// Whether a publisher without a signature is on this very machine and the domain leaves room for it.
+fn is_trusted(domain: &PushDomain, request: &PublishRequest<'_>, policy: &Policy) -> bool {
+    let is_loopback = |ip: IpAddr| ip.to_canonical().is_loopback();
+    policy.trust_loopback
+        && is_loopback(request.peer)
+        && is_loopback(request.local)
+        && (domain.keys.is_none() || domain.name == policy.default_domain)
+}

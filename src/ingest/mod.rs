@@ -1,0 +1,136 @@
+//! Sockets: accepts publishers, reads what they send, hands it to a journal each.
+//!
+//! Reading order: [`live`] (who is live), [`source`] (where bytes come from), [`buffer`] and
+//! [`pace`] (how they are read cheaply), [`connection`] (the life of a connection), [`publish`] (the
+//! life of a publish), [`listener`]. The protocol itself is [`crate::rtmp`]; what is recorded is
+//! decided by whoever receives [`Event`]s.
+
+mod buffer;
+mod cause;
+mod connection;
+mod listener;
+mod live;
+mod outbound;
+mod pace;
+mod publish;
+mod source;
+#[cfg(test)]
+mod tests;
+
+use std::{sync::Arc, time::Duration};
+
+use arc_swap::ArcSwap;
+use tokio::{
+    sync::{mpsc, oneshot},
+    time::Instant,
+};
+
+pub use self::live::{Live, LiveSession};
+use self::buffer::BufferPool;
+use crate::{
+    domain::{
+        ids::SessionId,
+        push_domain::Policy,
+        recording::Recording,
+        session::EndReason,
+        snapshot::Snapshot,
+        stream::DomainName,
+    },
+    journal::Journal,
+};
+
+/// How publishers are received.
+#[derive(Debug, Clone)]
+pub struct Settings {
+    /// This node, as it is written into sessions.
+    pub node_id: String,
+    /// The domain of publishers that name none we know.
+    pub default_domain: DomainName,
+    /// Whether loopback publishers may come without a signature.
+    pub trust_loopback: bool,
+    /// A publisher that sends nothing for so long is disconnected.
+    pub idle_timeout: Duration,
+    /// From the connection to the accepted publish.
+    pub handshake_timeout: Duration,
+    /// Connections at a time.
+    pub max_connections: usize,
+    /// Longest RTMP message of a publisher, in bytes.
+    pub max_message_bytes: usize,
+}
+
+/// What the record supervisor is told.
+#[derive(Debug)]
+pub enum Event {
+    /// A publish has begun; it is acknowledged to the publisher after the answer.
+    Started {
+        /// The session. Its journal is open.
+        live: Arc<LiveSession>,
+        /// The session it took over from, whose end may be told later than this.
+        predecessor: Option<SessionId>,
+        /// Takes the recordings to be attached from the first byte on.
+        ready: oneshot::Sender<Vec<Recording>>,
+    },
+    /// A publish has ended and its journal is closed.
+    Ended {
+        /// Which.
+        session: SessionId,
+        /// Why.
+        reason: EndReason,
+        /// Unix milliseconds.
+        ended_ms: i64,
+        /// Logical position of the end of its journal.
+        end_position: u64,
+    },
+}
+
+/// What a live session can be told.
+#[derive(Debug)]
+pub enum Control {
+    /// To be noted in the journal where it stands now (JSON).
+    Note(String),
+    /// To end.
+    End(EndReason),
+}
+
+/// What every connection needs.
+struct Context {
+    settings: Settings,
+    policy: Policy,
+    snapshot: Arc<ArcSwap<Snapshot>>,
+    journal: Journal,
+    live: Arc<Live>,
+    events: mpsc::Sender<Event>,
+    buffers: BufferPool,
+    /// Paced connections look at their sockets at whole multiples of their pause from here.
+    epoch: Instant,
+}
+
+/// The receiver of publishers.
+pub struct Ingest {
+    context: Arc<Context>,
+}
+
+impl Ingest {
+    /// `snapshot` decides who may publish; `live` is filled while [`Ingest::run`] runs; `events`
+    /// closes when it is over.
+    pub fn new(
+        settings: Settings,
+        snapshot: Arc<ArcSwap<Snapshot>>,
+        journal: Journal,
+        live: Arc<Live>,
+        events: mpsc::Sender<Event>,
+    ) -> Self {
+        let policy = Policy {
+            default_domain: settings.default_domain.clone(),
+            trust_loopback: settings.trust_loopback,
+        };
+        let (buffers, epoch) = (BufferPool::default(), Instant::now());
+        let context = Context { settings, policy, snapshot, journal, live, events, buffers, epoch };
+        Self { context: Arc::new(context) }
+    }
+}
+
+/// Unix milliseconds of the system's clock.
+fn now_ms() -> i64 {
+    chrono::Utc::now().timestamp_millis()
+}

@@ -1,0 +1,222 @@
+//! The life of one publish: from permission to an open journal with its recordings attached, then
+//! tag after tag, then the closed journal. Knows no socket.
+
+use std::{
+    net::IpAddr,
+    sync::{Arc, atomic::Ordering},
+};
+
+use tokio::{
+    sync::{Notify, mpsc, oneshot},
+    time::Instant,
+};
+use tracing::{error, info, warn};
+
+use super::{
+    Context, Control, Event,
+    live::{LiveSession, Occupied, Place},
+    now_ms,
+};
+use crate::{
+    domain::{
+        ids::{DecimalId, SessionId},
+        journal_note::{JournalHead, Note},
+        push_domain::Authorised,
+        session::{EndReason, Session},
+    },
+    journal::{JournalError, Writer},
+    media::tag::Tag,
+};
+
+/// Notes that may wait for a connection.
+const CONTROLS: usize = 64;
+
+/// A publish that was authorised and is to be opened.
+pub(super) struct Opening {
+    pub(super) context: Arc<Context>,
+    pub(super) authorised: Authorised,
+    pub(super) peer: IpAddr,
+    pub(super) local: IpAddr,
+    pub(super) encoder: String,
+    /// Notified when the publish is told to end.
+    pub(super) wake: Arc<Notify>,
+}
+
+/// Why a publish could not be opened.
+#[derive(Debug, thiserror::Error)]
+pub(super) enum OpenError {
+    /// Somebody else has a better claim.
+    #[error(transparent)]
+    Occupied(#[from] Occupied),
+    /// The journal cannot be begun or written.
+    #[error(transparent)]
+    Journal(#[from] JournalError),
+    /// The head of the journal cannot be written as text.
+    #[error("encode the head of a journal: {0}")]
+    Head(#[from] serde_json::Error),
+    /// It was told to end before it began.
+    #[error("ended before it began: {}", .0.as_str())]
+    Ended(EndReason),
+    /// It took longer than a publisher is kept waiting.
+    #[error("the journal or the supervisor does not answer in time")]
+    Late,
+    /// Nobody decides any more what is recorded.
+    #[error("the server is stopping")]
+    Stopping,
+}
+
+impl Opening {
+    /// Takes the place, begins the journal and attaches what is to be recorded. When this is done
+    /// the file says everything a recovery needs. Must run to its end: nothing is left behind then.
+    pub(super) async fn run(self) -> Result<Publishing, OpenError> {
+        let Opening { context, authorised, peer, local, encoder, wake } = self;
+        let place = context.live.enter(&authorised.path, authorised.signed, wake)?;
+        let started_ms = now_ms();
+        let session = Session {
+            id: SessionId::new(),
+            node_id: context.settings.node_id.clone(),
+            sequence: DecimalId::next(started_ms),
+            path: authorised.path,
+            stream_param: authorised.stream_param,
+            user_ip: peer.to_canonical().to_string(),
+            node_ip: local.to_canonical().to_string(),
+            started_ms,
+            signed: authorised.signed,
+        };
+        let id = session.id;
+        let head = serde_json::to_string(&JournalHead { session: session.clone() })?;
+        let writer = context.journal.create(id, head, started_ms).await?;
+        let (control, controls) = mpsc::channel(CONTROLS);
+        let live = Arc::new(LiveSession {
+            session,
+            progress: writer.progress(),
+            control,
+            encoder,
+            place: place.state.clone(),
+        });
+        if !place.show(live.clone()) {
+            discard(&context, id, writer, EndReason::Replaced).await;
+            return Err(OpenError::Ended(EndReason::Replaced));
+        }
+        let (ready, recordings) = oneshot::channel();
+        let predecessor = place.predecessor;
+        if context.events.send(Event::Started { live: live.clone(), predecessor, ready }).await.is_err() {
+            discard(&context, id, writer, EndReason::Shutdown).await;
+            return Err(OpenError::Stopping);
+        }
+        metrics::gauge!("liverec_streams_live").increment(1);
+        let begun = Instant::now();
+        let mut publishing = Publishing { context, place, live, writer, controls, begun, tags: 0 };
+        let Ok(recordings) = recordings.await else {
+            publishing.close(EndReason::Shutdown).await;
+            return Err(OpenError::Stopping);
+        };
+        let from = publishing.writer.position();
+        for recording in recordings {
+            let note = Note::Attach { recording: Box::new(recording), from };
+            publishing.writer.note(&note.to_json());
+        }
+        if let Err(error) = publishing.writer.flush().await {
+            publishing.close(EndReason::Journal).await;
+            return Err(error.into());
+        }
+        if let Some(reason) = publishing.end_reason() {
+            publishing.close(reason).await;
+            return Err(OpenError::Ended(reason));
+        }
+        Ok(publishing)
+    }
+}
+
+/// Removes a journal that nobody was told of.
+async fn discard(context: &Context, id: SessionId, writer: Writer, reason: EndReason) {
+    let note = Note::End { reason, ended_ms: now_ms() };
+    let closed = writer.close(&note.to_json()).await;
+    let journal = context.journal.clone();
+    let released = context.journal.run_read(move || journal.release(id, None)).await;
+    if let Err(error) = closed.and(released) {
+        warn!(session.id = %id, %error, "the journal of a publish that never began is left behind");
+    }
+}
+
+/// An accepted publish.
+pub(super) struct Publishing {
+    context: Arc<Context>,
+    place: Place,
+    live: Arc<LiveSession>,
+    writer: Writer,
+    controls: mpsc::Receiver<Control>,
+    begun: Instant,
+    tags: u64,
+}
+
+impl Publishing {
+    /// The session.
+    pub(super) fn live(&self) -> &LiveSession {
+        &self.live
+    }
+
+    /// Takes in a tag that arrived at `wall_ms` (unix milliseconds).
+    pub(super) fn push(&mut self, tag: &Tag, wall_ms: i64) {
+        let bytes = tag.payload.len() as u64;
+        self.place.state.received_bytes.fetch_add(bytes, Ordering::Relaxed);
+        self.tags += 1;
+        self.writer.push(tag, wall_ms);
+    }
+
+    /// Writes the notes that have arrived.
+    pub(super) fn take_controls(&mut self) {
+        while let Ok(control) = self.controls.try_recv() {
+            match control {
+                Control::Note(json) => self.writer.note(&json),
+                Control::End(reason) => self.place.state.end(reason),
+            }
+        }
+    }
+
+    /// Why the publish is to end, if it is.
+    pub(super) fn end_reason(&self) -> Option<EndReason> {
+        self.place.state.end_reason()
+    }
+
+    /// Lets the journal write; waits while the disk is slow. May be dropped and called again.
+    pub(super) async fn maintain(&mut self, now: Instant) -> Result<(), JournalError> {
+        self.writer.maintain(now).await
+    }
+
+    /// Ends the publish: notes the reason, closes the journal, tells the supervisor, gives the place
+    /// back. Waits for as long as the disk does; the connection need not.
+    pub(super) async fn close(mut self, reason: EndReason) {
+        // Nobody sees it among the live ones any more, and nobody ends it for another reason.
+        self.place.state.end(reason);
+        self.take_controls();
+        self.controls.close();
+        metrics::gauge!("liverec_streams_live").decrement(1);
+        let Publishing { context, place, live, writer, begun, tags, .. } = self;
+        let session = live.session.id;
+        info!(
+            session.id = %session,
+            stream.path = %live.session.path,
+            reason = reason.as_str(),
+            bytes = live.received_bytes(),
+            tags,
+            duration_s = begun.elapsed().as_secs_f64(),
+            "publish ended"
+        );
+        let ended_ms = now_ms();
+        let last_position = writer.position();
+        let note = Note::End { reason, ended_ms };
+        let end_position = writer.close(&note.to_json()).await.unwrap_or_else(|error| {
+            error!(
+                session.id = %session, %error,
+                "the journal of a session could not be closed; the next start finishes it"
+            );
+            last_position
+        });
+        let ended = Event::Ended { session, reason, ended_ms, end_position };
+        if context.events.send(ended).await.is_err() {
+            warn!(session.id = %session, "nobody was told that a session ended; the next start finds it");
+        }
+        drop(place);
+    }
+}

@@ -1,0 +1,167 @@
+//! What a decoder, or a file head, must know at a place in the journal.
+
+use std::collections::BTreeMap;
+
+use bytes::Bytes;
+
+use super::{
+    error::{JournalError, Result},
+    index::IndexHeader,
+    prefix::Prefix,
+    private::is_metadata,
+    reader::Reader,
+};
+use crate::media::{
+    config::{Configs, TrackConfig},
+    flv::header::{TAG_HEADER_LEN, tag_len},
+    sample::{Sample, SampleKind, TagSample, Track},
+};
+
+/// All configurations of one answer together.
+const MAX_CONFIG_BYTES: usize = 64 << 20;
+/// Enough of a script tag to see whether it is onMetaData.
+const NAME_BYTES: usize = 64;
+
+impl Reader {
+    /// The codec configurations in force at `from` and all that come before `to`, by the ordinals
+    /// that [`Sample::config`] names.
+    ///
+    /// # Errors
+    /// As [`Reader::samples`]; or they are too many to be held in memory.
+    pub fn configs(&mut self, from: u64, to: u64) -> Result<Configs> {
+        self.grow();
+        let mut configs = Collected::new(self);
+        let first = self.locate(from)?;
+        let base = configs.add_prefix(self, first)?;
+        // In force at `from` is the last one before it of each track.
+        let mut in_force: BTreeMap<(Track, u8), Sample> = BTreeMap::new();
+        for sample in self.samples(base, from)? {
+            let sample = sample?;
+            if is_config(&sample) {
+                in_force.insert((sample.track, sample.track_id), sample);
+            }
+        }
+        for sample in in_force.into_values() {
+            configs.add(self, &sample)?;
+        }
+        for nth in first..self.files() {
+            let IndexHeader { base, next_config, .. } = *self.header(nth)?;
+            if base >= to {
+                break;
+            }
+            let limit = self.limit(nth)?;
+            if nth > first && next_config > configs.next {
+                // Tags were lost between the two files.
+                configs.add_prefix(self, nth)?;
+            }
+            if limit.is_some() && self.header(nth + 1)?.next_config == next_config {
+                configs.next = next_config;
+                continue;
+            }
+            let end = limit.unwrap_or(to).min(to);
+            self.each(from.max(base), end, is_config, |reader, sample| configs.add(reader, sample))?;
+        }
+        Ok(configs.configs)
+    }
+
+    /// Payload of the encoder's last onMetaData at or before a logical position. One of more than
+    /// 64 KiB is only found in the file that it stands in.
+    ///
+    /// # Errors
+    /// As [`Reader::samples`].
+    pub fn metadata(&mut self, at: u64) -> Result<Option<Bytes>> {
+        let nth = self.locate(at)?;
+        let base = self.header(nth)?.base;
+        let mut last = None;
+        let is_script = |sample: &Sample| sample.kind == SampleKind::Script;
+        self.each(base, at.saturating_add(1), is_script, |reader, sample| {
+            let mut name = vec![0; NAME_BYTES.min(sample.data_len as usize)];
+            reader.read(sample.data_position(), &mut name)?;
+            if is_metadata(&name) {
+                last = Some(*sample);
+            }
+            Ok(())
+        })?;
+        if let Some(sample) = last {
+            return self.payload(&sample).map(Some);
+        }
+        let number = self.number(nth)?;
+        let prefix = Prefix::load(&self.folder.data(number), self.folder.session, number)?;
+        Ok(prefix.state.in_force.metadata.clone())
+    }
+
+    /// The whole payload of the tag that `sample`, its first one or not, was found in.
+    ///
+    /// # Errors
+    /// As [`Reader::read`].
+    pub fn payload(&mut self, sample: &Sample) -> Result<Bytes> {
+        let mut header = [0; TAG_HEADER_LEN];
+        self.read(sample.position, &mut header)?;
+        let [_, l0, l1, l2, ..] = header;
+        let mut payload = vec![0; u32::from_be_bytes([0, l0, l1, l2]) as usize];
+        self.read(sample.position + TAG_HEADER_LEN as u64, &mut payload)?;
+        Ok(payload.into())
+    }
+}
+
+/// Configurations so far.
+struct Collected {
+    configs: Configs,
+    session: crate::domain::ids::SessionId,
+    bytes: usize,
+    /// The ordinal after the highest one.
+    next: u32,
+}
+
+impl Collected {
+    fn new(reader: &Reader) -> Self {
+        Collected { configs: Configs::new(), session: reader.session(), bytes: 0, next: 1 }
+    }
+
+    /// Takes in what is in force where a file begins, and answers where that is.
+    fn add_prefix(&mut self, reader: &Reader, nth: usize) -> Result<u64> {
+        let number = reader.number(nth)?;
+        let prefix = Prefix::load(&reader.folder.data(number), self.session, number)?;
+        for known in &prefix.state.in_force.configs {
+            self.insert(known.ordinal, known.config.clone())?;
+        }
+        self.next = self.next.max(prefix.state.next_config);
+        Ok(prefix.head.base)
+    }
+
+    /// Takes in a configuration of the encoder.
+    fn add(&mut self, reader: &mut Reader, sample: &Sample) -> Result<()> {
+        if self.configs.get(sample.config).is_some() {
+            return Ok(());
+        }
+        let found = TagSample {
+            track: sample.track,
+            track_id: sample.track_id,
+            kind: sample.kind,
+            codec: sample.codec,
+            keyframe: sample.keyframe,
+            cts_ms: sample.cts_ms,
+            data_offset: sample.data_offset.saturating_sub(TAG_HEADER_LEN as u32),
+            data_len: sample.data_len,
+        };
+        match TrackConfig::new(reader.payload(sample)?, &found) {
+            Some(config) => self.insert(sample.config, config),
+            None => Ok(()),
+        }
+    }
+
+    fn insert(&mut self, ordinal: u32, config: TrackConfig) -> Result<()> {
+        self.bytes += tag_len(config.tag_payload().len()) as usize;
+        if self.bytes > MAX_CONFIG_BYTES {
+            return Err(JournalError::Configurations { session: self.session, max: MAX_CONFIG_BYTES });
+        }
+        self.next = self.next.max(ordinal.saturating_add(1));
+        self.configs.insert(ordinal, config);
+        Ok(())
+    }
+}
+
+/// True for a configuration that has an ordinal.
+fn is_config(sample: &Sample) -> bool {
+    sample.kind == SampleKind::Config && sample.config > 0
+}

@@ -1,0 +1,84 @@
+//! The few file operations a writer needs, behind a seam so that tests can make them fail.
+//!
+//! Readers use `std::fs` directly: a failed read is an error for its caller, nothing more.
+
+use std::{
+    fs::{File, OpenOptions},
+    io::{self, IoSlice, Seek, SeekFrom, Write},
+    os::unix::fs::FileExt,
+    path::Path,
+    sync::Arc,
+};
+
+/// Most buffers handed to the system in one call (Linux accepts 1024).
+const MAX_SLICES: usize = 1024;
+
+/// A file that is written from front to back.
+pub(super) trait JournalFile: Send + Sync + 'static {
+    /// Writes some of `bufs` at the cursor and says how many bytes.
+    fn write(&self, bufs: &[IoSlice<'_>]) -> io::Result<usize>;
+    /// Shortens the file to `len` bytes and puts the cursor there.
+    fn cut(&self, len: u64) -> io::Result<()>;
+    /// Replaces the first bytes of the file, leaving the cursor alone.
+    fn overwrite(&self, bytes: &[u8]) -> io::Result<()>;
+    /// Makes what was written survive a power loss (`fdatasync`).
+    fn sync(&self) -> io::Result<()>;
+}
+
+/// Makes files.
+pub(super) trait Disk: Send + Sync + 'static {
+    /// Opens an empty file, replacing what has that name.
+    fn create(&self, path: &Path) -> io::Result<Arc<dyn JournalFile>>;
+    /// Makes the names in a folder survive a power loss.
+    fn sync_dir(&self, path: &Path) -> io::Result<()>;
+}
+
+/// The file system.
+pub(super) struct FileSystem;
+
+impl Disk for FileSystem {
+    fn create(&self, path: &Path) -> io::Result<Arc<dyn JournalFile>> {
+        let file = OpenOptions::new().write(true).create(true).truncate(true).open(path)?;
+        Ok(Arc::new(file))
+    }
+
+    fn sync_dir(&self, path: &Path) -> io::Result<()> {
+        File::open(path)?.sync_all()
+    }
+}
+
+impl JournalFile for File {
+    fn write(&self, bufs: &[IoSlice<'_>]) -> io::Result<usize> {
+        let mut file = self;
+        file.write_vectored(bufs)
+    }
+
+    fn cut(&self, len: u64) -> io::Result<()> {
+        self.set_len(len)?;
+        let mut file = self;
+        file.seek(SeekFrom::Start(len)).map(drop)
+    }
+
+    fn overwrite(&self, bytes: &[u8]) -> io::Result<()> {
+        self.write_all_at(bytes, 0)
+    }
+
+    fn sync(&self) -> io::Result<()> {
+        self.sync_data()
+    }
+}
+
+/// Writes all of `bufs` at the cursor, in as few calls as the system allows.
+pub(super) fn write_all(file: &dyn JournalFile, mut bufs: &mut [IoSlice<'_>]) -> io::Result<()> {
+    IoSlice::advance_slices(&mut bufs, 0);
+    while !bufs.is_empty() {
+        let batch = bufs.get(..MAX_SLICES).unwrap_or(bufs);
+        match file.write(batch) {
+            Ok(0) => return Err(io::ErrorKind::WriteZero.into()),
+            Ok(written) => IoSlice::advance_slices(&mut bufs, written),
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+            Err(error) => return Err(error),
+        }
+    }
+    Ok(())
+}

@@ -1,0 +1,110 @@
+//! Names: one folder for each session, two files for each number in it.
+//!
+//! Whatever does not have such a name is foreign and left alone.
+
+use std::{
+    fs, io,
+    path::{Path, PathBuf},
+};
+
+use super::error::{JournalError, Result};
+use crate::domain::ids::SessionId;
+
+/// The folder of one session.
+#[derive(Debug, Clone)]
+pub(super) struct Folder {
+    pub session: SessionId,
+    pub path: PathBuf,
+}
+
+impl Folder {
+    pub fn new(root: &Path, session: SessionId) -> Self {
+        Folder { session, path: root.join(session.to_string()) }
+    }
+
+    /// The data file with this number.
+    pub fn data(&self, number: u32) -> PathBuf {
+        self.path.join(format!("{number:08}.flv"))
+    }
+
+    /// The index beside it.
+    pub fn index(&self, number: u32) -> PathBuf {
+        self.path.join(format!("{number:08}.idx"))
+    }
+
+    /// Where a file is made anew before it takes the place of `path`.
+    pub fn fresh(path: &Path) -> PathBuf {
+        path.with_added_extension("new")
+    }
+
+    /// Where a data file that cannot be read is put.
+    pub fn aside(path: &Path) -> PathBuf {
+        path.with_added_extension("damaged")
+    }
+
+    /// Numbers of the data files that are there, lowest first.
+    ///
+    /// # Errors
+    /// [`JournalError::Missing`] if there is no such folder.
+    pub fn numbers(&self) -> Result<Vec<u32>> {
+        let mut numbers = Vec::new();
+        self.each_name(|name| numbers.extend(number_of(name, ".flv")))?;
+        numbers.sort_unstable();
+        Ok(numbers)
+    }
+
+    /// Everything of ours that goes with no data file: half-made replacements, indexes of files
+    /// that were not begun or are gone, and, if asked for, data files put aside.
+    pub fn strays(&self, with_aside: bool) -> Result<Vec<PathBuf>> {
+        let numbers = self.numbers()?;
+        let mut strays = Vec::new();
+        self.each_name(|name| {
+            let is_half_made = number_of(name, ".flv.new").or(number_of(name, ".idx.new")).is_some();
+            let is_alone = number_of(name, ".idx").is_some_and(|n| numbers.binary_search(&n).is_err());
+            let is_aside = with_aside && number_of(name, ".flv.damaged").is_some();
+            if is_half_made || is_alone || is_aside {
+                strays.push(self.path.join(name));
+            }
+        })?;
+        Ok(strays)
+    }
+
+    fn each_name(&self, mut f: impl FnMut(&str)) -> Result<()> {
+        let entries = match fs::read_dir(&self.path) {
+            Err(error) if error.kind() == io::ErrorKind::NotFound => {
+                return Err(JournalError::Missing(self.session));
+            }
+            entries => entries.map_err(JournalError::io("list", &self.path))?,
+        };
+        for entry in entries {
+            let entry = entry.map_err(JournalError::io("list", &self.path))?;
+            // Names and links to elsewhere that somebody else put here are none of ours.
+            let is_file = entry.file_type().is_ok_and(|kind| kind.is_file());
+            if let (true, Some(name)) = (is_file, entry.file_name().to_str()) {
+                f(name);
+            }
+        }
+        Ok(())
+    }
+}
+
+/// The sessions that have a folder, oldest first.
+pub(super) fn sessions(root: &Path) -> Result<Vec<SessionId>> {
+    let mut sessions = Vec::new();
+    for entry in fs::read_dir(root).map_err(JournalError::io("list", root))? {
+        let entry = entry.map_err(JournalError::io("list", root))?;
+        let is_folder = entry.file_type().is_ok_and(|kind| kind.is_dir());
+        let name = entry.file_name();
+        let Some(name) = name.to_str().filter(|_| is_folder) else { continue };
+        // Only the very text that a session id has; a UUID can be written in other ways.
+        sessions.extend(SessionId::parse(name).filter(|id| id.to_string() == name));
+    }
+    sessions.sort_unstable();
+    Ok(sessions)
+}
+
+fn number_of(name: &str, extension: &str) -> Option<u32> {
+    let digits = name.strip_suffix(extension)?;
+    let is_number = digits.len() == 8 && digits.bytes().all(|b| b.is_ascii_digit());
+    digits.parse().ok().filter(|number| is_number && *number > 0)
+}

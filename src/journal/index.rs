@@ -1,0 +1,234 @@
+//! The index beside a journal file: a header of 72 bytes, then one record of 48 bytes for every
+//! sample of every tag, in the order of the data. All numbers are little-endian.
+//!
+//! ```text
+//! header   0 magic "LIVEREC\x01"  8 version u16  10 record size u16  12 file number u32
+//!         16 session (16 bytes)  32 base u64     40 prefix length u32
+//!         44 next configuration u32   48 notes before this file u32
+//!         52 body length u64, all ones while the file is written   60 records u64
+//!         68 CRC-32 of 0..68
+//! record   0 position u64   8 dts_ms i64   16 tag length u32   20 data offset u32
+//!         24 data length u32   28 cts_ms i32   32 configuration u32
+//!         36 track u8  37 track id u8  38 kind u8  39 codec u8  40 flags u8  41 zero (3)
+//!         44 CRC-32 of 0..44
+//! ```
+//!
+//! The header and the tags at the start of a file (see [`super::prefix`]) have no record. The
+//! body length and the number of records are filled in when data and index are known to have reached the disk: only then is
+//! an index believed after a crash, else it is made again from the data.
+
+use uuid::Uuid;
+
+use crate::{
+    domain::ids::SessionId,
+    media::sample::{Codec, Sample, SampleKind, Track},
+};
+
+/// Bytes of the header.
+pub(super) const HEADER_BYTES: usize = 72;
+/// Bytes of one record.
+pub(super) const RECORD_BYTES: usize = 48;
+
+const MAGIC: [u8; 8] = *b"LIVEREC\x01";
+const VERSION: u16 = 1;
+const UNSEALED: u64 = u64::MAX;
+const KEYFRAME: u8 = 1;
+
+/// What is known of a journal file without reading it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct IndexHeader {
+    /// Whose journal.
+    pub session: SessionId,
+    /// Number of the file, from 1.
+    pub number: u32,
+    /// Logical position of the first byte after the prefix.
+    pub base: u64,
+    /// Bytes of the prefix.
+    pub prefix_len: u32,
+    /// Ordinal that the first new configuration in this file gets.
+    pub next_config: u32,
+    /// Notes in the files before this one.
+    pub notes: u32,
+    /// Present once the file is complete and safe on disk.
+    pub seal: Option<Seal>,
+}
+
+/// How much a complete file holds.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Seal {
+    /// Bytes of data after the prefix.
+    pub body_len: u64,
+    /// Index records.
+    pub records: u64,
+}
+
+impl IndexHeader {
+    pub fn encode(&self) -> [u8; HEADER_BYTES] {
+        let mut out = [0; HEADER_BYTES];
+        out[0..8].copy_from_slice(&MAGIC);
+        out[8..10].copy_from_slice(&VERSION.to_le_bytes());
+        out[10..12].copy_from_slice(&(RECORD_BYTES as u16).to_le_bytes());
+        out[12..16].copy_from_slice(&self.number.to_le_bytes());
+        out[16..32].copy_from_slice(self.session.0.as_bytes());
+        out[32..40].copy_from_slice(&self.base.to_le_bytes());
+        out[40..44].copy_from_slice(&self.prefix_len.to_le_bytes());
+        out[44..48].copy_from_slice(&self.next_config.to_le_bytes());
+        out[48..52].copy_from_slice(&self.notes.to_le_bytes());
+        let Seal { body_len, records } = self.seal.unwrap_or(Seal { body_len: UNSEALED, records: 0 });
+        out[52..60].copy_from_slice(&body_len.to_le_bytes());
+        out[60..68].copy_from_slice(&records.to_le_bytes());
+        let crc = crc32fast::hash(&out[..68]);
+        out[68..72].copy_from_slice(&crc.to_le_bytes());
+        out
+    }
+
+    /// `None` when these are not the bytes of a whole header of this version.
+    pub fn decode(bytes: &[u8; HEADER_BYTES]) -> Option<Self> {
+        let known = bytes[0..8] == MAGIC
+            && u16_at(bytes, 8) == VERSION
+            && usize::from(u16_at(bytes, 10)) == RECORD_BYTES
+            && u32_at(bytes, 68) == crc32fast::hash(&bytes[..68]);
+        if !known {
+            return None;
+        }
+        let session = Uuid::from_slice(&bytes[16..32]).ok()?;
+        let seal = Seal { body_len: u64_at(bytes, 52), records: u64_at(bytes, 60) };
+        Some(IndexHeader {
+            session: SessionId(session),
+            number: u32_at(bytes, 12),
+            base: u64_at(bytes, 32),
+            prefix_len: u32_at(bytes, 40),
+            next_config: u32_at(bytes, 44),
+            notes: u32_at(bytes, 48),
+            seal: (seal.body_len != UNSEALED).then_some(seal),
+        })
+    }
+}
+
+/// Whole records in an index of so many bytes.
+pub(super) fn records_in(index_len: u64) -> u64 {
+    index_len.saturating_sub(HEADER_BYTES as u64) / RECORD_BYTES as u64
+}
+
+/// Where a record stands in the index; as many records before it.
+pub(super) fn record_offset(nth: u64) -> u64 {
+    HEADER_BYTES as u64 + nth.saturating_mul(RECORD_BYTES as u64)
+}
+
+/// Appends the record of `sample`.
+pub(super) fn encode_record(sample: &Sample, out: &mut Vec<u8>) {
+    let mut record = [0; RECORD_BYTES];
+    record[0..8].copy_from_slice(&sample.position.to_le_bytes());
+    record[8..16].copy_from_slice(&sample.dts_ms.to_le_bytes());
+    record[16..20].copy_from_slice(&sample.tag_len.to_le_bytes());
+    record[20..24].copy_from_slice(&sample.data_offset.to_le_bytes());
+    record[24..28].copy_from_slice(&sample.data_len.to_le_bytes());
+    record[28..32].copy_from_slice(&sample.cts_ms.to_le_bytes());
+    record[32..36].copy_from_slice(&sample.config.to_le_bytes());
+    record[36] = sample.track as u8;
+    record[37] = sample.track_id;
+    record[38] = sample.kind as u8;
+    record[39] = sample.codec as u8;
+    record[40] = if sample.keyframe { KEYFRAME } else { 0 };
+    let crc = crc32fast::hash(&record[..44]);
+    record[44..48].copy_from_slice(&crc.to_le_bytes());
+    out.extend_from_slice(&record);
+}
+
+/// `None` when these are not the bytes of a record.
+pub(super) fn decode_record(bytes: &[u8; RECORD_BYTES]) -> Option<Sample> {
+    if u32_at(bytes, 44) != crc32fast::hash(&bytes[..44]) {
+        return None;
+    }
+    Some(Sample {
+        position: u64_at(bytes, 0),
+        dts_ms: u64_at(bytes, 8) as i64,
+        tag_len: u32_at(bytes, 16),
+        data_offset: u32_at(bytes, 20),
+        data_len: u32_at(bytes, 24),
+        cts_ms: u32_at(bytes, 28) as i32,
+        config: u32_at(bytes, 32),
+        track: Track::from_byte(bytes[36])?,
+        track_id: bytes[37],
+        kind: SampleKind::from_byte(bytes[38])?,
+        codec: Codec::from_byte(bytes[39])?,
+        keyframe: bytes[40] & KEYFRAME != 0,
+    })
+}
+
+// The offsets are constants within fixed-size arrays.
+fn u16_at<const N: usize>(bytes: &[u8; N], at: usize) -> u16 {
+    u16::from_le_bytes([bytes[at], bytes[at + 1]])
+}
+
+fn u32_at<const N: usize>(bytes: &[u8; N], at: usize) -> u32 {
+    u32::from_le_bytes([bytes[at], bytes[at + 1], bytes[at + 2], bytes[at + 3]])
+}
+
+fn u64_at<const N: usize>(bytes: &[u8; N], at: usize) -> u64 {
+    u64::from(u32_at(bytes, at)) | u64::from(u32_at(bytes, at + 4)) << 32
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn sample() -> Sample {
+        Sample {
+            position: 0x1_2345_6789,
+            tag_len: 4711,
+            data_offset: 16,
+            data_len: 4691,
+            dts_ms: -5,
+            cts_ms: -8_388_608,
+            config: 3,
+            track: Track::Video,
+            track_id: 7,
+            kind: SampleKind::Frame,
+            codec: Codec::Hevc,
+            keyframe: true,
+        }
+    }
+
+    #[test]
+    fn record_layout_is_fixed() {
+        let mut out = Vec::new();
+        encode_record(&sample(), &mut out);
+        insta::assert_snapshot!(
+            hex::encode(&out),
+            @"8967452301000000fbffffffffffffff671200001000000053120000000080ff03000000000700020100000097d2536f"
+        );
+    }
+
+    #[test]
+    fn any_changed_bit_is_noticed() {
+        let mut out = Vec::new();
+        encode_record(&sample(), &mut out);
+        let record: [u8; RECORD_BYTES] = out.try_into().unwrap();
+        assert_eq!(decode_record(&record), Some(sample()));
+        let header = IndexHeader {
+            session: SessionId::new(),
+            number: 9,
+            base: 1 << 40,
+            prefix_len: 300,
+            next_config: 5,
+            notes: 2,
+            seal: None,
+        };
+        assert_eq!(IndexHeader::decode(&header.encode()), Some(header.clone()));
+        let header = IndexHeader { seal: Some(Seal { body_len: 1 << 33, records: 77 }), ..header };
+        assert_eq!(IndexHeader::decode(&header.encode()), Some(header.clone()));
+        for bit in 0..RECORD_BYTES * 8 {
+            let mut bad = record;
+            bad[bit / 8] ^= 1 << (bit % 8);
+            assert_eq!(decode_record(&bad), None, "bit {bit}");
+        }
+        for bit in 0..HEADER_BYTES * 8 {
+            let mut bad = header.encode();
+            bad[bit / 8] ^= 1 << (bit % 8);
+            assert_eq!(IndexHeader::decode(&bad), None, "bit {bit}");
+        }
+        assert_eq!(IndexHeader::decode(&[0; HEADER_BYTES]), None);
+        assert_eq!(decode_record(&[0; RECORD_BYTES]), None);
+    }
+}

@@ -1,0 +1,242 @@
+//! The journal: what an encoder pushed, as it came, on disk.
+//!
+//! One folder per publish session, `<root>/<session>/<number>.flv` with `<number>.idx` beside it.
+//! A data file is a playable FLV file: a prefix ([`prefix`]: who, from where, headers in force) and
+//! then the encoder's tags as they came, with private script tags ([`private`]) between them. The
+//! index ([`index`]) has one record for every sample and can be made again from the data.
+//!
+//! A *logical position* counts the bytes of all tags of a session, without the prefixes. It names
+//! a tag for ever: neither a new file nor a write error nor a deleted early file moves it.
+//!
+//! Reading order: [`tracker`] (from tags to records), [`intake`] (from tags to batches),
+//! [`append`] and [`sync`] (the blocking work), [`lane`], [`sync_lane`] and [`writer`] (when it is
+//! done), [`reader`], [`recover`], [`release`]. Nothing here knows the database or the products.
+
+mod append;
+mod batch;
+mod configs;
+mod error;
+mod file;
+mod floor;
+mod folder;
+mod index;
+mod index_file;
+mod intake;
+mod lane;
+mod live;
+mod pool;
+mod prefix;
+mod private;
+mod progress;
+mod reader;
+mod recover;
+mod release;
+mod samples;
+mod sync;
+mod sync_lane;
+#[cfg(test)]
+mod tests;
+mod tracker;
+mod walk;
+mod writer;
+
+use std::{fs, io, path::PathBuf, sync::Arc, time::Duration};
+
+use tokio::sync::watch;
+
+pub use error::JournalError;
+pub use progress::{Mark, Progress};
+pub use reader::Reader;
+pub use recover::Recovered;
+pub use samples::Samples;
+pub use writer::Writer;
+
+use append::{Appender, Failure};
+use error::Result;
+use file::{Disk, FileSystem};
+use floor::Floors;
+use folder::Folder;
+use intake::Intake;
+use live::LiveSessions;
+use pool::Pool;
+use prefix::Opening;
+use tracker::State;
+use writer::MAX_TEXT_BYTES;
+
+use crate::domain::ids::SessionId;
+
+/// Blocking calls at a time.
+const WRITES: usize = 32;
+const SYNCS: usize = 32;
+const READS: usize = 16;
+
+/// Blocking threads that all journals together use at most: the runtime should have more.
+pub const BLOCKING_THREADS: usize = WRITES + SYNCS + READS;
+
+/// Pause before a refused write is tried again.
+const RETRY: Duration = Duration::from_secs(1);
+
+/// How journals are kept.
+#[derive(Debug, Clone)]
+pub struct Settings {
+    /// The folder with one folder per session.
+    pub root: PathBuf,
+    /// What was written is synced within this time.
+    pub sync_interval: Duration,
+    /// A file ends at the first key frame (any audio frame while there was no video) at or after
+    /// so many bytes, and at any tag from twice as many on.
+    pub roll_bytes: u64,
+}
+
+/// All journals of this node.
+#[derive(Clone)]
+pub struct Journal {
+    shared: Arc<Shared>,
+}
+
+struct Shared {
+    settings: Settings,
+    disk: Arc<dyn Disk>,
+    live: LiveSessions,
+    floors: Floors,
+    writes: Pool,
+    syncs: Pool,
+    reads: Pool,
+    retry: Duration,
+}
+
+impl Journal {
+    /// Makes the root folder if there is none.
+    ///
+    /// # Errors
+    /// The root cannot be made.
+    pub fn open(settings: Settings) -> Result<Self> {
+        Self::on_disk(settings, Arc::new(FileSystem), RETRY)
+    }
+
+    fn on_disk(settings: Settings, disk: Arc<dyn Disk>, retry: Duration) -> Result<Self> {
+        fs::create_dir_all(&settings.root).map_err(JournalError::io("create", &settings.root))?;
+        let shared = Shared {
+            settings,
+            disk,
+            live: LiveSessions::default(),
+            floors: Floors::default(),
+            writes: Pool::new(WRITES),
+            syncs: Pool::new(SYNCS),
+            reads: Pool::new(READS),
+            retry,
+        };
+        Ok(Journal { shared: Arc::new(shared) })
+    }
+
+    /// Begins the journal of a session. `head` stands at the start of every file of it: enough to
+    /// make its rows again, at most a MiB. `wall_ms` is the arrival of the publish.
+    ///
+    /// # Errors
+    /// The session has a journal already, `head` is too long, or the disk refuses.
+    pub async fn create(&self, session: SessionId, head: String, wall_ms: i64) -> Result<Writer> {
+        if head.len() > MAX_TEXT_BYTES {
+            let what = "the head of a session";
+            return Err(JournalError::TooLarge { what, bytes: head.len(), max: MAX_TEXT_BYTES });
+        }
+        let folder = self.folder(session);
+        let live = self.shared.live.enter(session).ok_or(JournalError::Exists(session))?;
+        let live = Arc::new(live);
+        let intake = Intake::new(self.shared.settings.roll_bytes, wall_ms);
+        let progress = Arc::new(watch::Sender::new(intake.progress()));
+        let make = {
+            let disk = self.shared.disk.clone();
+            let (folder, progress, live) = (folder.clone(), progress.clone(), live.clone());
+            let opening = Opening { base: 0, wall_ms, state: State::default() };
+            move || Appender::create(disk, folder, head, &opening, progress, live)
+        };
+        let appender = self.shared.writes.run(make).await?.map_err(|failure| match failure {
+            Failure { error, .. } if error.kind() == io::ErrorKind::AlreadyExists => {
+                JournalError::Exists(session)
+            }
+            Failure { action, path, error } => JournalError::Io { action, path, source: error },
+        })?;
+        Ok(Writer::new(&self.shared, folder, intake, appender, progress, live))
+    }
+
+    /// The sessions that have a folder, oldest first. Blocking.
+    ///
+    /// # Errors
+    /// The root cannot be listed.
+    pub fn sessions(&self) -> Result<Vec<SessionId>> {
+        folder::sessions(&self.shared.settings.root)
+    }
+
+    /// Opens a journal for reading, live or not. Blocking, as all of [`Reader`] is: to be used
+    /// inside [`Journal::run_read`].
+    ///
+    /// # Errors
+    /// There is no such journal, or it was not closed and must be recovered first.
+    pub fn reader(&self, session: SessionId) -> Result<Reader> {
+        Reader::open(self.folder(session))
+    }
+
+    /// Repairs the journal of a session without a writer, after a crash or a power loss: cuts off
+    /// what is not a whole tag, makes missing or doubtful indexes again, syncs. Whole files that
+    /// were closed properly are only looked at. Blocking; harmless when there is nothing to do.
+    ///
+    /// # Errors
+    /// The session has a writer ([`JournalError::Live`]) or no folder, or the disk refuses.
+    pub fn recover(&self, session: SessionId) -> Result<Recovered> {
+        let _guard = self.shared.live.enter(session).ok_or(JournalError::Live(session))?;
+        recover::recover(&self.folder(session), &*self.shared.disk)
+    }
+
+    /// Deletes what is not needed any more: the files that end at or below the logical position
+    /// `keep_from`, or with `None` the whole session. The last file stays as long as anything
+    /// is kept. Gives the bytes freed. Nothing else deletes journal data. Blocking.
+    ///
+    /// # Errors
+    /// The whole of a session with a writer is asked for, or the disk refuses.
+    pub fn release(&self, session: SessionId, keep_from: Option<u64>) -> Result<u64> {
+        let folder = self.folder(session);
+        match keep_from {
+            Some(position) => release::below(&folder, position),
+            None => {
+                let guard = self.shared.live.enter(session).ok_or(JournalError::Live(session))?;
+                let freed = release::all(&folder);
+                drop(guard);
+                freed
+            }
+        }
+    }
+
+    /// Runs a blocking read on one of the threads that are set apart for that.
+    ///
+    /// # Errors
+    /// Those of `f`; [`JournalError::Task`] if it panics or the process is stopping.
+    pub async fn run_read<T, E>(
+        &self,
+        f: impl FnOnce() -> std::result::Result<T, E> + Send + 'static,
+    ) -> std::result::Result<T, E>
+    where
+        T: Send + 'static,
+        E: From<JournalError> + Send + 'static,
+    {
+        self.shared.reads.run(f).await?
+    }
+
+    /// Nothing of a followed session below `position` is needed outside the rows.
+    pub fn set_floor(&self, session: SessionId, position: u64) {
+        self.shared.floors.set(session, position);
+    }
+
+    /// The floor of a session that is followed.
+    pub fn floor(&self, session: SessionId) -> Option<u64> {
+        self.shared.floors.get(session)
+    }
+
+    /// The session is not followed any more: the rows say everything.
+    pub fn clear_floor(&self, session: SessionId) {
+        self.shared.floors.clear(session);
+    }
+
+    fn folder(&self, session: SessionId) -> Folder {
+        Folder::new(&self.shared.settings.root, session)
+    }
+}

@@ -1,0 +1,66 @@
+//! How far a live journal has come, as its followers see it.
+
+use crate::media::sample::{Codec, Sample, SampleKind, Track};
+
+/// A place in a journal with the times that belong to it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Mark {
+    /// Logical position of the tag.
+    pub position: u64,
+    /// Unix milliseconds of its arrival.
+    pub wall_ms: i64,
+    /// Its decoding time in milliseconds.
+    pub dts_ms: i64,
+}
+
+/// How far a live journal has come. Everything in it is about tags that lie before `written`.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Progress {
+    /// Logical position up to which data and index can be read.
+    pub written: u64,
+    /// The last key frame of the default video track.
+    pub last_keyframe: Option<Mark>,
+    /// The last audio frame of the default audio track.
+    pub last_audio: Option<Mark>,
+    /// Codec of the last video frame or configuration; `None` while there was none.
+    pub video: Option<Codec>,
+    /// Codec of the last audio frame or configuration; `None` while there was none.
+    pub audio: Option<Codec>,
+    /// True when there was a video frame.
+    pub has_video: bool,
+    /// True when there was an audio frame.
+    pub has_audio: bool,
+    /// Unix milliseconds of the last arrival.
+    pub wall_ms: i64,
+    /// True when nothing more will come and all of it has been synced. A writer that is dropped
+    /// without this closes the channel instead.
+    pub closed: bool,
+}
+
+impl Progress {
+    /// Takes in a sample of a tag that arrived at `wall_ms`.
+    pub(super) fn observe(&mut self, sample: &Sample, wall_ms: i64) {
+        let mark = Mark { position: sample.position, wall_ms, dts_ms: sample.dts_ms };
+        let is_frame = sample.kind == SampleKind::Frame;
+        if !is_frame && sample.kind != SampleKind::Config {
+            return;
+        }
+        match sample.track {
+            Track::Video => {
+                self.video = Some(sample.codec);
+                self.has_video |= is_frame;
+                if is_frame && sample.keyframe && sample.track_id == 0 {
+                    self.last_keyframe = Some(mark);
+                }
+            }
+            Track::Audio => {
+                self.audio = Some(sample.codec);
+                self.has_audio |= is_frame;
+                if is_frame && sample.track_id == 0 {
+                    self.last_audio = Some(mark);
+                }
+            }
+            Track::Script => {}
+        }
+    }
+}

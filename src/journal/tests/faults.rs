@@ -1,0 +1,165 @@
+//! A disk that refuses: nothing that was pushed is lost.
+
+use super::{broken_disk::BrokenDisk, *};
+
+/// Pushes a stream; before tag `nth` the disk is broken by `hurt`, and healed by `heal` once it
+/// has refused something.
+fn record(roll_bytes: u64, at: usize, hurt: impl Fn(&BrokenDisk), heal: impl Fn(&BrokenDisk) + Send + Sync + 'static) {
+    let tags = stream();
+    let disk = BrokenDisk::default();
+    let place = Place::on(Arc::new(disk.clone()), roll_bytes);
+    let (session, mut writer) = place.begin();
+    let doctor = std::thread::spawn({
+        let disk = disk.clone();
+        move || {
+            while disk.failures() == 0 {
+                std::thread::yield_now();
+            }
+            heal(&disk);
+        }
+    });
+    let end = place.runtime.block_on(async {
+        for (nth, tag) in tags.iter().enumerate() {
+            if nth == at {
+                hurt(&disk);
+            }
+            writer.push(tag, wall_of(nth));
+            if nth % 2 == 1 {
+                writer.flush().await.unwrap();
+            }
+            writer.maintain(Instant::now()).await.unwrap();
+        }
+        writer.close("{}").await.unwrap()
+    });
+    // Should nothing have failed, the doctor must not wait for ever.
+    let has_failed = disk.failures() > 0;
+    disk.set(|script| script.failures += 1);
+    doctor.join().unwrap();
+    assert!(has_failed, "the fault was not met at tag {at}");
+    let mut reader = place.reader(session);
+    assert_eq!(read_tags(&mut reader), tags, "fault at tag {at}");
+    assert_eq!(meaning(all_samples(&mut reader)), expected(&tags));
+    assert_eq!(reader.end().unwrap(), end);
+    let found = place.journal.recover(session).unwrap();
+    assert_eq!((found.rebuilt, found.cut_bytes, found.set_aside), (0, 0, 0), "closed whole, fault at tag {at}");
+    assert_eq!(read_tags(&mut place.reader(session)), tags);
+}
+
+#[test]
+fn a_full_disk_holds_the_publisher() {
+    for roll_bytes in [100, 1 << 20] {
+        for at in [0, 1, 7, 24] {
+            for room in [0, 1, 100, 211] {
+                record(roll_bytes, at, |disk| disk.set(|script| script.room = Some(room)), |disk| disk.set(|script| script.room = None));
+            }
+        }
+    }
+}
+
+#[test]
+fn a_full_disk_that_cannot_be_cut() {
+    for at in [0, 7, 20] {
+        record(
+            1 << 20,
+            at,
+            |disk| disk.set(|script| (script.room, script.cut_fails) = (Some(150), true)),
+            |disk| disk.set(|script| (script.room, script.cut_fails) = (None, false)),
+        );
+    }
+}
+
+#[test]
+fn a_write_that_fails_begins_a_new_file() {
+    for roll_bytes in [100, 1 << 20] {
+        for at in [0, 1, 8, 20] {
+            for writes in 0..4 {
+                record(roll_bytes, at, |disk| disk.set(|script| script.writes = Some(writes)), |_| {});
+                let both = |disk: &BrokenDisk| disk.set(|script| (script.writes, script.cut_fails) = (Some(writes), true));
+                record(roll_bytes, at, both, |disk| disk.set(|script| script.cut_fails = false));
+            }
+        }
+    }
+}
+
+#[test]
+fn a_file_that_cannot_be_made() {
+    for at in [0, 3, 9] {
+        record(
+            60,
+            at,
+            |disk| disk.set(|script| script.create_fails = true),
+            |disk| disk.set(|script| script.create_fails = false),
+        );
+    }
+}
+
+#[test]
+fn short_writes_are_completed() {
+    for at_a_time in [1, 3, 50] {
+        let disk = BrokenDisk::default();
+        disk.set(|script| script.at_a_time = Some(at_a_time));
+        let place = Place::on(Arc::new(disk), 150);
+        let (session, _) = place.record(&stream(), 6);
+        assert_eq!(read_tags(&mut place.reader(session)), stream());
+    }
+}
+
+#[test]
+fn a_sync_that_fails_ends_its_file() {
+    for roll_bytes in [100, 1 << 20] {
+        for at in [0, 5, 20] {
+            for syncs in 0..3 {
+                record(roll_bytes, at, |disk| disk.set(|script| script.syncs = Some(syncs)), |_| {});
+            }
+        }
+    }
+}
+
+#[test]
+fn after_a_failed_sync_the_file_is_a_new_one() {
+    use std::os::unix::fs::MetadataExt;
+    let disk = BrokenDisk::default();
+    let place = Place::on(Arc::new(disk.clone()), 1 << 20);
+    let (session, mut writer) = place.begin();
+    let path = place.journal.folder(session).data(1);
+    let inode = fs::metadata(&path).unwrap().ino();
+    let tags = stream();
+    let (early, late) = tags.split_at(10);
+    for tag in early {
+        writer.push(tag, WALL_MS);
+    }
+    disk.set(|script| script.syncs = Some(0));
+    place.runtime.block_on(async {
+        writer.flush().await.unwrap();
+        while disk.failures() == 0 {
+            writer.maintain(Instant::now()).await.unwrap();
+            tokio::task::yield_now().await;
+        }
+        // The sync of the first file has failed; what comes now goes into the next one.
+        while !place.journal.folder(session).data(2).exists() {
+            writer.push(&late[0], WALL_MS);
+            writer.flush().await.unwrap();
+        }
+        writer.close("{}").await.unwrap();
+    });
+    assert_ne!(fs::metadata(&path).unwrap().ino(), inode, "copied into a file that was synced");
+    let seen = read_tags(&mut place.reader(session));
+    assert_eq!(seen[..10], *early);
+    assert!(seen[10..].iter().all(|tag| tag == &late[0]));
+    let found = place.journal.recover(session).unwrap();
+    assert_eq!((found.rebuilt, found.set_aside), (0, 0));
+}
+
+#[test]
+fn a_full_disk_at_the_start_is_an_error() {
+    let disk = BrokenDisk::default();
+    let place = Place::on(Arc::new(disk.clone()), 1 << 20);
+    disk.set(|script| script.room = Some(20));
+    let session = SessionId::new();
+    let create = || place.runtime.block_on(place.journal.create(session, HEAD.to_owned(), WALL_MS));
+    let refused = create().err().unwrap();
+    assert!(refused.is_transient(), "{refused}");
+    assert_eq!(place.journal.sessions().unwrap(), [], "nothing is left behind");
+    disk.set(|script| script.room = None);
+    place.runtime.block_on(create().unwrap().close("{}")).unwrap();
+}

@@ -1,0 +1,135 @@
+//! What is deleted and what is not.
+
+use super::*;
+use crate::journal::JournalError;
+
+#[test]
+fn only_whole_files_below_go() {
+    let place = Place::new(100);
+    let tags = stream();
+    let (session, end) = place.record(&tags, 3);
+    let mut reader = place.reader(session);
+    let mut bases = vec![];
+    for nth in 0..reader.files() {
+        bases.push(reader.header(nth).unwrap().base);
+    }
+    assert!(bases.len() > 4);
+    let samples = all_samples(&mut reader);
+    let release = |keep_from| place.journal.release(session, Some(keep_from)).unwrap();
+    for keep_from in [0, bases[1] - 1] {
+        assert_eq!(release(keep_from), 0);
+    }
+    let sizes: Vec<u64> = files(&place, session).iter().map(|(data, index)| (data.len() + index.len()) as u64).collect();
+    assert_eq!(release(bases[1]), sizes[0]);
+    assert_eq!(release(bases[1]), 0);
+    assert_eq!(release(bases[3] + 1), sizes[1] + sizes[2]);
+    let mut reader = place.reader(session);
+    assert_eq!((reader.start(), reader.end().unwrap(), reader.head()), (bases[3], end, HEAD));
+    let kept: Vec<Sample> = samples.iter().copied().filter(|s| s.position >= bases[3]).collect();
+    assert_eq!(all_samples(&mut reader), kept);
+    assert!(matches!(reader.samples(bases[3] - 1, end), Err(JournalError::Position { .. })));
+    assert!(reader.read(bases[3] - 1, &mut [0]).is_err());
+    // Files that are left can be made whole without those that are gone.
+    for number in place.journal.folder(session).numbers().unwrap() {
+        fs::remove_file(place.journal.folder(session).index(number)).unwrap();
+    }
+    let found = place.journal.recover(session).unwrap();
+    assert_eq!((found.start, found.progress.written), (bases[3], end));
+    assert_eq!(all_samples(&mut place.reader(session)), kept);
+    // The last one stays while anything is kept.
+    release(u64::MAX);
+    assert_eq!(files(&place, session).len(), 1);
+    assert_eq!(place.reader(session).end().unwrap(), end);
+    assert_eq!(place.journal.release(session, None).unwrap(), sizes[sizes.len() - 1]);
+    assert!(!place.folder(session).exists());
+    assert_eq!(place.journal.release(session, None).unwrap(), 0);
+    assert!(matches!(place.journal.reader(session), Err(JournalError::Missing(_))));
+    assert!(matches!(place.journal.recover(session), Err(JournalError::Missing(_))));
+}
+
+#[test]
+fn a_live_journal_can_be_released_behind_its_writer() {
+    let place = Place::new(100);
+    let (session, mut writer) = place.begin();
+    let tags: Vec<Tag> = (0..30).map(|nth| keyframe(nth * 40, 40)).collect();
+    for (nth, tag) in tags.iter().enumerate() {
+        writer.push(tag, WALL_MS);
+        place.runtime.block_on(writer.flush()).unwrap();
+        let mark = writer.progress().borrow().last_keyframe.unwrap();
+        place.journal.release(session, Some(mark.position)).unwrap();
+        let mut reader = place.reader(session);
+        let end = reader.end().unwrap();
+        assert_eq!(read_tags_between(&mut reader, mark.position, end), tags[nth..=nth]);
+        assert!(files(&place, session).len() <= 2);
+    }
+    assert!(matches!(place.journal.release(session, None), Err(JournalError::Live(_))));
+    place.runtime.block_on(writer.close("{}")).unwrap();
+    let mut reader = place.reader(session);
+    assert_eq!(read_tags(&mut reader).last(), tags.last());
+    assert!(place.journal.release(session, None).unwrap() > 0);
+}
+
+#[test]
+fn foreign_files_are_left_alone() {
+    let place = Place::new(100);
+    let (session, _) = place.record(&stream(), 3);
+    let root = place.journal.shared.settings.root.clone();
+    let other = SessionId::new();
+    let loud = other.to_string().to_uppercase();
+    let foreign = [
+        root.join("lost+found"),
+        root.join("README"),
+        root.join(other.0.simple().to_string()),
+        root.join(&loud),
+        root.join(other.to_string()),
+    ];
+    fs::create_dir(&foreign[0]).unwrap();
+    fs::write(&foreign[1], "text").unwrap();
+    fs::create_dir(&foreign[2]).unwrap();
+    fs::create_dir(&foreign[3]).unwrap();
+    std::os::unix::fs::symlink(&foreign[0], &foreign[4]).unwrap();
+    assert_eq!(place.journal.sessions().unwrap(), [session]);
+
+    let inside = place.folder(session);
+    let names = ["1.flv", "0000001.flv", "00000000.flv", "+0000001.flv", "00000001.flv.bak", "00000001.mp4", "x.idx", "99999999999.flv"];
+    for name in names {
+        fs::write(inside.join(name), "not ours").unwrap();
+    }
+    fs::create_dir(inside.join("00000099.flv")).unwrap();
+    assert_eq!(read_tags(&mut place.reader(session)), stream());
+    assert_eq!(place.journal.recover(session).unwrap().rebuilt, 0);
+    assert!(place.journal.release(session, None).unwrap() > 0);
+    for name in names {
+        assert_eq!(fs::read(inside.join(name)).unwrap(), b"not ours");
+    }
+    assert!(inside.join("00000099.flv").is_dir());
+    assert_eq!(fs::read_dir(&inside).unwrap().count(), names.len() + 1);
+    assert!(foreign.iter().all(|path| path.symlink_metadata().is_ok()));
+    // Nothing of ours in it.
+    let found = place.journal.recover(session).unwrap();
+    assert_eq!((found.head, found.set_aside), (None, 0));
+}
+
+#[test]
+fn a_session_has_one_journal() {
+    let place = Place::new(100);
+    let (session, writer) = place.begin();
+    let create = || place.runtime.block_on(place.journal.create(session, String::new(), 0));
+    assert!(matches!(create(), Err(JournalError::Exists(_))));
+    place.runtime.block_on(writer.close("{}")).unwrap();
+    assert!(matches!(create(), Err(JournalError::Exists(_))));
+    assert_eq!(place.reader(session).head(), HEAD);
+    place.journal.release(session, None).unwrap();
+    place.runtime.block_on(create().unwrap().close("{}")).unwrap();
+}
+
+#[test]
+fn reads_have_their_own_threads() {
+    let place = Place::new(100);
+    let journal = place.journal.clone();
+    let sessions = place.runtime.block_on(place.journal.run_read(move || journal.sessions())).unwrap();
+    assert!(sessions.is_empty());
+    let died: Result<(), JournalError> = place.runtime.block_on(place.journal.run_read(|| panic!("on purpose")));
+    assert!(matches!(died, Err(JournalError::Task(_))));
+    assert!(died.unwrap_err().is_transient());
+}

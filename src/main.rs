@@ -1,0 +1,115 @@
+//! The program: arguments, configuration, logs, signals and the exit code.
+//!
+//! Exit codes: 0 clean, 1 a failure while running, 2 a bad command line or configuration, found
+//! before anything is bound.
+
+use std::{
+    env,
+    io::{self, IsTerminal},
+    process::ExitCode,
+};
+
+use anyhow::Context;
+use liverec::{
+    app,
+    cli::{Arguments, Command},
+    config::{self, Config, LogFormat},
+};
+use tokio::{
+    runtime::Runtime,
+    signal::unix::{SignalKind, signal},
+};
+use tokio_util::sync::CancellationToken;
+use tracing::{error, info, level_filters::LevelFilter, warn};
+use tracing_subscriber::{
+    EnvFilter, Layer, Registry,
+    filter::{FilterExt, filter_fn},
+    layer::SubscriberExt,
+    util::SubscriberInitExt,
+};
+
+/// Log target of the reason why the program ends with exit code 1; no `log.level` hides it.
+const FATAL: &str = "liverec::fatal";
+
+fn main() -> ExitCode {
+    let arguments = Arguments::read();
+    let config = match Config::load(&arguments.sources()) {
+        Ok(config) => config,
+        Err(error) => {
+            eprintln!("liverec: {error}");
+            return ExitCode::from(2);
+        }
+    };
+    match run(arguments.command(), config) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            if tracing::dispatcher::has_been_set() {
+                error!(target: FATAL, "{error:#}");
+            } else {
+                eprintln!("liverec: {error:#}");
+            }
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn run(command: Command, mut config: Config) -> anyhow::Result<()> {
+    if let Command::Demo { verbose } = &command {
+        config.log.level = if *verbose { "info" } else { "error" }.to_owned();
+    }
+    if !matches!(command, Command::PushUrl(_)) {
+        start_logs(&config.log)?;
+    }
+    let runtime = Runtime::new().context("start the runtime")?;
+    let shutdown = CancellationToken::new();
+    let result = runtime.block_on(async {
+        match command {
+            Command::Serve => until_signal(app::serve(config, shutdown.clone()), &shutdown).await,
+            Command::Demo { .. } => until_signal(app::demo(shutdown.clone()), &shutdown).await,
+            Command::PushUrl(push_url) => push_url.run(&config).await,
+        }
+    });
+    // a blocking call that hangs (a dead disk) must not keep the process alive
+    runtime.shutdown_background();
+    result
+}
+
+/// Runs `work`, cancelling `shutdown` at the first SIGTERM or SIGINT and giving up at the second.
+async fn until_signal(
+    work: impl Future<Output = anyhow::Result<()>>,
+    shutdown: &CancellationToken,
+) -> anyhow::Result<()> {
+    let mut terminate = signal(SignalKind::terminate()).context("catch SIGTERM")?;
+    let mut interrupt = signal(SignalKind::interrupt()).context("catch SIGINT")?;
+    tokio::pin!(work);
+    loop {
+        let name = tokio::select! {
+            result = &mut work => return result,
+            _ = terminate.recv() => "SIGTERM",
+            _ = interrupt.recv() => "SIGINT",
+        };
+        if shutdown.is_cancelled() {
+            warn!(signal = name, "stopping at once; what is not stored is stored at the next start");
+            anyhow::bail!("stopped by a second signal");
+        }
+        info!(signal = name, "stopping");
+        shutdown.cancel();
+    }
+}
+
+/// Sends logs to stderr, in the configured shape.
+fn start_logs(log: &config::Log) -> anyhow::Result<()> {
+    // the level was checked when the configuration was read
+    let level = EnvFilter::builder().parse(&log.level).context("log.level")?;
+    let always = filter_fn(|line| [app::LISTENING_TARGET, FATAL].contains(&line.target()))
+        .with_max_level_hint(LevelFilter::INFO);
+    let has_colour =
+        io::stderr().is_terminal() && env::var_os("NO_COLOR").is_none_or(|v| v.is_empty());
+    let lines = tracing_subscriber::fmt::layer().with_writer(io::stderr).with_ansi(has_colour);
+    let layer: Box<dyn Layer<Registry> + Send + Sync> = match log.format {
+        LogFormat::Text => lines.boxed(),
+        LogFormat::Json => lines.json().flatten_event(true).boxed(),
+    };
+    tracing_subscriber::registry().with(layer.with_filter(level.or(always))).init();
+    Ok(())
+}

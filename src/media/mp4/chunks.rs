@@ -1,0 +1,151 @@
+//! Where the samples lie in the body: consecutive samples of one track are one chunk
+//! (ISO/IEC 14496-12 clauses 8.7.4 and 8.7.5), written as `stsc` and `stco` or `co64`.
+//!
+//! The body holds the samples of all tracks back to back in journal order, so a chunk's place is
+//! the sum of all bytes before it and only the runs have to be remembered.
+
+use super::boxes::{counted, full};
+use super::packed::Packed;
+use super::{Error, Result};
+
+/// Chunks end here even when the other track has nothing to say, so that a player of an audio
+/// recording need not add up the sizes of all samples to find one.
+const MAX_SAMPLES_PER_CHUNK: u32 = 64;
+
+/// The chunks of a file with at most two tracks.
+#[derive(Debug, Clone, Default)]
+pub(super) struct Chunks {
+    /// For each closed chunk: samples, and one bit for the track; then its bytes.
+    closed: Packed,
+    open: Option<Chunk>,
+    tracks: [TrackChunks; 2],
+    total_bytes: u64,
+}
+
+#[derive(Debug, Clone, Copy)]
+struct Chunk {
+    track: usize,
+    entry: u32,
+    samples: u32,
+    bytes: u64,
+}
+
+#[derive(Debug, Clone, Default)]
+struct TrackChunks {
+    count: u32,
+    /// From which chunk on (counted from 0) which sample entry (counted from 1) holds.
+    entries: Vec<(u32, u32)>,
+}
+
+impl Chunks {
+    /// Bytes of all samples so far: the length of the body.
+    pub fn total_bytes(&self) -> u64 {
+        self.total_bytes
+    }
+
+    /// Appends a sample of `size` bytes of track 0 or 1, described by sample entry `entry`
+    /// (counted from 1).
+    pub fn push(&mut self, track: usize, entry: u32, size: u32) {
+        self.total_bytes += u64::from(size);
+        if let Some(open) = &mut self.open
+            && (open.track, open.entry) == (track, entry)
+            && open.samples < MAX_SAMPLES_PER_CHUNK
+        {
+            open.samples += 1;
+            open.bytes += u64::from(size);
+            return;
+        }
+        self.close();
+        self.open = Some(Chunk { track, entry, samples: 1, bytes: u64::from(size) });
+    }
+
+    /// Ends the last chunk. To be called once, after the last [`Chunks::push`].
+    pub fn close(&mut self) {
+        let Some(chunk) = self.open.take() else { return };
+        self.closed.push(u64::from(chunk.samples) << 1 | chunk.track as u64 & 1);
+        self.closed.push(chunk.bytes);
+        if let Some(track) = self.tracks.get_mut(chunk.track) {
+            if track.entries.last().is_none_or(|(_, entry)| *entry != chunk.entry) {
+                track.entries.push((track.count, chunk.entry));
+            }
+            track.count += 1;
+        }
+    }
+
+    /// Samples and place in the body of each chunk of one track.
+    fn of_track(&self, track: usize) -> impl Iterator<Item = (u32, u64)> + '_ {
+        let mut values = self.closed.iter();
+        let mut offset = 0;
+        std::iter::from_fn(move || {
+            loop {
+                let (head, bytes) = (values.next()?, values.next()?);
+                let start = offset;
+                offset += bytes;
+                if (head & 1) as usize == track {
+                    return Some(((head >> 1) as u32, start));
+                }
+            }
+        })
+    }
+
+    /// Writes `stsc` of one track.
+    ///
+    /// # Errors
+    /// [`Error::TooLarge`] when the box does not fit in 32 bits.
+    pub fn encode_stsc(&self, track: usize, out: &mut Vec<u8>) -> Result<()> {
+        let mut entries = self.tracks.get(track).map_or(&[][..], |t| &t.entries).iter().peekable();
+        let mut entry = 0;
+        let described = (0u32..).zip(self.of_track(track)).map(move |(index, (samples, _))| {
+            if let Some((_, next)) = entries.next_if(|(first, _)| *first <= index) {
+                entry = *next;
+            }
+            (index, samples, entry)
+        });
+        let mut before = None;
+        let changes = described.filter(move |(_, samples, entry)| {
+            before.replace((*samples, *entry)) != Some((*samples, *entry))
+        });
+        full(out, b"stsc", 0, |out| {
+            counted(out, changes, |out, (index, samples, entry)| {
+                out.extend_from_slice(&(index + 1).to_be_bytes());
+                out.extend_from_slice(&samples.to_be_bytes());
+                out.extend_from_slice(&entry.to_be_bytes());
+            })
+        })
+    }
+
+    /// Writes `stco`, or `co64` when `is_wide`, of one track. `base` is the position in the file
+    /// of the first byte of the body.
+    ///
+    /// # Errors
+    /// [`Error::TooLarge`] when a chunk lies beyond 4 GiB and `is_wide` is false.
+    pub fn encode_offsets(
+        &self,
+        track: usize,
+        base: u64,
+        is_wide: bool,
+        out: &mut Vec<u8>,
+    ) -> Result<()> {
+        let offsets = self.of_track(track).map(|(_, start)| base + start);
+        if is_wide {
+            full(out, b"co64", 0, |out| {
+                counted(out, offsets, |out, at| out.extend_from_slice(&at.to_be_bytes()))
+            })
+        } else {
+            let mut fits = true;
+            full(out, b"stco", 0, |out| {
+                counted(out, offsets, |out, at| {
+                    fits &= u32::try_from(at).is_ok();
+                    out.extend_from_slice(&(at as u32).to_be_bytes())
+                })
+            })?;
+            if fits { Ok(()) } else { Err(Error::TooLarge("chunk offset")) }
+        }
+    }
+
+    /// Bytes of memory that the chunks take.
+    #[cfg(test)]
+    pub fn memory_bytes(&self) -> usize {
+        self.closed.memory_bytes()
+    }
+}

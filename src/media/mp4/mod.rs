@@ -1,0 +1,136 @@
+//! MP4 (ISO/IEC 14496-12): `ftyp`, `moov`, `mdat`, plain and with the `moov` in front.
+//!
+//! A file is made in two passes over the same samples. The first pushes them into a [`Mp4Builder`],
+//! which keeps a few bytes of each and computes the head; the second writes the head and then the
+//! data of every sample that [`takes`] says yes to, back to back and unchanged. Nothing here reads
+//! or writes files, and nothing is ever fragmented.
+//!
+//! The time scale is 1000 for the movie and both tracks, so that the sender's milliseconds are
+//! exact. Movie time 0 is the first presentation time of any track; a track that starts later has
+//! an empty edit, and tracks are never moved against each other.
+
+mod boxes;
+mod builder;
+mod chunks;
+mod layout;
+mod packed;
+mod sample_entry;
+mod sample_table;
+
+#[cfg(test)]
+mod tests;
+
+pub use self::builder::Mp4Builder;
+use super::config::ConfigError;
+use super::sample::{Codec, Sample, SampleKind, Track};
+
+/// Units per second of all times in the file.
+const TIMESCALE: u32 = 1000;
+
+/// A recording as MP4 would need it cannot be made.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    /// MP4 (or this writer) has no sample entry for the codec.
+    #[error("mp4 cannot carry {}: {reason}", .codec.as_str())]
+    Unsupported {
+        /// The codec.
+        codec: Codec,
+        /// Why not.
+        reason: &'static str,
+    },
+    /// The configuration of the first frames of a track cannot be read.
+    #[error("{} configuration cannot be read", .codec.as_str())]
+    Config {
+        /// The codec.
+        codec: Codec,
+        /// What is wrong with it.
+        source: ConfigError,
+    },
+    /// A sample names a configuration that its session does not have.
+    #[error("no configuration {0} in the session")]
+    NoConfig(u32),
+    /// There is no frame to write.
+    #[error("no frame that mp4 could carry")]
+    Empty,
+    /// The reserve is larger than a head may be, or smaller than the boxes that are always in it.
+    #[error("mp4 head cannot be {0} bytes")]
+    Reserve(u64),
+    /// A number does not fit into its field.
+    #[error("{0} too large for mp4")]
+    TooLarge(&'static str),
+    /// A box could not be written.
+    #[error("mp4 box: {0}")]
+    Box(#[from] mp4_atom::Error),
+}
+
+/// Result of this module.
+pub type Result<T> = std::result::Result<T, Error>;
+
+/// True for the samples whose data make up the body, in journal order: coded frames of the default
+/// tracks, of codecs that MP4 takes, whose configuration has been seen.
+pub fn takes(sample: &Sample) -> bool {
+    is_frame(sample) && sample.config != 0 && sample_entry::refusal(sample.codec).is_none()
+}
+
+/// Why these codecs cannot go into an MP4 file; none if they can.
+pub fn unsupported(codecs: &[Codec]) -> Option<Error> {
+    codecs.iter().find_map(|&codec| {
+        sample_entry::refusal(codec).map(|reason| Error::Unsupported { codec, reason })
+    })
+}
+
+/// An upper estimate of the head of a file with this many samples, for a reserve.
+pub fn estimated_head_bytes(samples: u64) -> u64 {
+    // A run of one in each of stts, ctts and stsc, a size and a wide chunk offset.
+    const PER_SAMPLE: u64 = 8 + 8 + 12 + 4 + 8;
+    4096 + samples.saturating_mul(PER_SAMPLE)
+}
+
+fn is_frame(sample: &Sample) -> bool {
+    sample.kind == SampleKind::Frame
+        && sample.track_id == 0
+        && matches!(sample.track, Track::Video | Track::Audio)
+        && sample.data_len > 0
+}
+
+/// What was not as a tidy stream has it. Nothing of it costs a byte of a frame.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Irregularities {
+    /// Frames before the first configuration of their track: MP4 cannot describe them, and they
+    /// are not in the file.
+    pub undescribed_frames: u64,
+    /// Frames that the edit list hides, because they come before the first keyframe.
+    pub hidden_frames: u64,
+    /// Decoding times that stepped back.
+    pub backward_steps: u64,
+    /// Frames whose presentation time could not be kept.
+    pub moved_frames: u64,
+    /// Configurations that cannot be read; the one before stays in force.
+    pub damaged_configs: u64,
+}
+
+/// A finished file but for its body.
+#[derive(Debug, Clone)]
+pub struct Mp4Layout {
+    /// Everything before the first byte of the body.
+    pub head: Vec<u8>,
+    /// Everything after the body: nothing, or the `moov` that did not fit into the reserve.
+    pub tail: Vec<u8>,
+    /// Length of the body in bytes: the data of all samples that [`takes`] takes.
+    pub body_len: u64,
+    /// Length of the file in bytes.
+    pub total_len: u64,
+    /// Length of the movie in milliseconds.
+    pub duration_ms: u64,
+    /// The sender's time that became movie time 0: the one shift of both tracks.
+    pub start_ms: i64,
+    /// What was not as a tidy stream has it.
+    pub irregularities: Irregularities,
+}
+
+impl Mp4Layout {
+    /// True if the head did not fit into the reserve and the `moov` follows the body.
+    pub fn is_moov_last(&self) -> bool {
+        !self.tail.is_empty()
+    }
+}

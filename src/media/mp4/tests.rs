@@ -1,0 +1,381 @@
+//! Files are taken apart again by `mp4-atom` and compared sample by sample with what was pushed.
+
+mod read;
+
+use bytes::Bytes;
+use mp4_atom::{Decode, Ftyp};
+use proptest::prelude::*;
+
+use self::read::{moov, seen, shift_ms, top_level};
+use super::*;
+use crate::media::config::{Configs, TrackConfig};
+use crate::media::sample::TagSample;
+
+const AVC_640: &[u8] = b"\x01\x64\x00\x1e\xff\xe1\x00\x1a\x67\x64\x00\x1e\xac\xd9\x40\xa0\x2f\
+    \xf9\x70\x11\x00\x00\x03\x00\x01\x00\x00\x03\x00\x32\x0f\x16\x2d\x96\x01\x00\x06\x68\xeb\
+    \xe3\xcb\x22\xc0\xfd\xf8\xf8\x00";
+/// The same with another PPS: parameters changed, size did not.
+const AVC_CHANGED: &[u8] = b"\x01\x64\x00\x1e\xff\xe1\x00\x1a\x67\x64\x00\x1e\xac\xd9\x40\xa0\x2f\
+    \xf9\x70\x11\x00\x00\x03\x00\x01\x00\x00\x03\x00\x32\x0f\x16\x2d\x96\x01\x00\x06\x68\xeb\
+    \xe3\xcb\x22\xc1\xfd\xf8\xf8\x00";
+const AAC_44100: &[u8] = b"\x12\x10";
+
+fn config(track: Track, codec: Codec, record: &'static [u8]) -> TrackConfig {
+    let sample = TagSample {
+        track,
+        track_id: 0,
+        kind: SampleKind::Config,
+        codec,
+        keyframe: false,
+        cts_ms: 0,
+        data_offset: 0,
+        data_len: record.len() as u32,
+    };
+    TrackConfig::new(Bytes::from_static(record), &sample).unwrap()
+}
+
+/// 1 is video, 2 is audio, 3 is video with other parameters, 4 is 1 again, 5 is damaged.
+fn configs() -> Configs {
+    let mut configs = Configs::new();
+    configs.insert(1, config(Track::Video, Codec::H264, AVC_640));
+    configs.insert(2, config(Track::Audio, Codec::Aac, AAC_44100));
+    configs.insert(3, config(Track::Video, Codec::H264, AVC_CHANGED));
+    configs.insert(4, config(Track::Video, Codec::H264, AVC_640));
+    configs.insert(5, config(Track::Video, Codec::H264, b"\x01\x64"));
+    configs
+}
+
+fn video(dts_ms: i64, cts_ms: i32, keyframe: bool, data_len: u32) -> Sample {
+    Sample {
+        position: 0,
+        tag_len: data_len.saturating_add(20),
+        data_offset: 16,
+        data_len,
+        dts_ms,
+        cts_ms,
+        config: 1,
+        track: Track::Video,
+        track_id: 0,
+        kind: SampleKind::Frame,
+        codec: Codec::H264,
+        keyframe,
+    }
+}
+
+fn audio(dts_ms: i64, data_len: u32) -> Sample {
+    Sample {
+        config: 2,
+        track: Track::Audio,
+        codec: Codec::Aac,
+        data_offset: 13,
+        ..video(dts_ms, 0, true, data_len)
+    }
+}
+
+fn layout_of(samples: &[Sample], reserve: Option<u64>) -> Mp4Layout {
+    let mut builder = Mp4Builder::new(&configs(), 1_700_000_000);
+    samples.iter().for_each(|sample| builder.push(sample).unwrap());
+    builder.finish(reserve).unwrap()
+}
+
+/// Checks everything that holds for any file.
+fn check(samples: &[Sample], layout: &Mp4Layout) {
+    let moov = moov(layout);
+    let base = layout.head.len() as u64;
+    let mut place = base;
+    let placed: Vec<(Sample, u64)> = samples
+        .iter()
+        .filter(|sample| takes(sample))
+        .map(|sample| {
+            place += u64::from(sample.data_len);
+            (*sample, place - u64::from(sample.data_len))
+        })
+        .collect();
+    assert_eq!(layout.body_len, place - base);
+    assert_eq!(layout.total_len, place + layout.tail.len() as u64);
+    let boxes = top_level(&layout.head);
+    let (kind, start, header, size) = boxes.last().unwrap();
+    assert_eq!(kind, "mdat");
+    assert_eq!(start + header + size, place);
+    assert_eq!(layout.duration_ms, moov.mvhd.duration);
+    assert_eq!(moov.mvhd.next_track_id as usize, moov.trak.len() + 1);
+    let mut count = 0;
+    for (trak, id) in moov.trak.iter().zip(1..) {
+        assert_eq!(trak.tkhd.track_id, id);
+        let edits = &trak.edts.as_ref().unwrap().elst.as_ref().unwrap().entries;
+        let end_ms: u64 = edits.iter().map(|e| e.segment_duration).sum();
+        assert_eq!(trak.tkhd.duration, end_ms);
+        assert!(moov.mvhd.duration >= end_ms);
+        let track = if trak.tkhd.volume.integer() == 1 { Track::Audio } else { Track::Video };
+        let ours = placed.iter().filter(|(sample, _)| sample.track == track);
+        let seen = seen(trak);
+        count += seen.len();
+        for ((sample, offset), seen) in ours.zip(&seen) {
+            assert_eq!((seen.offset, seen.size), (*offset, sample.data_len));
+            assert_eq!(seen.pts_ms, sample.pts_ms() - layout.start_ms);
+            assert_eq!(seen.is_sync, sample.keyframe);
+            assert!(seen.pts_ms < end_ms as i64, "every sample is presented before the end");
+            // Config 4 says the same as 1.
+            assert_eq!(seen.entry, if sample.config == 3 { 2 } else { 1 });
+        }
+    }
+    assert_eq!(count, placed.len());
+}
+
+#[test]
+fn b_frames_and_a_late_audio_track() {
+    let samples = [
+        video(5000, 80, true, 900),
+        video(5040, 160, false, 300),
+        video(5080, 80, false, 100),
+        audio(5103, 40),
+        audio(5126, 41),
+        video(5120, 0, false, 90),
+        video(5160, 40, false, 120),
+    ];
+    let layout = layout_of(&samples, None);
+    check(&samples, &layout);
+    assert_eq!((layout.start_ms, layout.duration_ms), (5080, 160));
+    assert_eq!(layout.irregularities, Irregularities::default());
+    let moov = moov(&layout);
+    let [video, audio] = moov.trak.as_slice() else { panic!() };
+    assert_eq!((shift_ms(video), shift_ms(audio)), (-80, 23));
+    assert_eq!((video.tkhd.width.integer(), video.tkhd.height.integer()), (640, 360));
+    assert_eq!(video.mdia.minf.stbl.stss.as_ref().unwrap().entries, [1]);
+    assert_eq!(audio.mdia.minf.stbl.stss, None);
+    assert_eq!(audio.mdia.minf.stbl.ctts, None);
+    assert_eq!(video.mdia.minf.stbl.stco.as_ref().unwrap().entries.len(), 2);
+    assert_eq!(moov.mvhd.creation_time, 1_700_000_000 + 2_082_844_800);
+    let ftyp = Ftyp::decode(&mut layout.head.as_slice()).unwrap();
+    assert!(ftyp.compatible_brands.contains(&b"avc1".into()));
+}
+
+#[test]
+fn boxes_lie_in_the_customary_order() {
+    let layout = layout_of(&[video(0, 0, true, 10), audio(0, 10), video(40, 0, false, 10)], None);
+    let text: Vec<&[u8]> = vec![
+        b"ftyp", b"moov", b"mvhd", b"tkhd", b"edts", b"mdhd", b"hdlr", b"vmhd", b"dref", b"stsd",
+        b"avcC", b"stts", b"stss", b"stsz", b"stsc", b"stco", b"smhd", b"mp4a", b"esds", b"mdat",
+    ];
+    let mut rest = layout.head.as_slice();
+    for kind in text {
+        let at = rest.windows(4).position(|w| w == kind);
+        rest = &rest[at.unwrap_or_else(|| panic!("{kind:?} missing"))..];
+    }
+    // The encoder's own records, byte for byte.
+    for record in [AVC_640, b"\x05\x02\x12\x10"] {
+        assert!(layout.head.windows(record.len()).any(|w| w == record));
+    }
+}
+
+#[test]
+fn negative_composition_offsets_are_raised_and_taken_out_again() {
+    let samples = [
+        video(0, 0, true, 10),
+        video(40, -8_388_608, false, 11),
+        video(80, -1, false, 12),
+        audio(10, 5),
+    ];
+    let layout = layout_of(&samples, None);
+    check(&samples, &layout);
+    // Presented before the keyframe it needs.
+    assert_eq!((layout.start_ms, layout.irregularities.hidden_frames), (0, 1));
+}
+
+#[test]
+fn a_lead_in_without_keyframe_is_kept_and_hidden() {
+    let samples = [
+        audio(0, 5),
+        video(0, 0, false, 10),
+        video(40, 0, false, 11),
+        video(80, 40, true, 500),
+        video(120, 40, false, 13),
+    ];
+    let layout = layout_of(&samples, None);
+    check(&samples, &layout);
+    assert_eq!((layout.start_ms, layout.irregularities.hidden_frames), (0, 2));
+    assert_eq!(
+        moov(&layout).trak[0].edts.as_ref().unwrap().elst.as_ref().unwrap().entries[0]
+            .segment_duration,
+        120
+    );
+    // No keyframe at all: nothing to start at, nothing to hide.
+    let layout = layout_of(&samples[..3], None);
+    assert_eq!((layout.start_ms, layout.irregularities.hidden_frames), (0, 0));
+}
+
+#[test]
+fn backward_steps() {
+    let samples = [
+        video(9000, 0, true, 10),
+        video(9040, 0, false, 11),
+        video(8000, 0, true, 12),
+        video(8040, 0, false, 12),
+        video(9080, 0, false, 13),
+    ];
+    let layout = layout_of(&samples, None);
+    check(&samples, &layout);
+    assert_eq!(layout.irregularities.backward_steps, 1);
+    assert_eq!(layout.irregularities.moved_frames, 0);
+    // Audio is not presented earlier than what came before it.
+    let layout = layout_of(&[audio(100, 5), audio(90, 5), audio(113, 5), audio(i64::MIN, 5)], None);
+    let pts: Vec<i64> = seen(&moov(&layout).trak[0]).iter().map(|s| s.pts_ms).collect();
+    assert_eq!(pts, [0, 0, 13, 13]);
+    assert_eq!((layout.irregularities.backward_steps, layout.irregularities.moved_frames), (2, 2));
+}
+
+#[test]
+fn parameters_that_change_get_a_sample_entry() {
+    let mut samples = Vec::new();
+    for (index, config) in [1, 1, 3, 3, 4, 5, 5].into_iter().enumerate() {
+        samples.push(Sample { config, ..video(index as i64 * 40, 0, true, 10) });
+    }
+    let layout = layout_of(&samples, None);
+    let moov = moov(&layout);
+    assert_eq!(moov.trak[0].mdia.minf.stbl.stsd.codecs.len(), 2);
+    let entries: Vec<u32> = seen(&moov.trak[0]).iter().map(|s| s.entry).collect();
+    assert_eq!(entries, [1, 1, 2, 2, 1, 1, 1]);
+    assert_eq!(layout.irregularities.damaged_configs, 1);
+}
+
+#[test]
+fn configurations_of_the_next_session_have_ordinals_of_their_own() {
+    let mut builder = Mp4Builder::new(&configs(), 0);
+    builder.push(&video(0, 0, true, 10)).unwrap();
+    let mut second = Configs::new();
+    second.insert(1, config(Track::Video, Codec::H264, AVC_CHANGED));
+    builder.set_configs(&second);
+    builder.push(&video(40, 0, true, 10)).unwrap();
+    let layout = builder.finish(None).unwrap();
+    let entries: Vec<u32> = seen(&moov(&layout).trak[0]).iter().map(|s| s.entry).collect();
+    assert_eq!(entries, [1, 2]);
+}
+
+#[test]
+fn frames_that_cannot_be_described() {
+    let mut builder = Mp4Builder::new(&configs(), 0);
+    let early = Sample { config: 0, ..audio(0, 5) };
+    builder.push(&early).unwrap();
+    builder.push(&Sample { kind: SampleKind::Script, track: Track::Script, ..early }).unwrap();
+    assert!(!takes(&early));
+    let second_track = Sample { track_id: 1, ..audio(0, 5) };
+    builder.push(&second_track).unwrap();
+    assert!(!takes(&second_track));
+    let speex = Sample { codec: Codec::Legacy, ..audio(0, 5) };
+    assert!(!takes(&speex));
+    assert!(matches!(builder.push(&speex), Err(Error::Unsupported { codec: Codec::Legacy, .. })));
+    let damaged = Sample { config: 5, ..video(0, 0, true, 5) };
+    assert!(matches!(builder.push(&damaged), Err(Error::Config { codec: Codec::H264, .. })));
+    assert!(matches!(builder.push(&Sample { config: 9, ..audio(0, 5) }), Err(Error::NoConfig(9))));
+    assert!(matches!(builder.finish(None), Err(Error::Empty)));
+    assert!(unsupported(&[Codec::H264, Codec::Aac, Codec::Hevc]).is_none());
+    let error = unsupported(&[Codec::Aac, Codec::Mp3]).unwrap();
+    assert_eq!(error.to_string(), "mp4 cannot carry mp3: it has no configuration record");
+}
+
+#[test]
+fn a_reserve_is_filled_to_the_byte_or_the_moov_goes_last() {
+    let samples = [video(0, 0, true, 100), audio(3, 20), video(40, 0, false, 50)];
+    let needed = layout_of(&samples, None).head.len() as u64;
+    for reserve in (needed..needed + 20).chain([needed + 4096, 1 << 20]) {
+        let layout = layout_of(&samples, Some(reserve));
+        assert_eq!((layout.head.len() as u64, layout.is_moov_last()), (reserve, false));
+        check(&samples, &layout);
+    }
+    for reserve in [48, 55, 56, needed - 1] {
+        let layout = layout_of(&samples, Some(reserve));
+        assert_eq!((layout.head.len() as u64, layout.is_moov_last()), (reserve, true));
+        check(&samples, &layout);
+    }
+    let mut builder = Mp4Builder::new(&configs(), 0);
+    builder.push(&samples[0]).unwrap();
+    assert!(matches!(builder.finish(Some(30)), Err(Error::Reserve(30))));
+}
+
+#[test]
+fn sizes_around_4_gib() {
+    const LIMIT: u64 = u32::MAX as u64;
+    let body = |last: u64| {
+        let mut samples = vec![video(0, 0, true, 1 << 30); 3];
+        samples.extend([audio(0, 9), video(40, 0, false, last as u32), audio(23, 7)]);
+        samples
+    };
+    let head = layout_of(&body(1 << 20), None).head.len() as u64;
+    let largest = LIMIT - head - (3 << 30) - 16;
+    for last in [largest, largest + 1, largest + 100, u64::from(u32::MAX) - 5] {
+        for reserve in [None, Some(8 << 20)] {
+            let samples = body(last);
+            let layout = layout_of(&samples, reserve);
+            check(&samples, &layout);
+            let is_wide = layout.head.len() as u64 + layout.body_len > LIMIT;
+            assert_eq!(is_wide, last > largest || reserve.is_some());
+            assert_eq!(moov(&layout).trak[0].mdia.minf.stbl.co64.is_some(), is_wide);
+        }
+    }
+    let samples = vec![video(0, 0, true, 1 << 20); 5000];
+    let layout = layout_of(&samples, None);
+    assert_eq!(top_level(&layout.head).last().unwrap().2, 16, "mdat has a 64-bit size");
+}
+
+#[test]
+fn ten_hours_take_little_memory() {
+    let mut table = sample_table::SampleTable::new(sample_table::BackwardStep::Absorb);
+    let mut chunks = chunks::Chunks::default();
+    let count = 100_000;
+    for index in 0..count {
+        let dts_ms = i64::from(index) * 100 / 6;
+        table.push(dts_ms, (index % 3) as i32 * 33, 6000 + index % 9000, index % 60 == 0).unwrap();
+        chunks.push(0, 1, 6000);
+        chunks.push(1, 1, 340);
+    }
+    assert!(table.memory_bytes() + chunks.memory_bytes() <= 12 * count as usize);
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(64))]
+    #[test]
+    fn every_sample_keeps_its_bytes_and_its_time(
+        start in -1_000_000i64..5_000_000_000,
+        steps in prop::collection::vec(
+            (any::<bool>(), -3000i64..3000, -500i32..500, any::<bool>(), 1u32..70_000, 0u32..4),
+            1..300,
+        ),
+        reserve in prop::option::of(60u64..20_000),
+    ) {
+        let (mut video_ms, mut audio_ms) = (start, start + 7);
+        let samples: Vec<Sample> = steps
+            .into_iter()
+            .map(|(is_video, step_ms, cts_ms, keyframe, len, config)| {
+                if is_video {
+                    video_ms += step_ms;
+                    // 1, 1, 3, 4.
+                    let config = [1, 1, 3, 4][config as usize];
+                    Sample { config, ..video(video_ms, cts_ms, keyframe, len) }
+                } else {
+                    audio_ms += step_ms.abs();
+                    audio(audio_ms, len)
+                }
+            })
+            .collect();
+        // The first video configuration is number 1 in the file: let it be the plain one.
+        let mut samples = samples;
+        if let Some(first) = samples.iter_mut().find(|s| s.track == Track::Video) {
+            first.config = 1;
+        }
+        let layout = layout_of(&samples, reserve);
+        check(&samples, &layout);
+        prop_assert_eq!(layout.irregularities.moved_frames, 0);
+    }
+
+    #[test]
+    fn no_times_panic(times in prop::collection::vec((any::<bool>(), any::<i64>(), any::<i32>()), 1..50)) {
+        let samples: Vec<Sample> = times
+            .into_iter()
+            .map(|(is_video, dts_ms, cts_ms)| {
+                if is_video { video(dts_ms, cts_ms, cts_ms & 1 == 0, 9) } else { audio(dts_ms, 9) }
+            })
+            .collect();
+        let layout = layout_of(&samples, None);
+        prop_assert_eq!(layout.body_len, 9 * samples.len() as u64);
+    }
+}

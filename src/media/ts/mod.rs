@@ -1,0 +1,360 @@
+//! MPEG transport stream (ISO/IEC 13818-1): the bytes of HLS segments.
+//!
+//! One program with at most one video and one audio stream, one access unit or audio frame to a
+//! PES packet, so that each keeps the time it was sent with. A time is `(ms + offset) * 90` in 33
+//! bits, never rounded and never smoothed.
+//!
+//! A segment depends on nothing but its samples, their configurations and the [`Counters`] at its
+//! start: writing it again gives the same bytes.
+
+mod access_unit;
+mod packet;
+
+#[cfg(test)]
+mod tests;
+
+use std::collections::BTreeMap;
+
+use self::access_unit::VideoParameters;
+use self::packet::{Adaptation, MapEntry};
+use super::adts::{self, AdtsWriter};
+use super::config::Configs;
+use super::sample::{Codec, Sample, SampleKind, Track};
+
+pub use self::packet::PACKET_LEN;
+
+const PID_VIDEO: u16 = 0x100;
+const PID_AUDIO: u16 = 0x101;
+const STREAM_ID_VIDEO: u8 = 0xe0;
+const STREAM_ID_AUDIO: u8 = 0xc0;
+
+/// Units of 90 kHz in a millisecond.
+const UNITS_PER_MS: i64 = 90;
+/// How far the clock runs behind decoding times: the time a decoder has to gather a frame.
+const CLOCK_DELAY_MS: i64 = 700;
+/// The clock is repeated at least this often (clause 2.7.2).
+const CLOCK_INTERVAL_MS: i64 = 100;
+/// A clock that jumps further than this does not continue the one before.
+const CLOCK_JUMP_MS: i64 = 10_000;
+
+/// Added to all times of a recording that would otherwise start so low that one of them, or the
+/// clock, could be negative.
+pub const START_OFFSET_MS: i64 = 10_000;
+
+/// A sample cannot be carried.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum Error {
+    /// MPEG-TS (or this writer) has no stream type for the codec.
+    #[error("mpeg-ts cannot carry {}: {reason}", .codec.as_str())]
+    Unsupported {
+        /// The codec.
+        codec: Codec,
+        /// Why not.
+        reason: &'static str,
+    },
+    /// An AAC frame cannot be given its header.
+    #[error(transparent)]
+    Adts(#[from] adts::Error),
+}
+
+/// Why MPEG-TS does not take this codec, or its stream type.
+fn stream_type(codec: Codec) -> Result<u8, Error> {
+    let refused = |reason| Err(Error::Unsupported { codec, reason });
+    match codec {
+        Codec::H264 => Ok(0x1b),
+        Codec::Hevc => Ok(0x24),
+        Codec::Aac => Ok(0x0f),
+        Codec::Mp3 => Ok(0x03),
+        Codec::Av1 | Codec::Vp9 | Codec::Vp8 => refused("its pictures must be h264 or hevc"),
+        Codec::Opus | Codec::Flac | Codec::Ac3 | Codec::Eac3 => {
+            refused("its sound must be aac or mp3")
+        }
+        Codec::Legacy => refused("it has no stream type"),
+        Codec::None | Codec::Unknown => refused("it is not known"),
+    }
+}
+
+/// True for the samples whose data are in the stream, in journal order: coded frames of the default
+/// tracks, of codecs that MPEG-TS takes. AAC needs its configuration; video goes without, for its
+/// parameter sets may be among the frames.
+pub fn takes(sample: &Sample) -> bool {
+    is_frame(sample)
+        && stream_type(sample.codec).is_ok()
+        && (sample.codec != Codec::Aac || sample.config != 0)
+}
+
+/// Why these codecs cannot go into MPEG-TS; none if they can.
+pub fn unsupported(codecs: &[Codec]) -> Option<Error> {
+    codecs.iter().find_map(|codec| stream_type(*codec).err())
+}
+
+/// What to add to all times of a recording that starts with these samples (about a second of both
+/// tracks is enough): nothing, or [`START_OFFSET_MS`] where a time, less what the clock runs behind
+/// or a sender may still step back, could be negative. To be kept for the whole recording.
+pub fn offset_ms<'a>(first: impl IntoIterator<Item = &'a Sample>) -> i64 {
+    let lowest_ms =
+        first.into_iter().filter(|s| is_frame(s)).map(|s| s.dts_ms.min(s.pts_ms())).min();
+    match lowest_ms {
+        Some(ms) if ms >= START_OFFSET_MS + CLOCK_DELAY_MS => 0,
+        _ => START_OFFSET_MS,
+    }
+}
+
+fn is_frame(sample: &Sample) -> bool {
+    sample.kind == SampleKind::Frame
+        && sample.track_id == 0
+        && matches!(sample.track, Track::Video | Track::Audio)
+        && sample.data_len > 0
+}
+
+/// The elementary streams of a segment.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Streams {
+    /// How the pictures are coded; none without pictures.
+    pub video: Option<Codec>,
+    /// How the sound is coded; none without sound.
+    pub audio: Option<Codec>,
+}
+
+impl Streams {
+    /// Takes in a sample of the segment; those that the stream does not carry change nothing.
+    pub fn observe(&mut self, sample: &Sample) {
+        if takes(sample) {
+            *self.slot(sample.track) = Some(sample.codec);
+        }
+    }
+
+    fn slot(&mut self, track: Track) -> &mut Option<Codec> {
+        if track == Track::Video { &mut self.video } else { &mut self.audio }
+    }
+
+    /// The PID that carries the clock.
+    fn clock_pid(self) -> u16 {
+        if self.video.is_some() { PID_VIDEO } else { PID_AUDIO }
+    }
+
+    fn entries(self) -> impl Iterator<Item = MapEntry> {
+        [(self.video, PID_VIDEO), (self.audio, PID_AUDIO)].into_iter().filter_map(|(codec, pid)| {
+            Some(MapEntry { stream_type: stream_type(codec?).ok()?, pid })
+        })
+    }
+
+    /// Version of the program map: another one for other streams, the same for the same.
+    fn map_version(self) -> u8 {
+        let video = match self.video {
+            None => 0,
+            Some(Codec::Hevc) => 2,
+            Some(_) => 1,
+        };
+        let audio = match self.audio {
+            None => 0,
+            Some(Codec::Mp3) => 2,
+            Some(_) => 1,
+        };
+        video * 3 + audio
+    }
+}
+
+/// Continuity counters: what one segment takes over from the one before.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Counters {
+    association: u8,
+    map: u8,
+    video: u8,
+    audio: u8,
+}
+
+impl Counters {
+    /// Four bytes, for keeping.
+    pub fn to_bytes(self) -> [u8; 4] {
+        [self.association, self.map, self.video, self.audio]
+    }
+
+    /// From what [`Counters::to_bytes`] gave.
+    pub fn from_bytes(bytes: [u8; 4]) -> Self {
+        let [association, map, video, audio] = bytes.map(|counter| counter & 0xf);
+        Counters { association, map, video, audio }
+    }
+}
+
+/// Writes the segments of one recording.
+#[derive(Debug, Clone)]
+pub struct TsMuxer {
+    offset_ms: i64,
+    video: BTreeMap<u32, VideoParameters>,
+    adts: AdtsWriter,
+    counters: Counters,
+    streams: Streams,
+    /// Sender's time at which the clock was last written into this segment.
+    clock_ms: Option<i64>,
+    /// The segment has a picture.
+    has_picture: bool,
+    /// The PES packet being made; kept for its memory.
+    pes: Vec<u8>,
+    malformed_frames: u64,
+}
+
+impl TsMuxer {
+    /// For samples that refer to `configs`; `offset_ms` is that of the whole recording, see
+    /// [`offset_ms`].
+    pub fn new(configs: &Configs, offset_ms: i64) -> Self {
+        let mut muxer = TsMuxer {
+            offset_ms,
+            video: BTreeMap::new(),
+            adts: AdtsWriter::default(),
+            counters: Counters::default(),
+            streams: Streams::default(),
+            clock_ms: None,
+            has_picture: false,
+            pes: Vec::new(),
+            malformed_frames: 0,
+        };
+        muxer.set_configs(configs);
+        muxer
+    }
+
+    /// The samples that follow refer to these configurations: there are more of them now, or
+    /// another session has begun.
+    pub fn set_configs(&mut self, configs: &Configs) {
+        self.video = configs
+            .iter()
+            .filter(|(_, config)| (config.track, config.track_id) == (Track::Video, 0))
+            .filter_map(|(ordinal, config)| {
+                Some((ordinal, VideoParameters::from_config(config.parse().ok()?)?))
+            })
+            .collect();
+        self.adts = AdtsWriter::new(configs);
+    }
+
+    /// Continues where another muxer of the same recording was.
+    pub fn set_counters(&mut self, counters: Counters) {
+        self.counters = counters;
+    }
+
+    /// Where this muxer is: to be kept between segments by who may have to start anew.
+    pub fn counters(&self) -> Counters {
+        self.counters
+    }
+
+    /// Video frames whose NAL units could not be told apart; they are in the stream as they came.
+    pub fn malformed_frames(&self) -> u64 {
+        self.malformed_frames
+    }
+
+    /// Starts a segment: the tables that say what is in it. `streams` should be all of the
+    /// segment's; one that turns up later gets its tables then.
+    pub fn begin_segment(&mut self, streams: Streams, out: &mut Vec<u8>) {
+        self.streams = streams;
+        self.clock_ms = None;
+        self.has_picture = false;
+        self.write_tables(out);
+    }
+
+    fn write_tables(&mut self, out: &mut Vec<u8>) {
+        let streams = self.streams;
+        packet::association_table(&mut self.counters.association, out);
+        packet::program_map(
+            streams.map_version(),
+            streams.clock_pid(),
+            streams.entries(),
+            &mut self.counters.map,
+            out,
+        );
+    }
+
+    /// Appends a sample whose coded data are `data`. Samples that the stream does not carry are
+    /// passed over.
+    ///
+    /// # Errors
+    /// The codec is none that MPEG-TS takes, or an AAC frame cannot be given its header. Nothing
+    /// has been appended then.
+    pub fn write_sample(
+        &mut self,
+        sample: &Sample,
+        data: &[u8],
+        out: &mut Vec<u8>,
+    ) -> Result<(), Error> {
+        if !is_frame(sample) {
+            return Ok(());
+        }
+        stream_type(sample.codec)?;
+        if !takes(sample) {
+            return Ok(());
+        }
+        let is_video = sample.track == Track::Video;
+        let stream_id = if is_video { STREAM_ID_VIDEO } else { STREAM_ID_AUDIO };
+        self.pes.clear();
+        let [pts, dts] = [sample.pts_ms(), sample.dts_ms].map(|ms| self.units(ms));
+        packet::pes_header(stream_id, pts, dts, &mut self.pes);
+        self.append_payload(sample, data)?;
+        packet::close_pes(&mut self.pes);
+
+        let slot = self.streams.slot(sample.track);
+        if slot.replace(sample.codec) != Some(sample.codec) {
+            self.write_tables(out);
+        }
+        let pid = if is_video { PID_VIDEO } else { PID_AUDIO };
+        let mut adaptation = Adaptation::default();
+        if let Some(clock) = self.clock_before(sample, pid) {
+            if pid == self.streams.clock_pid() {
+                adaptation = clock;
+            } else {
+                packet::clock(self.streams.clock_pid(), self.counters.video, clock, out);
+            }
+        }
+        adaptation.is_random_access = sample.keyframe && (is_video || self.streams.video.is_none());
+        let counter = if is_video { &mut self.counters.video } else { &mut self.counters.audio };
+        packet::pes(pid, counter, adaptation, &self.pes, out);
+        Ok(())
+    }
+
+    fn append_payload(&mut self, sample: &Sample, data: &[u8]) -> Result<(), Error> {
+        match sample.codec {
+            Codec::H264 | Codec::Hevc => {
+                // Where a record could not be read, the one before it stays in force.
+                let known = self.video.range(..=sample.config).next_back().map(|(_, known)| known);
+                let unknown = VideoParameters::unknown(sample.codec);
+                let parameters = known.filter(|p| p.is_for(sample.codec)).unwrap_or(&unknown);
+                // A segment may start between two keyframes, and a player with that segment.
+                let with_sets = sample.keyframe || !self.has_picture;
+                self.has_picture = true;
+                let is_split = parameters.annex_b(data, with_sets, &mut self.pes);
+                self.malformed_frames += u64::from(!is_split);
+            }
+            Codec::Aac => {
+                self.pes.extend_from_slice(&self.adts.header(sample)?);
+                self.pes.extend_from_slice(data);
+            }
+            _ => self.pes.extend_from_slice(data),
+        }
+        Ok(())
+    }
+
+    /// The clock to be written with or before a sample, if it is due. It never steps back within
+    /// a segment without saying so.
+    fn clock_before(&mut self, sample: &Sample, pid: u16) -> Option<Adaptation> {
+        let now_ms = sample.dts_ms;
+        let step_ms = self.clock_ms.map(|clock_ms| now_ms.saturating_sub(clock_ms));
+        let is_due = match step_ms {
+            None => true,
+            // The tracks of a journal are a little ahead of each other: not every step is a jump.
+            Some(step_ms) if step_ms < 0 => step_ms < -CLOCK_DELAY_MS,
+            Some(step_ms) => pid == self.streams.clock_pid() || step_ms >= CLOCK_INTERVAL_MS,
+        };
+        if !is_due {
+            return None;
+        }
+        self.clock_ms = Some(now_ms);
+        Some(Adaptation {
+            pcr: Some(self.units(now_ms.saturating_sub(CLOCK_DELAY_MS))),
+            is_discontinuous: step_ms
+                .is_some_and(|step_ms| !(0..=CLOCK_JUMP_MS).contains(&step_ms)),
+            is_random_access: false,
+        })
+    }
+
+    /// A time in 90 kHz units, of which the low 33 bits count.
+    fn units(&self, ms: i64) -> u64 {
+        ms.wrapping_add(self.offset_ms).wrapping_mul(UNITS_PER_MS) as u64
+    }
+}

@@ -1,0 +1,329 @@
+//! What is recorded: the supervisor compares what [`plan`] wants with what is running.
+//!
+//! It wakes on every publish, unpublish, change of configuration and task edge. Starting and ending
+//! a recording is a note in the session's journal; [`follow`] turns notes into rows, [`cut`] decides
+//! where files end. Nothing here touches a media byte or makes a product.
+
+pub mod cut;
+pub mod follow;
+pub mod tracker;
+
+use std::{
+    collections::{BTreeSet, HashMap},
+    sync::Arc,
+    time::Duration,
+};
+
+use tokio::{
+    sync::{Notify, mpsc, watch},
+    task::JoinSet,
+    time::sleep,
+};
+use tokio_util::sync::CancellationToken;
+use tracing::info;
+
+use crate::{
+    domain::{
+        container::Container,
+        ids::{DecimalId, RecordingId, SessionId},
+        journal_note::Note,
+        plan::{self, LiveStream, Wanted, plan},
+        record_template::RecordTemplate,
+        recording::{Origin, Recording},
+    },
+    ingest::{Control, Event, LiveSession},
+};
+
+use follow::{Follow, Shared};
+
+/// How long to sleep when no edge is known.
+const IDLE: Duration = Duration::from_secs(60);
+/// How often a recording that waits for a key frame looks for one.
+const KEYFRAME_POLL: Duration = Duration::from_millis(200);
+
+/// What the supervisor is told at start.
+pub struct Settings {
+    /// Format of a task without a template.
+    pub default_task_format: Container,
+    /// How old the last key frame may be for a recording to begin with it.
+    pub max_preroll: Duration,
+}
+
+struct Running {
+    live: Arc<LiveSession>,
+    rule_template: Option<RecordTemplate>,
+    groups: HashMap<Origin, Vec<RecordingId>>,
+}
+
+/// Keeps the running recordings equal to the wanted ones.
+pub struct Supervisor {
+    settings: Settings,
+    shared: Arc<Shared>,
+    events: mpsc::Receiver<Event>,
+    nudge: Arc<Notify>,
+    running: HashMap<SessionId, Running>,
+    followers: JoinSet<SessionId>,
+    done: HashMap<SessionId, watch::Receiver<bool>>,
+    abandon: CancellationToken,
+}
+
+impl Supervisor {
+    /// `nudge` is notified after every change of configuration; `abandon` gives up whatever still
+    /// waits for the database, at the end of the shutdown grace.
+    pub fn new(
+        settings: Settings,
+        shared: Arc<Shared>,
+        events: mpsc::Receiver<Event>,
+        nudge: Arc<Notify>,
+        abandon: CancellationToken,
+    ) -> Self {
+        Self {
+            settings,
+            shared,
+            events,
+            nudge,
+            running: HashMap::new(),
+            followers: JoinSet::new(),
+            done: HashMap::new(),
+            abandon,
+        }
+    }
+
+    /// Follows the journals that were found at start, then serves until ingest has gone away and
+    /// every follower is done.
+    pub async fn run(mut self, mut found: mpsc::Receiver<Found>) {
+        let mut intake_open = true;
+        let mut recovery_open = true;
+        while intake_open || recovery_open || !self.followers.is_empty() {
+            let wait = self.reconcile();
+            tokio::select! {
+                event = self.events.recv(), if intake_open => match event {
+                    Some(event) => self.on_event(event),
+                    None => intake_open = false,
+                },
+                session = found.recv(), if recovery_open => match session {
+                    Some(found) => self.follow_found(found),
+                    None => recovery_open = false,
+                },
+                Some(joined) = self.followers.join_next() => match joined {
+                    Ok(session) => { self.done.remove(&session); }
+                    Err(error) => tracing::error!(%error, "a follower stopped; its session is followed again at the next start"),
+                },
+                () = self.nudge.notified() => {}
+                () = sleep(wait) => {}
+            }
+        }
+    }
+
+    fn on_event(&mut self, event: Event) {
+        match event {
+            Event::Started { live, predecessor, ready } => {
+                let recordings = self.start(live, predecessor);
+                if ready.send(recordings).is_err() {
+                    info!("a publisher went away before its recordings were attached");
+                }
+            }
+            Event::Ended { session, .. } => {
+                self.running.remove(&session);
+            }
+        }
+    }
+
+    /// Attaches what must record from the first byte on, and follows the journal.
+    fn start(&mut self, live: Arc<LiveSession>, predecessor: Option<SessionId>) -> Vec<Recording> {
+        let snapshot = self.shared.snapshot.load();
+        let path = live.session.path.clone();
+        let mut running = Running {
+            rule_template: plan::rule_template(&snapshot, &path),
+            live,
+            groups: HashMap::new(),
+        };
+        let stream = as_live_stream(&running);
+        let now_ms = (self.shared.now_ms)();
+        let wanted = plan(
+            now_ms,
+            &[stream],
+            &snapshot.record_tasks,
+            &snapshot.record_templates,
+            self.settings.default_task_format,
+        );
+        if wanted.is_empty() {
+            info!(stream.path = %path, "no rule or task asks for a recording of this stream");
+        }
+        let recordings: Vec<Recording> =
+            wanted.iter().flat_map(|w| begin(&mut running, w, now_ms)).collect();
+        let (done, is_done) = watch::channel(false);
+        let follow = Follow {
+            shared: self.shared.clone(),
+            session: running.live.session.clone(),
+            progress: running.live.progress.clone(),
+            predecessor: predecessor.and_then(|p| self.done.get(&p).cloned()),
+            done,
+        };
+        let id = follow.session.id;
+        self.done.insert(id, is_done);
+        self.spawn(id, follow);
+        self.running.insert(id, running);
+        recordings
+    }
+
+    fn follow_found(&mut self, found: Found) {
+        let (done, is_done) = watch::channel(false);
+        let id = found.session.id;
+        info!(session.id = %id, stream.path = %found.session.path, "finishing a session that was interrupted");
+        let follow = Follow {
+            shared: self.shared.clone(),
+            session: found.session,
+            progress: found.progress,
+            predecessor: None,
+            done,
+        };
+        self.done.insert(id, is_done);
+        self.spawn(id, follow);
+    }
+
+    fn spawn(&mut self, id: SessionId, follow: Follow) {
+        let abandon = self.abandon.clone();
+        self.followers.spawn(async move {
+            follow.run(abandon).await;
+            id
+        });
+    }
+
+    /// Begins what is wanted and not running, ends what is running and not wanted. Answers how
+    /// long nothing can change by itself.
+    fn reconcile(&mut self) -> Duration {
+        let snapshot = self.shared.snapshot.load_full();
+        let now_ms = (self.shared.now_ms)();
+        let streams: Vec<LiveStream> = self.running.values().map(as_live_stream).collect();
+        let wanted = plan(
+            now_ms,
+            &streams,
+            &snapshot.record_tasks,
+            &snapshot.record_templates,
+            self.settings.default_task_format,
+        );
+        let mut is_waiting = false;
+        for want in &wanted {
+            let Some(running) = self.running.get_mut(&want.session) else { continue };
+            if !running.groups.contains_key(&want.origin) {
+                is_waiting |= !attach(running, want, now_ms, self.settings.max_preroll);
+            }
+        }
+        let wanted: BTreeSet<(SessionId, Option<&str>)> =
+            wanted.iter().map(|w| (w.session, w.origin.task_id())).collect();
+        for (session, running) in &mut self.running {
+            let over: Vec<Origin> = running
+                .groups
+                .keys()
+                .filter(|origin| **origin != Origin::Rule)
+                .filter(|origin| !wanted.contains(&(*session, origin.task_id())))
+                .cloned()
+                .collect();
+            for origin in over {
+                detach(running, &origin, now_ms);
+            }
+        }
+        if is_waiting {
+            return KEYFRAME_POLL;
+        }
+        match plan::next_edge_ms(now_ms, &snapshot.record_tasks) {
+            Some(edge) => {
+                let ms = u64::try_from(edge.saturating_sub(now_ms)).unwrap_or(0);
+                Duration::from_millis(ms).min(IDLE)
+            }
+            None => IDLE,
+        }
+    }
+}
+
+/// A journal found at start, already recovered.
+pub struct Found {
+    /// The session, from its journal's head.
+    pub session: crate::domain::session::Session,
+    /// Closed progress that says how far the journal reaches.
+    pub progress: watch::Receiver<crate::journal::Progress>,
+}
+
+fn as_live_stream(running: &Running) -> LiveStream {
+    LiveStream {
+        session: running.live.session.id,
+        path: running.live.session.path.clone(),
+        rule_template: running.rule_template.clone(),
+        running_tasks: running
+            .groups
+            .keys()
+            .filter_map(|o| o.task_id().map(ToOwned::to_owned))
+            .collect(),
+    }
+}
+
+/// Makes the recordings of one origin, one per enabled container.
+fn begin(running: &mut Running, wanted: &Wanted, now_ms: i64) -> Vec<Recording> {
+    let session_id = match wanted.origin {
+        Origin::Rule => running.live.session.sequence,
+        Origin::Task { .. } => DecimalId::next(now_ms),
+    };
+    let recordings: Vec<Recording> = wanted
+        .template
+        .containers()
+        .map(|container| Recording {
+            id: RecordingId::new(),
+            session_id,
+            origin: wanted.origin.clone(),
+            container,
+            template: wanted.template.clone(),
+            started_ms: now_ms,
+        })
+        .collect();
+    for recording in &recordings {
+        info!(
+            stream.path = %running.live.session.path,
+            recording.id = %recording.id,
+            container = %recording.container,
+            task.id = recording.origin.task_id().unwrap_or(""),
+            "recording started"
+        );
+    }
+    running.groups.insert(wanted.origin.clone(), recordings.iter().map(|r| r.id).collect());
+    recordings
+}
+
+/// Attaches to a stream that is already live. False if it has to be tried again: no recent key
+/// frame yet, or the journal takes no notes at the moment.
+fn attach(running: &mut Running, wanted: &Wanted, now_ms: i64, max_preroll: Duration) -> bool {
+    let progress = *running.live.progress.borrow();
+    let max_preroll_ms = i64::try_from(max_preroll.as_millis()).unwrap_or(i64::MAX);
+    let from = match progress.last_keyframe {
+        Some(mark) if now_ms.saturating_sub(mark.wall_ms) <= max_preroll_ms => mark.position,
+        _ if progress.has_video => return false,
+        _ => progress.written,
+    };
+    let live = running.live.clone();
+    let Ok(permits) = live.control.try_reserve_many(wanted.template.containers().count()) else {
+        return false;
+    };
+    for (recording, permit) in begin(running, wanted, now_ms).into_iter().zip(permits) {
+        let note = Note::Attach { recording: Box::new(recording), from };
+        permit.send(Control::Note(note.to_json()));
+    }
+    true
+}
+
+/// Ends the recordings of one origin. Kept running, and tried again, while the journal takes no notes.
+fn detach(running: &mut Running, origin: &Origin, now_ms: i64) {
+    let live = running.live.clone();
+    let Some(recordings) = running.groups.get(origin) else { return };
+    let Ok(permits) = live.control.try_reserve_many(recordings.len()) else { return };
+    for (recording, permit) in recordings.iter().zip(permits) {
+        info!(
+            stream.path = %live.session.path,
+            recording.id = %recording,
+            task.id = origin.task_id().unwrap_or(""),
+            "recording ended by its task"
+        );
+        let note = Note::Detach { recording: *recording, ended_ms: now_ms };
+        permit.send(Control::Note(note.to_json()));
+    }
+    running.groups.remove(origin);
+}
