@@ -89,7 +89,10 @@ async fn until_signal(
             _ = interrupt.recv() => "SIGINT",
         };
         if shutdown.is_cancelled() {
-            warn!(signal = name, "stopping at once; what is not stored is stored at the next start");
+            warn!(
+                signal = name,
+                "stopping at once; what is not stored is stored at the next start"
+            );
             anyhow::bail!("stopped by a second signal");
         }
         info!(signal = name, "stopping");
@@ -100,16 +103,22 @@ async fn until_signal(
 /// Sends logs to stderr, in the configured shape.
 fn start_logs(log: &config::Log) -> anyhow::Result<()> {
     // the level was checked when the configuration was read
-    let level = EnvFilter::builder().parse(&log.level).context("log.level")?;
+    let level = EnvFilter::builder()
+        .parse(&log.level)
+        .context("log.level")?;
     let always = filter_fn(|line| [app::LISTENING_TARGET, FATAL].contains(&line.target()))
         .with_max_level_hint(LevelFilter::INFO);
     let has_colour =
         io::stderr().is_terminal() && env::var_os("NO_COLOR").is_none_or(|v| v.is_empty());
-    let lines = tracing_subscriber::fmt::layer().with_writer(io::stderr).with_ansi(has_colour);
+    let lines = tracing_subscriber::fmt::layer()
+        .with_writer(io::stderr)
+        .with_ansi(has_colour);
     let layer: Box<dyn Layer<Registry> + Send + Sync> = match log.format {
         LogFormat::Text => lines.boxed(),
         LogFormat::Json => lines.json().flatten_event(true).boxed(),
     };
-    tracing_subscriber::registry().with(layer.with_filter(level.or(always))).init();
+    tracing_subscriber::registry()
+        .with(layer.with_filter(level.or(always)))
+        .init();
     Ok(())
 }

@@ -97,7 +97,7 @@ fn to_value(node: Node) -> std::result::Result<Value, ()> {
     list.resize_with(inner.len(), || None);
     for (name, node) in inner {
         // An index at or beyond the number of entries means a gap, or an attempt to make a huge list.
-        let index: usize = name.parse().map_err(|_| ())?;
+        let index: usize = name.parse().ok().filter(|i: &usize| i.to_string() == name).ok_or(())?;
         *list.get_mut(index).ok_or(())? = Some(node);
     }
     list.into_iter().map(|node| to_value(node.ok_or(())?)).collect::<std::result::Result<_, _>>().map(Value::Array)

@@ -8,6 +8,7 @@ mod data_dir;
 mod demo;
 mod first_start;
 mod gauges;
+mod http;
 mod recovery;
 
 use std::{
@@ -285,14 +286,7 @@ impl Server {
             metrics_handle()?,
         );
         tasks.spawn("reloads", state.clone().run_reloads(work.clone()));
-        let (router, closing) = (api::router(state), work.clone());
-        tasks.spawn("http", async move {
-            let served = axum::serve(http_listener, router)
-                .with_graceful_shutdown(async move { closing.cancelled().await });
-            if let Err(error) = served.await {
-                tracing::error!(%error, "the HTTP server stopped");
-            }
-        });
+        tasks.spawn("http", http::run(http_listener, api::router(state), work.clone()));
 
         if config.rtmp.trust_loopback && !rtmp.ip().is_loopback() {
             warn!(

@@ -88,3 +88,56 @@ fn read(row: &AnyRow) -> Result<CallbackRule> {
         updated_ms: number("updated_ms")?,
     })
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{
+        db::{
+            callback::testing::databases,
+            template::{Change, Creation, Removal},
+        },
+        domain::callback_template::CallbackTemplate,
+    };
+
+    #[tokio::test]
+    async fn rules_and_templates_of_callbacks() {
+        for test in databases().await {
+            let db = &test.db;
+            let template = CallbackTemplate {
+                name: "cb".to_owned(),
+                record_url: "http://a/".to_owned(),
+                record_exception_levels: vec!["error".to_owned()],
+                ..CallbackTemplate::default()
+            };
+            let Creation::Created(id) = db.create_callback_template(&template, 1).await.unwrap() else { panic!() };
+            let change = |t: &mut CallbackTemplate| {
+                t.key = "k".to_owned();
+                Ok::<(), ()>(())
+            };
+            assert_eq!(db.change_callback_template(id, 2, change).await.unwrap(), Change::Changed);
+            let stored = CallbackTemplate { id, key: "k".to_owned(), ..template };
+            assert_eq!(db.callback_template(id).await.unwrap(), Some(stored.clone()));
+            assert_eq!(db.callback_templates().await.unwrap(), [stored]);
+
+            let domain = DomainName::parse("d.com").unwrap();
+            let rule = |app: &str, template_id| CallbackRule {
+                domain: domain.clone(),
+                app: app.to_owned(),
+                template_id,
+                created_ms: 3,
+                updated_ms: 4,
+            };
+            assert_eq!(db.create_callback_rule(&rule("", 99)).await.unwrap(), RuleCreation::NoTemplate);
+            assert_eq!(db.create_callback_rule(&rule("", id)).await.unwrap(), RuleCreation::Created);
+            assert_eq!(db.create_callback_rule(&rule("live", id)).await.unwrap(), RuleCreation::Created);
+            assert_eq!(db.create_callback_rule(&rule("", id)).await.unwrap(), RuleCreation::Exists);
+            assert_eq!(db.callback_rules().await.unwrap(), [rule("", id), rule("live", id)]);
+            assert_eq!(db.remove_callback_template(id).await.unwrap(), Removal::InUse);
+            assert!(db.remove_callback_rule(&domain, "").await.unwrap());
+            assert!(!db.remove_callback_rule(&domain, "").await.unwrap());
+            assert!(db.remove_callback_rule(&domain, "live").await.unwrap());
+            assert_eq!(db.remove_callback_template(id).await.unwrap(), Removal::Removed);
+        }
+    }
+}

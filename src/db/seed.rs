@@ -100,3 +100,61 @@ fn generated_keys() -> PushKeys {
     let master = rand::rng().sample_iter(rand::distr::Alphanumeric).take(KEY_LEN).map(char::from).collect();
     PushKeys { enabled: true, master, backup: String::new(), delta_s: 0 }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::db::{callback::testing::databases, snapshot};
+
+    fn name(text: &str) -> DomainName {
+        DomainName::parse(text).unwrap()
+    }
+
+    #[tokio::test]
+    async fn several_nodes_seed_once() {
+        for test in databases().await {
+            let db = &test.db;
+            let domain = name("live.local");
+            let starts = futures_util::future::join_all((0..6).map(|n| run(db, &domain, 1000 + n))).await;
+            assert_eq!(starts.iter().filter(|s| matches!(s, Ok(true))).count(), 1, "{starts:?}");
+            assert!(starts.iter().all(|s| s.is_ok()), "{starts:?}");
+            let snapshot = snapshot::load(db, 1000).await.unwrap();
+            let keys = snapshot.push_domains[&domain].keys.clone().unwrap();
+            assert!(keys.enabled && keys.master.len() == KEY_LEN);
+            assert_eq!(snapshot.record_rules.len(), 1);
+            let template = &snapshot.record_templates[&snapshot.record_rules[0].template_id];
+            assert_eq!((template.name.as_str(), template.mp4.record_interval), ("default", 7200));
+            assert_eq!(template.containers().collect::<Vec<_>>(), [crate::domain::container::Container::Mp4]);
+            assert_eq!(template.check(), Ok(()));
+        }
+    }
+
+    #[tokio::test]
+    async fn what_was_deleted_stays_deleted() {
+        for test in databases().await {
+            let db = &test.db;
+            let domain = name("live.local");
+            assert!(run(db, &domain, 1).await.unwrap());
+            let id = db.record_rules().await.unwrap()[0].template_id;
+            assert!(db.remove_record_rule(&domain, "", "").await.unwrap());
+            db.remove_record_template(id).await.unwrap();
+            assert!(!run(db, &domain, 2).await.unwrap());
+            let snapshot = snapshot::load(db, 2).await.unwrap();
+            assert!(snapshot.record_rules.is_empty() && snapshot.record_templates.is_empty());
+        }
+    }
+
+    #[tokio::test]
+    async fn another_default_domain_takes_the_keys_over() {
+        for test in databases().await {
+            let db = &test.db;
+            run(db, &name("old.local"), 1).await.unwrap();
+            assert!(!run(db, &name("new.local"), 2).await.unwrap());
+            let domains = snapshot::load(db, 2).await.unwrap().push_domains;
+            assert_eq!(domains[&name("new.local")].keys, domains[&name("old.local")].keys);
+            assert!(domains[&name("new.local")].keys.is_some());
+            run(db, &name("new.local"), 3).await.unwrap();
+            assert_eq!(snapshot::load(db, 3).await.unwrap().push_domains, domains);
+        }
+    }
+}

@@ -10,6 +10,7 @@ pub mod facts;
 mod first_walk;
 mod hls;
 pub mod janitor;
+mod product;
 pub mod project;
 pub mod source;
 pub mod upload;
@@ -22,7 +23,10 @@ use tokio_util::sync::CancellationToken;
 use tracing::{Instrument, error, info, info_span, warn};
 
 use crate::{
-    db::{Db, DbError, media_file::{Fence, Fenced}},
+    db::{
+        Db, DbError,
+        media_file::{Fence, Fenced},
+    },
     domain::{
         callback::{self as event, Event, NewCallback, RecordEvent},
         file_name,
@@ -34,7 +38,7 @@ use crate::{
     storage::{ObjectStore, StorageError, StorageKey},
 };
 
-use project::{Block, Object, ProjectError, Projection};
+use project::ProjectError;
 
 /// A worker that falls silent for this long loses its file to another.
 const LEASE_MS: i64 = 60_000;
@@ -44,9 +48,6 @@ const RENEW: Duration = Duration::from_secs(20);
 const POLL: Duration = Duration::from_secs(5);
 /// Pauses after failed attempts grow from the first to the second.
 const RETRY_MS: (i64, i64) = (2_000, 60_000);
-/// Bytes projected per step.
-const BLOCK_BYTES: usize = 1 << 20;
-
 /// What delivery is told at start.
 #[derive(Debug, Clone)]
 pub struct Settings {
@@ -189,60 +190,6 @@ impl Delivery {
         }
     }
 
-    async fn deliver(&self, mut file: MediaFile, fence: Fence) -> Result<(), DeliverError> {
-        let spans = file.spans.clone();
-        let (journal, container) = (self.journal.clone(), file.container);
-        let (facts, segment_ms) = (file.facts.clone(), self.settings.hls_segment_ms);
-        let mut projection = self
-            .read(move || Projection::open(&journal, container, &spans, facts, segment_ms))
-            .await?;
-        let part_size = upload::part_size(self.settings.part_size, projection.total_len());
-        let mut facts = projection.facts().clone();
-        let mut open: Option<upload::Writer> = None;
-        let path = &file.path;
-        let main = StorageKey::product(
-            path.domain.as_str(),
-            path.app.as_str(),
-            path.stream.as_str(),
-            file.id,
-            file.container,
-        );
-        loop {
-            let (next, block) = self
-                .read(move || {
-                    let block = projection.next_block(BLOCK_BYTES)?;
-                    Ok((projection, block))
-                })
-                .await?;
-            projection = next;
-            let outcome = match block {
-                Block::Bytes { object, bytes } => {
-                    let writer = open.get_or_insert_with(|| {
-                        upload::Writer::new(self.store.clone(), key_of(&main, object), part_size)
-                    });
-                    writer.write(bytes).await
-                }
-                Block::EndOfObject => match open.take() {
-                    Some(writer) => writer.finish().await.map(|size| {
-                        facts.size_bytes += size;
-                        facts.objects += 1;
-                    }),
-                    None => Ok(()),
-                },
-                Block::End => break,
-            };
-            if let Err(error) = outcome {
-                if let Some(writer) = open.take() {
-                    writer.abort().await;
-                }
-                return Err(error.into());
-            }
-        }
-        file.facts = facts;
-        file.storage_key = main.as_str().to_owned();
-        self.commit(file, fence).await
-    }
-
     async fn commit(&self, mut file: MediaFile, fence: Fence) -> Result<(), DeliverError> {
         let now_ms = (self.now_ms)();
         let mut tx = self.db.begin().await?;
@@ -351,14 +298,6 @@ impl Delivery {
         job: impl FnOnce() -> Result<T, ProjectError> + Send + 'static,
     ) -> Result<T, DeliverError> {
         Ok(self.journal.run_read(job).await?)
-    }
-}
-
-/// Key of one of a file's objects.
-fn key_of(main: &StorageKey, object: Object) -> StorageKey {
-    match object {
-        Object::Main => main.clone(),
-        Object::Segment(number) => main.segment(number),
     }
 }
 

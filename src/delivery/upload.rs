@@ -68,6 +68,11 @@ impl Writer {
         Ok(())
     }
 
+    /// The store's id of the upload in parts, once there is one.
+    pub fn upload_id(&self) -> Option<&str> {
+        self.upload.as_ref().map(|upload| upload.id.as_str())
+    }
+
     /// Completes the object: durable and readable when this returns. Answers its size.
     pub async fn finish(mut self) -> Result<u64> {
         let rest = std::mem::take(&mut self.pending).freeze();

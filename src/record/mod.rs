@@ -38,8 +38,8 @@ use follow::{Follow, Shared};
 
 /// How long to sleep when no edge is known.
 const IDLE: Duration = Duration::from_secs(60);
-/// How often a recording that waits for a key frame looks for one.
-const KEYFRAME_POLL: Duration = Duration::from_millis(200);
+/// How often a recording that waits for a key frame, or for its journal to take a note, is tried.
+const WAITING_POLL: Duration = Duration::from_millis(200);
 
 /// What the supervisor is told at start.
 pub struct Settings {
@@ -221,11 +221,11 @@ impl Supervisor {
                 .cloned()
                 .collect();
             for origin in over {
-                detach(running, &origin, now_ms);
+                is_waiting |= !detach(running, &origin, now_ms);
             }
         }
         if is_waiting {
-            return KEYFRAME_POLL;
+            return WAITING_POLL;
         }
         match plan::next_edge_ms(now_ms, &snapshot.record_tasks) {
             Some(edge) => {
@@ -310,11 +310,12 @@ fn attach(running: &mut Running, wanted: &Wanted, now_ms: i64, max_preroll: Dura
     true
 }
 
-/// Ends the recordings of one origin. Kept running, and tried again, while the journal takes no notes.
-fn detach(running: &mut Running, origin: &Origin, now_ms: i64) {
+/// Ends the recordings of one origin. False if it has to be tried again: the journal takes no notes
+/// at the moment.
+fn detach(running: &mut Running, origin: &Origin, now_ms: i64) -> bool {
     let live = running.live.clone();
-    let Some(recordings) = running.groups.get(origin) else { return };
-    let Ok(permits) = live.control.try_reserve_many(recordings.len()) else { return };
+    let Some(recordings) = running.groups.get(origin) else { return true };
+    let Ok(permits) = live.control.try_reserve_many(recordings.len()) else { return false };
     for (recording, permit) in recordings.iter().zip(permits) {
         info!(
             stream.path = %live.session.path,
@@ -326,4 +327,5 @@ fn detach(running: &mut Running, origin: &Origin, now_ms: i64) {
         permit.send(Control::Note(note.to_json()));
     }
     running.groups.remove(origin);
+    true
 }

@@ -5,6 +5,8 @@
 //! connection sends from the same two buffers. Not an encoder and not a test of a server's
 //! manners: replies are searched for the one word that matters.
 
+mod chunks;
+
 use std::{
     fs,
     io::Write as _,
@@ -13,7 +15,8 @@ use std::{
     time::{Duration, Instant},
 };
 
-use anyhow::{Context, Result, bail, ensure};
+use anyhow::{Context, Result, bail};
+use chunks::{Media, message, prepare};
 use clap::{Args, Parser, Subcommand};
 use tokio::{
     io::{AsyncReadExt, AsyncWriteExt},
@@ -75,7 +78,11 @@ struct Push {
 async fn main() -> Result<()> {
     match Arguments::parse().command {
         Command::Push(push) => push_all(push).await,
-        Command::Sink { listen, dir, tick_ms } => sink(&listen, &dir, tick_ms).await,
+        Command::Sink {
+            listen,
+            dir,
+            tick_ms,
+        } => sink(&listen, &dir, tick_ms).await,
     }
 }
 
@@ -104,124 +111,6 @@ async fn copy(mut socket: TcpStream, mut file: fs::File, tick: Option<Duration>)
             sleep(tick).await;
         }
     }
-}
-
-// --- the file as RTMP ----------------------------------------------------------------------------
-
-struct Tag {
-    kind: u8,
-    time_ms: u32,
-    body: Vec<u8>,
-}
-
-/// Chunks of the whole file, and after which byte each message is complete.
-#[derive(Default)]
-struct Pass {
-    bytes: Vec<u8>,
-    /// When each message is due, in ms since the begin of the pass, and where it ends.
-    messages: Vec<(u32, usize)>,
-}
-
-struct Media {
-    /// Begins with absolute times and holds the headers.
-    first: Pass,
-    /// Every further round: frames only.
-    again: Pass,
-    round_ms: u32,
-}
-
-fn be24(bytes: &[u8]) -> usize {
-    bytes.iter().fold(0, |number, byte| number << 8 | usize::from(*byte))
-}
-
-fn read_flv(path: &Path) -> Result<Vec<Tag>> {
-    let file = fs::read(path).with_context(|| path.display().to_string())?;
-    ensure!(file.starts_with(b"FLV"), "not an FLV file");
-    let mut rest = file.get(13..).context("an empty FLV file")?;
-    let mut tags = Vec::new();
-    while let Some((head, after)) = rest.split_at_checked(11) {
-        let length = be24(&head[1..4]);
-        let Some((body, after)) = after.split_at_checked(length) else { break };
-        let time_ms = u32::try_from(be24(&head[4..7]))? | u32::from(head[7]) << 24;
-        tags.push(Tag { kind: head[0], time_ms, body: body.to_vec() });
-        rest = after.get(4..).unwrap_or_default();
-    }
-    Ok(tags)
-}
-
-impl Tag {
-    fn is_header(&self) -> bool {
-        match self.kind {
-            8 => self.body.get(1) == Some(&0),
-            9 => self.body.get(1) == Some(&0) || self.body.first().is_some_and(|b| b & 0x8f == 0x80),
-            _ => true,
-        }
-    }
-
-    fn chunk_stream(&self) -> u8 {
-        match self.kind {
-            8 => 4,
-            9 => 6,
-            _ => 5,
-        }
-    }
-}
-
-fn put24(to: &mut Vec<u8>, number: usize) {
-    to.extend_from_slice(&(number as u32).to_be_bytes()[1..]);
-}
-
-/// One message. `stream` is Some for a header with an absolute time.
-fn message(to: &mut Vec<u8>, id: u8, stream: Option<u32>, time: u32, kind: u8, body: &[u8], chunk: usize) {
-    to.push(if stream.is_some() { id } else { 0x40 | id });
-    put24(to, time as usize);
-    put24(to, body.len());
-    to.push(kind);
-    if let Some(stream) = stream {
-        to.extend_from_slice(&stream.to_le_bytes());
-    }
-    for (number, part) in body.chunks(chunk).enumerate() {
-        if number > 0 {
-            to.push(0xc0 | id);
-        }
-        to.extend_from_slice(part);
-    }
-}
-
-fn prepare(path: &Path, chunk: usize) -> Result<Media> {
-    let tags = read_flv(path)?;
-    let is_frame = |tag: &&Tag| !tag.is_header();
-    let start = tags.iter().filter(is_frame).map(|tag| tag.time_ms).min().context("no frames")?;
-    let end = tags.iter().filter(is_frame).map(|tag| tag.time_ms).max().context("no frames")?;
-    ensure!(end < 0xff_ffff, "the file is too long");
-    let round_ms = end - start + 33;
-    let mut last = [None::<u32>; 8]; // by chunk stream
-    let mut first = Pass::default();
-    for tag in &tags {
-        let id = tag.chunk_stream();
-        let mut body = Vec::new();
-        if tag.kind == 18 {
-            body.extend_from_slice(b"\x02\x00\x0d@setDataFrame");
-        }
-        body.extend_from_slice(&tag.body);
-        let previous = last[usize::from(id)].replace(tag.time_ms);
-        let (stream, time) = match previous {
-            None => (Some(1), tag.time_ms),
-            Some(previous) => (None, tag.time_ms.saturating_sub(previous)),
-        };
-        message(&mut first.bytes, id, stream, time, tag.kind, &body, chunk);
-        first.messages.push((tag.time_ms.saturating_sub(start), first.bytes.len()));
-    }
-    let mut again = Pass::default();
-    for tag in tags.iter().filter(is_frame) {
-        let id = tag.chunk_stream();
-        // the first of a round follows the last of the round before
-        let previous = last[usize::from(id)].replace(tag.time_ms).unwrap_or(start);
-        let time = (i64::from(tag.time_ms) - i64::from(previous)).rem_euclid(i64::from(round_ms));
-        message(&mut again.bytes, id, None, u32::try_from(time)?, tag.kind, &tag.body, chunk);
-        again.messages.push((tag.time_ms - start, again.bytes.len()));
-    }
-    Ok(Media { first, again, round_ms })
 }
 
 // --- publishing ----------------------------------------------------------------------------------
@@ -264,7 +153,10 @@ async fn push_all(push: Push) -> Result<()> {
 
 async fn publish(number: usize, push: Arc<Push>, media: Arc<Media>) -> Result<Sent> {
     // spread over a second, as real publishers are
-    sleep(Duration::from_millis(1000 * number as u64 / push.streams as u64)).await;
+    sleep(Duration::from_millis(
+        1000 * number as u64 / push.streams as u64,
+    ))
+    .await;
     let mut socket = TcpStream::connect(&push.to).await.context("connect")?;
     socket.set_nodelay(true)?;
     if !push.raw {
@@ -279,12 +171,28 @@ async fn publish(number: usize, push: Arc<Push>, media: Arc<Media>) -> Result<Se
     if !push.raw {
         let mut bytes = Vec::new();
         let stream_number = [&[0][..], &1f64.to_be_bytes()].concat();
-        command(&mut bytes, 0, push.chunk, "FCUnpublish", 5.0, &[&text(&format!("s_{number}"))]);
-        command(&mut bytes, 0, push.chunk, "deleteStream", 6.0, &[&stream_number]);
+        command(
+            &mut bytes,
+            0,
+            push.chunk,
+            "FCUnpublish",
+            5.0,
+            &[&text(&format!("s_{number}"))],
+        );
+        command(
+            &mut bytes,
+            0,
+            push.chunk,
+            "deleteStream",
+            6.0,
+            &[&stream_number],
+        );
         writer.write_all(&bytes).await?;
     }
     writer.shutdown().await?;
-    timeout(PATIENCE, drain.join_next()).await.context("the server does not close")?;
+    timeout(PATIENCE, drain.join_next())
+        .await
+        .context("the server does not close")?;
     Ok(sent)
 }
 
@@ -299,10 +207,16 @@ async fn send(to: &mut (impl AsyncWriteExt + Unpin), push: &Push, media: &Media)
     let share = push.total_bytes.map(|total| total / push.streams as u64);
     let stop_ms = push.duration.map(|seconds| seconds * 1000);
     for round in 0u64.. {
-        let pass = if round == 0 { &media.first } else { &media.again };
+        let pass = if round == 0 {
+            &media.first
+        } else {
+            &media.again
+        };
         let (mut from, mut next) = (0, 0);
         while next < pass.messages.len() {
-            let due = |number: usize| u64::from(pass.messages[number].0) + round * u64::from(media.round_ms);
+            let due = |number: usize| {
+                u64::from(pass.messages[number].0) + round * u64::from(media.round_ms)
+            };
             let mut until = next + 1;
             if let Some(stop_ms) = stop_ms {
                 if due(next) >= stop_ms {
@@ -346,7 +260,11 @@ async fn begin_publish(socket: &mut TcpStream, number: usize, chunk: usize) -> R
     let chunk_size = u32::try_from(chunk)?.to_be_bytes();
     message(&mut bytes, 2, Some(0), 0, 1, &chunk_size, 128);
     let mut object = vec![3];
-    for (key, value) in [("app", "live"), ("type", "nonprivate"), ("tcUrl", "rtmp://127.0.0.1/live")] {
+    for (key, value) in [
+        ("app", "live"),
+        ("type", "nonprivate"),
+        ("tcUrl", "rtmp://127.0.0.1/live"),
+    ] {
         object.extend_from_slice(&text(key)[1..]);
         object.extend_from_slice(&text(value));
     }
@@ -363,7 +281,14 @@ async fn begin_publish(socket: &mut TcpStream, number: usize, chunk: usize) -> R
     expect(socket, "_result").await?;
 
     bytes.clear();
-    command(&mut bytes, 1, chunk, "publish", 5.0, &[&text(&name), &text("live")]);
+    command(
+        &mut bytes,
+        1,
+        chunk,
+        "publish",
+        5.0,
+        &[&text(&name), &text("live")],
+    );
     socket.write_all(&bytes).await?;
     expect(socket, "NetStream.Publish.Start").await
 }

@@ -2,9 +2,11 @@
 //! nor a string is mistaken for code: which room may use which, what the pure rooms must not
 //! touch, which channels and spawns are allowed, how long a file may be.
 
+mod paths;
+
 use std::{fs, path::Path};
 
-use proc_macro2::{Delimiter, TokenStream, TokenTree};
+use paths::{File, Mention};
 
 /// Rooms from the ground up, each with the rooms it may use.
 const MAY_USE: &[(&str, &[&str])] = &[
@@ -16,10 +18,23 @@ const MAY_USE: &[(&str, &[&str])] = &[
     ("db", &["media", "rtmp", "domain"]),
     ("storage", &["media", "rtmp", "domain"]),
     ("journal", &["media", "rtmp", "domain"]),
-    ("ingest", &["media", "rtmp", "domain", "db", "storage", "journal"]),
-    ("record", &["media", "rtmp", "domain", "db", "storage", "journal", "ingest"]),
+    (
+        "ingest",
+        &["media", "rtmp", "domain", "db", "storage", "journal"],
+    ),
+    (
+        "record",
+        &[
+            "media", "rtmp", "domain", "db", "storage", "journal", "ingest",
+        ],
+    ),
     ("delivery", &["media", "domain", "db", "storage", "journal"]),
-    ("api", &["media", "rtmp", "domain", "db", "storage", "journal", "ingest", "record"]),
+    (
+        "api",
+        &[
+            "media", "rtmp", "domain", "db", "storage", "journal", "ingest", "record",
+        ],
+    ),
     (
         "app",
         &[
@@ -32,9 +47,23 @@ const MAY_USE: &[(&str, &[&str])] = &[
 
 /// Bytes in, bytes out: no sockets, disks, databases or clocks.
 const PURE: &[&str] = &["media", "rtmp", "domain"];
-const NOT_IN_PURE: &[&str] =
-    &["tokio", "tokio_util", "sqlx", "axum", "hyper", "reqwest", "std::fs", "std::thread"];
-const CLOCKS: &[&str] = &["Instant", "SystemTime", "Utc::now", "Local::now", "Uuid::now_v7"];
+const NOT_IN_PURE: &[&str] = &[
+    "tokio",
+    "tokio_util",
+    "sqlx",
+    "axum",
+    "hyper",
+    "reqwest",
+    "std::fs",
+    "std::thread",
+];
+const CLOCKS: &[&str] = &[
+    "Instant",
+    "SystemTime",
+    "Utc::now",
+    "Local::now",
+    "Uuid::now_v7",
+];
 
 /// Channels without a bound, or that drop what a slow receiver did not read.
 const CHANNELS: &[&str] = &[
@@ -50,141 +79,12 @@ const CHANNELS: &[&str] = &[
 /// Lines of a file apart from its inline tests.
 const MAX_LINES: usize = 400;
 
-/// A path such as `crate::db::Db` found in a file.
-struct Mention {
-    segments: Vec<String>,
-    line: usize,
-    in_test: bool,
-}
-
-/// What a file consists of, as far as the rules are concerned.
-#[derive(Default)]
-struct File {
-    mentions: Vec<Mention>,
-    test_lines: usize,
-}
-
-impl File {
-    fn read(module: &[String], text: &str) -> Self {
-        let tokens: TokenStream = text.parse().expect("a source file that compiles");
-        let mut file = File::default();
-        let is_test = module.iter().any(|name| name == "tests" || name == "testing");
-        file.walk(tokens, &mut module.to_vec(), is_test);
-        file
-    }
-
-    fn walk(&mut self, tokens: TokenStream, module: &mut Vec<String>, in_test: bool) {
-        let tokens: Vec<TokenTree> = tokens.into_iter().collect();
-        let mut test_item: Option<usize> = None; // first line of an item under #[cfg(test)]
-        let mut at = 0;
-        while let Some(token) = tokens.get(at) {
-            let here = in_test || test_item.is_some();
-            match token {
-                TokenTree::Punct(p) if p.as_char() == '#' && is_cfg_test(tokens.get(at + 1)) => {
-                    test_item.get_or_insert(line_of(token));
-                    at += 2;
-                    continue;
-                }
-                TokenTree::Punct(p) if p.as_char() == ';' => {
-                    test_item = None;
-                }
-                TokenTree::Ident(word) if word == "mod" => {
-                    if let (Some(TokenTree::Ident(name)), Some(TokenTree::Group(body))) =
-                        (tokens.get(at + 1), tokens.get(at + 2))
-                    {
-                        module.push(name.to_string());
-                        self.walk(body.stream(), module, here);
-                        module.pop();
-                        if let Some(first) = test_item.take() {
-                            self.test_lines += body.span_close().end().line + 1 - first;
-                        }
-                        at += 3;
-                        continue;
-                    }
-                }
-                TokenTree::Ident(_) => {
-                    at = self.path(&tokens, at, Vec::new(), module, here);
-                    continue;
-                }
-                TokenTree::Group(group) => {
-                    self.walk(group.stream(), module, here);
-                    if group.delimiter() == Delimiter::Brace {
-                        test_item = None;
-                    }
-                }
-                _ => {}
-            }
-            at += 1;
-        }
-    }
-
-    /// Reads a path, or a tree of them as `use` has it, that begins at `at`; returns where it ends.
-    fn path(
-        &mut self,
-        tokens: &[TokenTree],
-        mut at: usize,
-        mut segments: Vec<String>,
-        module: &[String],
-        in_test: bool,
-    ) -> usize {
-        let line = tokens.get(at).map_or(0, line_of);
-        loop {
-            match tokens.get(at) {
-                Some(TokenTree::Ident(word)) => segments.push(word.to_string()),
-                Some(TokenTree::Group(tree)) if tree.delimiter() == Delimiter::Brace => {
-                    let inner: Vec<TokenTree> = tree.stream().into_iter().collect();
-                    let mut from = 0;
-                    while from < inner.len() {
-                        from = self.path(&inner, from, segments.clone(), module, in_test);
-                        let is_comma =
-                            |t: &TokenTree| matches!(t, TokenTree::Punct(p) if p.as_char() == ',');
-                        from += inner.iter().skip(from).take_while(|t| !is_comma(t)).count() + 1;
-                    }
-                    return at + 1;
-                }
-                _ => break,
-            }
-            at += 1;
-            let is_colon = |t: Option<&TokenTree>| {
-                matches!(t, Some(TokenTree::Punct(p)) if p.as_char() == ':')
-            };
-            if !(is_colon(tokens.get(at)) && is_colon(tokens.get(at + 1))) {
-                break;
-            }
-            at += 2;
-        }
-        let segments = absolute(segments, module);
-        self.mentions.push(Mention { segments, line, in_test });
-        at
-    }
-}
-
-fn is_cfg_test(token: Option<&TokenTree>) -> bool {
-    let Some(TokenTree::Group(attribute)) = token else { return false };
-    let text = attribute.stream().to_string().replace(' ', "");
-    text.starts_with("cfg(") && !text.contains("not(test)") && text.split(['(', ')', ',']).any(|word| word == "test")
-}
-
-fn line_of(token: &TokenTree) -> usize {
-    token.span().start().line
-}
-
-/// `self::` and `super::` resolved to `crate::`.
-fn absolute(segments: Vec<String>, module: &[String]) -> Vec<String> {
-    let climbs = segments.iter().take_while(|s| *s == "super" || *s == "self").count();
-    if climbs == 0 {
-        return segments;
-    }
-    let up = segments.iter().take(climbs).filter(|s| *s == "super").count();
-    let base = module.iter().take(module.len().saturating_sub(up));
-    let rest = segments.iter().skip(climbs);
-    std::iter::once("crate").map(str::to_owned).chain(base.cloned()).chain(rest.cloned()).collect()
-}
-
 /// `src/db/push_domain.rs` is `["db", "push_domain"]`.
 fn module_of(path: &str) -> Vec<String> {
     let inner = path.trim_start_matches("src/").trim_end_matches(".rs");
-    let names = inner.split('/').filter(|name| *name != "mod" && *name != "lib" && *name != "main");
+    let names = inner
+        .split('/')
+        .filter(|name| *name != "mod" && *name != "lib" && *name != "main");
     names.map(str::to_owned).collect()
 }
 
@@ -192,7 +92,9 @@ fn module_of(path: &str) -> Vec<String> {
 fn problems(path: &str, text: &str) -> Vec<String> {
     let mut found = Vec::new();
     if !text.starts_with("//!") {
-        found.push(format!("{path}: must begin with a //! comment that says what it is"));
+        found.push(format!(
+            "{path}: must begin with a //! comment that says what it is"
+        ));
     }
     if !path.starts_with("src/") {
         return found;
@@ -201,7 +103,9 @@ fn problems(path: &str, text: &str) -> Vec<String> {
     let file = File::read(&module, text);
     let lines = text.lines().count() - file.test_lines;
     if lines > MAX_LINES && module.last().is_none_or(|name| name != "tests") {
-        found.push(format!("{path}: {lines} lines without tests, at most {MAX_LINES} are allowed"));
+        found.push(format!(
+            "{path}: {lines} lines without tests, at most {MAX_LINES} are allowed"
+        ));
     }
     let room = module.first().map_or("", String::as_str);
     for mention in &file.mentions {
@@ -242,7 +146,9 @@ fn wrong(room: &str, mention: &Mention) -> Option<String> {
     if PURE.contains(&room) {
         let begins = |root: &&str| path == **root || path.starts_with(&format!("{root}::"));
         if NOT_IN_PURE.iter().any(begins) || path.starts_with("aws_") {
-            return Some(format!("{room} is pure: no sockets, disks, databases or threads"));
+            return Some(format!(
+                "{room} is pure: no sockets, disks, databases or threads"
+            ));
         }
         if CLOCKS.iter().any(|clock| holds(&path, clock)) {
             return Some(format!("{room} is pure: time is an argument"));
@@ -257,7 +163,10 @@ fn holds(path: &str, part: &str) -> bool {
 }
 
 fn may_use(room: &str) -> Option<&'static [&'static str]> {
-    MAY_USE.iter().find(|(name, _)| *name == room).map(|(_, allowed)| *allowed)
+    MAY_USE
+        .iter()
+        .find(|(name, _)| *name == room)
+        .map(|(_, allowed)| *allowed)
 }
 
 fn rust_files(folder: &Path, into: &mut Vec<std::path::PathBuf>) {
@@ -280,13 +189,25 @@ fn the_house_is_in_order() {
     let mut found = Vec::new();
     let mut rooms = Vec::new();
     for file in files {
-        let name = file.strip_prefix(root).expect("below the root").to_string_lossy().into_owned();
-        rooms.extend(name.strip_prefix("src/").and_then(|_| module_of(&name).into_iter().next()));
-        found.extend(problems(&name, &fs::read_to_string(&file).expect("a readable file")));
+        let name = file
+            .strip_prefix(root)
+            .expect("below the root")
+            .to_string_lossy()
+            .into_owned();
+        rooms.extend(
+            name.strip_prefix("src/")
+                .and_then(|_| module_of(&name).into_iter().next()),
+        );
+        found.extend(problems(
+            &name,
+            &fs::read_to_string(&file).expect("a readable file"),
+        ));
     }
     let missing = rooms.iter().filter(|room| may_use(room).is_none());
     found.extend(missing.map(|room| format!("src/{room} is missing in the table of rooms")));
-    let gone = MAY_USE.iter().filter(|(room, _)| !rooms.iter().any(|name| name == room));
+    let gone = MAY_USE
+        .iter()
+        .filter(|(room, _)| !rooms.iter().any(|name| name == room));
     found.extend(gone.map(|(room, _)| format!("the table of rooms names {room}, which is gone")));
     assert!(found.is_empty(), "{}", found.join("\n"));
 }
@@ -294,52 +215,153 @@ fn the_house_is_in_order() {
 #[test]
 fn what_breaks_a_rule_is_found() {
     let cases = [
-        ("src/domain/a.rs", "use crate::db::Db;", ":2: crate::db::Db: domain must not use db"),
-        ("src/db/a.rs", "use crate::{domain::x, journal::{self, y}};", "db must not use journal"),
-        ("src/db/a.rs", "fn f() { super::super::journal::open() }", "db must not use journal"),
-        ("src/db/a.rs", "mod b { use super::super::super::ingest; }", "db must not use ingest"),
-        ("src/record/mod.rs", "fn f() { g(crate::delivery::X) }", "record must not use delivery"),
-        ("src/delivery/a.rs", "use crate::record::X;", "delivery must not use record"),
-        ("src/api/a.rs", "use crate::record::cut::cut;", "internals of record"),
+        (
+            "src/domain/a.rs",
+            "use crate::db::Db;",
+            ":2: crate::db::Db: domain must not use db",
+        ),
+        (
+            "src/db/a.rs",
+            "use crate::{domain::x, journal::{self, y}};",
+            "db must not use journal",
+        ),
+        (
+            "src/db/a.rs",
+            "fn f() { super::super::journal::open() }",
+            "db must not use journal",
+        ),
+        (
+            "src/db/a.rs",
+            "mod b { use super::super::super::ingest; }",
+            "db must not use ingest",
+        ),
+        (
+            "src/record/mod.rs",
+            "fn f() { g(crate::delivery::X) }",
+            "record must not use delivery",
+        ),
+        (
+            "src/delivery/a.rs",
+            "use crate::record::X;",
+            "delivery must not use record",
+        ),
+        (
+            "src/api/a.rs",
+            "use crate::record::cut::cut;",
+            "internals of record",
+        ),
         ("src/media/a.rs", "use tokio::io;", "media is pure"),
         ("src/media/a.rs", "use std::{fs, io};", "media is pure"),
-        ("src/rtmp/a.rs", "fn f() { aws_sdk_s3::f() }", "rtmp is pure"),
-        ("src/domain/a.rs", "use std::time::Instant;", "time is an argument"),
-        ("src/domain/a.rs", "fn f() { vec![chrono::Utc::now()]; }", "time is an argument"),
-        ("src/db/a.rs", "use tokio::sync::mpsc::unbounded_channel;", "only bounded channels"),
-        ("src/db/a.rs", "use tokio::sync::{broadcast, mpsc};", "only bounded channels"),
-        ("src/db/a.rs", "fn f() { std::sync::mpsc::channel() }", "only bounded channels"),
-        ("src/db/a.rs", "fn f() { tokio::spawn(g()) }", "nobody joins"),
-        ("src/db/a.rs", "use tokio::task::{JoinSet, spawn};", "nobody joins"),
-        ("src/db/a.rs", "#[cfg(test)] mod t {} fn f() { tokio::spawn(g()) }", "nobody joins"),
-        ("src/db/a.rs", "#[cfg(test)] use x; fn f() { tokio::spawn(g()) }", "nobody joins"),
+        (
+            "src/rtmp/a.rs",
+            "fn f() { aws_sdk_s3::f() }",
+            "rtmp is pure",
+        ),
+        (
+            "src/domain/a.rs",
+            "use std::time::Instant;",
+            "time is an argument",
+        ),
+        (
+            "src/domain/a.rs",
+            "fn f() { vec![chrono::Utc::now()]; }",
+            "time is an argument",
+        ),
+        (
+            "src/db/a.rs",
+            "use tokio::sync::mpsc::unbounded_channel;",
+            "only bounded channels",
+        ),
+        (
+            "src/db/a.rs",
+            "use tokio::sync::{broadcast, mpsc};",
+            "only bounded channels",
+        ),
+        (
+            "src/db/a.rs",
+            "fn f() { std::sync::mpsc::channel() }",
+            "only bounded channels",
+        ),
+        (
+            "src/db/a.rs",
+            "fn f() { tokio::spawn(g()) }",
+            "nobody joins",
+        ),
+        (
+            "src/db/a.rs",
+            "use tokio::task::{JoinSet, spawn};",
+            "nobody joins",
+        ),
+        (
+            "src/db/a.rs",
+            "#[cfg(test)] mod t {} fn f() { tokio::spawn(g()) }",
+            "nobody joins",
+        ),
+        (
+            "src/db/a.rs",
+            "#[cfg(test)] use x; fn f() { tokio::spawn(g()) }",
+            "nobody joins",
+        ),
         ("src/db/a.rs", &"fn f() {}\n".repeat(400), "401 lines"),
     ];
     for (path, code, expected) in cases {
         let found = problems(path, &format!("//! A file.\n{code}"));
-        assert!(found.iter().any(|p| p.contains(expected)), "{code}: {found:?}");
+        assert!(
+            found.iter().any(|p| p.contains(expected)),
+            "{code}: {found:?}"
+        );
     }
     let found = problems("tests/it/a.rs", "use std::fs;");
-    assert!(found.iter().any(|p| p.contains("must begin with a //! comment")), "{found:?}");
+    assert!(
+        found
+            .iter()
+            .any(|p| p.contains("must begin with a //! comment")),
+        "{found:?}"
+    );
 }
 
 #[test]
 fn what_keeps_the_rules_is_left_alone() {
-    let tests = format!("#[cfg(test)]\nmod tests {{\n{}}}\n", "fn f() {}\n".repeat(500));
+    let tests = format!(
+        "#[cfg(test)]\nmod tests {{\n{}}}\n",
+        "fn f() {}\n".repeat(500)
+    );
     let cases = [
-        ("src/db/a.rs", "// crate::journal\nconst A: &str = \"use crate::journal::X;\";"),
-        ("src/db/a.rs", "/* tokio::spawn */ /// std::sync::mpsc::channel\nfn f() {}"),
-        ("src/db/a.rs", "use super::Db; use crate::{domain::{a, b::C}, media};"),
-        ("src/db/a.rs", "fn f(set: &mut JoinSet<()>) { set.spawn(g()); self.now(); }"),
-        ("src/db/a.rs", "#[cfg(test)]\nmod tests { fn f() { tokio::spawn(g()); } }"),
+        (
+            "src/db/a.rs",
+            "// crate::journal\nconst A: &str = \"use crate::journal::X;\";",
+        ),
+        (
+            "src/db/a.rs",
+            "/* tokio::spawn */ /// std::sync::mpsc::channel\nfn f() {}",
+        ),
+        (
+            "src/db/a.rs",
+            "use super::Db; use crate::{domain::{a, b::C}, media};",
+        ),
+        (
+            "src/db/a.rs",
+            "fn f(set: &mut JoinSet<()>) { set.spawn(g()); self.now(); }",
+        ),
+        (
+            "src/db/a.rs",
+            "#[cfg(test)]\nmod tests { fn f() { tokio::spawn(g()); } }",
+        ),
         ("src/media/a.rs", "#[cfg(test)]\nmod tests { use std::fs; }"),
         ("src/media/tests.rs", "use std::fs;"),
-        ("src/api/a.rs", "use crate::record::Supervisor; use crate::record::Stop::Now;"),
+        (
+            "src/api/a.rs",
+            "use crate::record::Supervisor; use crate::record::Stop::Now;",
+        ),
         ("src/app/mod.rs", "fn f() { tokio::spawn(g()); }"),
         ("src/lib.rs", "pub mod media;"),
         ("src/db/a.rs", tests.as_str()),
     ];
     for (path, code) in cases {
-        assert_eq!(problems(path, &format!("//! A file.\n{code}")), [""; 0], "{code}");
+        assert_eq!(
+            problems(path, &format!("//! A file.\n{code}")),
+            [""; 0],
+            "{code}"
+        );
     }
 }

@@ -6,7 +6,10 @@ use crate::support::{logs::Logs, run};
 
 fn liverec(arguments: &[&str], variables: &[(&str, &str)]) -> Output {
     let mut command = Command::new(env!("CARGO_BIN_EXE_liverec"));
-    command.env_clear().args(arguments).envs(variables.iter().copied());
+    command
+        .env_clear()
+        .args(arguments)
+        .envs(variables.iter().copied());
     command.output().expect("the built program starts")
 }
 
@@ -34,7 +37,10 @@ fn a_bad_configuration_ends_with_2_and_names_the_key() {
     let message = refusal(&["--set", "rtmp.tls.listen=0.0.0.0:1936"], &[]);
     assert!(message.contains("rtmp.tls.listen"), "{message}");
     assert!(message.contains("without TLS"), "{message}");
-    let message = refusal(&["push-url", "live.local", "live", "s", "--expires", "soon"], &[]);
+    let message = refusal(
+        &["push-url", "live.local", "live", "s", "--expires", "soon"],
+        &[],
+    );
     assert!(message.contains("--expires"), "{message}");
     refusal(&["dance"], &[]);
 }
@@ -43,7 +49,13 @@ fn a_bad_configuration_ends_with_2_and_names_the_key() {
 fn nothing_is_made_before_the_configuration_is_good() {
     let folder = tempfile::tempdir().unwrap();
     let data = folder.path().join("data");
-    refusal(&[], &[("LIVEREC__DATA_DIR", data.to_str().unwrap()), ("LIVEREC__LOG__LEVEL", "a=b=c")]);
+    refusal(
+        &[],
+        &[
+            ("LIVEREC__DATA_DIR", data.to_str().unwrap()),
+            ("LIVEREC__LOG__LEVEL", "a=b=c"),
+        ],
+    );
     assert!(!data.exists());
 }
 
@@ -56,7 +68,10 @@ fn help_and_version_end_with_0() {
         assert!(text.contains(word), "{text}");
     }
     let version = liverec(&["--version"], &[]);
-    assert_eq!(String::from_utf8(version.stdout).unwrap(), format!("liverec {}\n", env!("CARGO_PKG_VERSION")));
+    assert_eq!(
+        String::from_utf8(version.stdout).unwrap(),
+        format!("liverec {}\n", env!("CARGO_PKG_VERSION"))
+    );
 }
 
 #[test]

@@ -4,5 +4,13 @@
 
 mod architecture;
 mod config;
+mod hostile;
+mod publish;
+mod recording;
+mod sdk;
+mod start;
+mod storage;
+mod storage_s3;
 mod support;
+mod tasks;
 mod tools;

@@ -232,6 +232,11 @@ pub fn stream() -> Vec<Tag> {
     ]
 }
 
+/// So many cases, and no files with the seeds of failures.
+pub fn cases(cases: u32) -> ProptestConfig {
+    ProptestConfig { cases, failure_persistence: None, ..ProptestConfig::default() }
+}
+
 /// Streams of any tags at any times.
 pub fn any_stream() -> impl Strategy<Value = Vec<Tag>> {
     let step = prop_oneof![8 => -5..100i64, 1 => -100_000..100_000i64, 1 => any::<i32>().prop_map(i64::from), 1 => any::<i64>()];

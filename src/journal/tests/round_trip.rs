@@ -24,7 +24,7 @@ fn every_tag_comes_back_whatever_the_size_of_a_file() {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig::with_cases(48))]
+    #![proptest_config(cases(48))]
 
     #[test]
     fn any_stream_comes_back(tags in any_stream(), roll_bytes in 0..600u64, batch in 1..9usize) {

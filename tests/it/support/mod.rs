@@ -2,10 +2,16 @@
 //!
 //! `tests/run.sh` installs and starts what is needed and says where it is by `LIVEREC_TEST_...`.
 
+pub mod api;
 pub mod ffmpeg;
 pub mod logs;
+pub mod packets;
 pub mod postgres;
+pub mod publisher;
 pub mod python;
+pub mod receiver;
+pub mod s3;
+pub mod server;
 
 use std::{
     env,
@@ -26,8 +32,13 @@ pub fn needed(variable: &str) -> String {
 /// # Panics
 /// If it cannot be started or fails, with what it wrote to stderr.
 pub fn run(command: &mut Command) -> Vec<u8> {
-    let Output { status, stdout, stderr } =
-        command.output().unwrap_or_else(|error| panic!("{command:?}: {error}"));
+    let Output {
+        status,
+        stdout,
+        stderr,
+    } = command
+        .output()
+        .unwrap_or_else(|error| panic!("{command:?}: {error}"));
     let stderr = String::from_utf8_lossy(&stderr);
     assert!(status.success(), "{command:?}: {status}\n{stderr}");
     stdout

@@ -28,7 +28,9 @@ impl Database {
     }
 
     fn administer(&self, statement: &str) {
-        run(Command::new("psql").args(["-X", "-q", "-v", "ON_ERROR_STOP=1", "-c", statement]).arg(&self.server));
+        run(Command::new("psql")
+            .args(["-X", "-q", "-v", "ON_ERROR_STOP=1", "-c", statement])
+            .arg(&self.server));
     }
 }
 

@@ -114,7 +114,12 @@ impl S3Server {
     pub fn start(root: &Path) -> Self {
         std::fs::create_dir_all(root.join(BUCKET)).expect("make the bucket");
         let address = SocketAddr::from(([127, 0, 0, 1], 0));
-        let mut server = Self { root: root.to_owned(), address, state: Arc::default(), runtime: None };
+        let mut server = Self {
+            root: root.to_owned(),
+            address,
+            state: Arc::default(),
+            runtime: None,
+        };
         server.restart();
         server
     }
@@ -128,7 +133,8 @@ impl S3Server {
     pub fn stop(&mut self) {
         if let Some(runtime) = self.runtime.take() {
             // Waits for the sockets to be closed, which must not happen on a runtime's thread.
-            let stopper = std::thread::spawn(move || runtime.shutdown_timeout(Duration::from_secs(5)));
+            let stopper =
+                std::thread::spawn(move || runtime.shutdown_timeout(Duration::from_secs(5)));
             stopper.join().expect("stop the S3 server");
         }
     }
@@ -145,7 +151,8 @@ impl S3Server {
         let listener = std::net::TcpListener::bind(self.address).expect("bind the S3 server");
         listener.set_nonblocking(true).expect("set the listener up");
         self.address = listener.local_addr().expect("the S3 server's address");
-        let mut builder = S3ServiceBuilder::new(s3s_fs::FileSystem::new(&self.root).expect("open the S3 root"));
+        let mut builder =
+            S3ServiceBuilder::new(s3s_fs::FileSystem::new(&self.root).expect("open the S3 root"));
         builder.set_auth(SimpleAuth::from_single(ACCESS_KEY_ID, SECRET_ACCESS_KEY));
         runtime.spawn(accept(listener, builder.build(), self.state.clone()));
         self.runtime = Some(runtime);
@@ -154,7 +161,12 @@ impl S3Server {
     /// Fails the `nth` request of this kind from now on (1 is the next) and those after it, `times`
     /// requests in all.
     pub fn inject(&self, op: Op, nth: usize, times: usize, fault: Fault) {
-        let trap = Trap { op, skip: nth.saturating_sub(1), times, fault };
+        let trap = Trap {
+            op,
+            skip: nth.saturating_sub(1),
+            times,
+            fault,
+        };
         self.state.lock().expect("S3 state").traps.push(trap);
     }
 
@@ -166,7 +178,11 @@ impl S3Server {
     /// Requests of this kind so far, failed ones included.
     pub fn count(&self, op: Op) -> usize {
         let state = self.state.lock().expect("S3 state");
-        state.seen.iter().filter(|&&seen| op == Op::Any || seen == op).count()
+        state
+            .seen
+            .iter()
+            .filter(|&&seen| op == Op::Any || seen == op)
+            .count()
     }
 
     /// The file of an object.
@@ -178,7 +194,11 @@ impl S3Server {
     pub fn content_type(&self, key: &str) -> Option<String> {
         use base64::{Engine, engine::general_purpose::URL_SAFE_NO_PAD};
         let (bucket, key) = (URL_SAFE_NO_PAD.encode(BUCKET), URL_SAFE_NO_PAD.encode(key));
-        let text = std::fs::read(self.root.join(format!(".bucket-{bucket}.object-{key}.metadata.json"))).ok()?;
+        let text = std::fs::read(
+            self.root
+                .join(format!(".bucket-{bucket}.object-{key}.metadata.json")),
+        )
+        .ok()?;
         let json: serde_json::Value = serde_json::from_slice(&text).ok()?;
         Some(json.get("content_type")?.as_str()?.to_owned())
     }
@@ -194,13 +214,18 @@ async fn accept(listener: std::net::TcpListener, service: S3Service, state: Arc<
     let listener = TcpListener::from_std(listener).expect("listen");
     let mut connections = JoinSet::new();
     loop {
-        let Ok((socket, _)) = listener.accept().await else { continue };
+        let Ok((socket, _)) = listener.accept().await else {
+            continue;
+        };
         while connections.try_join_next().is_some() {}
         let (service, state) = (service.clone(), state.clone());
         connections.spawn(async move {
-            let handler = service_fn(move |request| answer(service.clone(), state.clone(), request));
+            let handler =
+                service_fn(move |request| answer(service.clone(), state.clone(), request));
             // Its errors are the dropped connections that were asked for.
-            let _ = auto::Builder::new(TokioExecutor::new()).serve_connection(TokioIo::new(socket), handler).await;
+            let _ = auto::Builder::new(TokioExecutor::new())
+                .serve_connection(TokioIo::new(socket), handler)
+                .await;
         });
     }
 }
@@ -241,7 +266,10 @@ async fn answer(
                 Err(std::io::Error::other("cut as asked"))
             };
             let frames = stream::iter([first]).chain(stream::once(rest));
-            Ok(Response::from_parts(parts, Body::http_body_unsync(StreamBody::new(frames))))
+            Ok(Response::from_parts(
+                parts,
+                Body::http_body_unsync(StreamBody::new(frames)),
+            ))
         }
         _ => Ok(response),
     }
@@ -252,7 +280,11 @@ impl State {
     fn fault(&mut self, op: Op) -> Option<Fault> {
         self.seen.push(op);
         let mut fault = None;
-        for trap in self.traps.iter_mut().filter(|trap| trap.op == Op::Any || trap.op == op) {
+        for trap in self
+            .traps
+            .iter_mut()
+            .filter(|trap| trap.op == Op::Any || trap.op == op)
+        {
             if trap.skip > 0 {
                 trap.skip -= 1;
             } else if trap.times > 0 && fault.is_none() {
@@ -267,7 +299,11 @@ impl State {
 fn op_of(request: &Request<Incoming>) -> Op {
     let has_key = request.uri().path().trim_matches('/').contains('/');
     let query = request.uri().query().unwrap_or_default();
-    let has = |name: &str| query.split('&').any(|pair| pair.split('=').next() == Some(name));
+    let has = |name: &str| {
+        query
+            .split('&')
+            .any(|pair| pair.split('=').next() == Some(name))
+    };
     match (request.method(), has("uploadId")) {
         _ if !has_key => Op::Other,
         (&Method::POST, true) => Op::Complete,

@@ -1,0 +1,87 @@
+//! Serves HTTP: bounded in connections and in the time a client may take to say what it wants.
+//!
+//! What is answered is `api`; this file only accepts, and lets answers under way end when stopping.
+
+use std::{sync::Arc, time::Duration};
+
+use axum::Router;
+use hyper::server::conn::http1;
+use hyper_util::{
+    rt::{TokioIo, TokioTimer},
+    service::TowerToHyperService,
+};
+use tokio::{
+    net::{TcpListener, TcpStream},
+    sync::Semaphore,
+    task::JoinSet,
+    time::{sleep, timeout},
+};
+use tokio_util::sync::CancellationToken;
+use tracing::{debug, warn};
+
+/// Connections at the same time; further ones wait in the listener's queue.
+const MAX_CONNECTIONS: usize = 2048;
+/// From the first byte of a request, or the end of the last one, to the end of its headers.
+const HEADER_TIMEOUT: Duration = Duration::from_secs(30);
+/// Longest wait for answers under way when stopping.
+const STOP_PATIENCE: Duration = Duration::from_secs(2);
+/// Pause after a failed accept, such as when no file descriptor is left.
+const ACCEPT_PAUSE: Duration = Duration::from_millis(200);
+
+/// Accepts until stopped.
+pub async fn run(listener: TcpListener, router: Router, token: CancellationToken) {
+    let slots = Arc::new(Semaphore::new(MAX_CONNECTIONS));
+    let mut connections = JoinSet::new();
+    let mut is_failing = false;
+    loop {
+        while connections.try_join_next().is_some() {}
+        let accepted = tokio::select! {
+            () = token.cancelled() => break,
+            accepted = async {
+                // Nobody closes the semaphore.
+                let slot = slots.clone().acquire_owned().await.ok();
+                (slot, listener.accept().await)
+            } => accepted,
+        };
+        match accepted {
+            (slot, Ok((socket, _))) => {
+                is_failing = false;
+                let (router, token) = (router.clone(), token.clone());
+                connections.spawn(async move {
+                    serve(socket, router, token).await;
+                    drop(slot);
+                });
+            }
+            (_, Err(error)) => {
+                if !is_failing {
+                    is_failing = true;
+                    warn!(%error, "HTTP connections cannot be accepted; trying again");
+                }
+                sleep(ACCEPT_PAUSE).await;
+            }
+        }
+    }
+    let all = async { while connections.join_next().await.is_some() {} };
+    if timeout(STOP_PATIENCE, all).await.is_err() {
+        connections.abort_all();
+    }
+}
+
+async fn serve(socket: TcpStream, router: Router, token: CancellationToken) {
+    let service = TowerToHyperService::new(router);
+    let connection = http1::Builder::new()
+        .timer(TokioTimer::new())
+        .header_read_timeout(HEADER_TIMEOUT)
+        .serve_connection(TokioIo::new(socket), service);
+    tokio::pin!(connection);
+    let served = tokio::select! {
+        served = connection.as_mut() => served,
+        () = token.cancelled() => {
+            connection.as_mut().graceful_shutdown();
+            connection.await
+        }
+    };
+    if let Err(error) = served {
+        debug!(%error, "an HTTP connection ended with an error");
+    }
+}

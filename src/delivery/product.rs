@@ -1,0 +1,131 @@
+//! One product: projected from the journal block by block and stored object by object.
+//!
+//! Claiming, committing and giving up are [`super`]'s; this file only gets the bytes into the store.
+
+use crate::{
+    db::media_file::{Fence, Fenced, MediaUpload},
+    domain::media_file::MediaFile,
+    storage::{StorageKey, Upload},
+};
+
+use super::{
+    DeliverError, Delivery,
+    project::{Block, Object, Projection},
+    upload,
+};
+
+/// Version of the projector: rows remember which one began an upload.
+const PROJECTOR: i64 = 1;
+/// Bytes projected per step.
+const BLOCK_BYTES: usize = 1 << 20;
+
+impl Delivery {
+    /// Makes and stores the product of a file, then commits it.
+    pub(super) async fn deliver(&self, mut file: MediaFile, fence: Fence) -> Result<(), DeliverError> {
+        let spans = file.spans.clone();
+        let (journal, container) = (self.journal.clone(), file.container);
+        let (facts, segment_ms) = (file.facts.clone(), self.settings.hls_segment_ms);
+        let mut projection = self
+            .read(move || Projection::open(&journal, container, &spans, facts, segment_ms))
+            .await?;
+        let part_size = upload::part_size(self.settings.part_size, projection.total_len());
+        let mut facts = projection.facts().clone();
+        let mut open: Option<upload::Writer> = None;
+        let mut is_noted = false;
+        let path = &file.path;
+        let main = &StorageKey::product(
+            path.domain.as_str(),
+            path.app.as_str(),
+            path.stream.as_str(),
+            file.id,
+            file.container,
+        );
+        self.abort_earlier(&file, main).await?;
+        loop {
+            let (next, block) = self
+                .read(move || {
+                    let block = projection.next_block(BLOCK_BYTES)?;
+                    Ok((projection, block))
+                })
+                .await?;
+            projection = next;
+            let outcome = match block {
+                Block::Bytes { object, bytes } => {
+                    let writer = open.get_or_insert_with(|| {
+                        upload::Writer::new(self.store.clone(), key_of(main, object), part_size)
+                    });
+                    let written = writer.write(bytes).await;
+                    if let (Some(id), false) = (writer.upload_id(), is_noted) {
+                        is_noted = true;
+                        self.note_upload(&file, fence, object, id, part_size).await?;
+                    }
+                    written
+                }
+                Block::EndOfObject => match open.take() {
+                    Some(writer) => writer.finish().await.map(|size| {
+                        facts.size_bytes += size;
+                        facts.objects += 1;
+                        is_noted = false;
+                    }),
+                    None => Ok(()),
+                },
+                Block::End => break,
+            };
+            if let Err(error) = outcome {
+                if let Some(writer) = open.take() {
+                    writer.abort().await;
+                }
+                return Err(error.into());
+            }
+        }
+        file.facts = facts;
+        file.storage_key = main.as_str().to_owned();
+        self.commit(file, fence).await
+    }
+
+    /// Remembers an upload in parts, so that a later attempt can free what the store holds of it.
+    async fn note_upload(
+        &self,
+        file: &MediaFile,
+        fence: Fence,
+        object: Object,
+        id: &str,
+        part_size: u64,
+    ) -> Result<(), DeliverError> {
+        let number = match object {
+            Object::Main => "main".to_owned(),
+            Object::Segment(number) => number.to_string(),
+        };
+        let upload = MediaUpload {
+            projector: PROJECTOR,
+            upload_id: format!("{number}:{id}"),
+            part_size,
+            reserve_bytes: 0,
+        };
+        match self.db.set_media_upload(file.id, fence, &upload).await? {
+            Fenced::Done => Ok(()),
+            Fenced::Lost => Err(DeliverError::LeaseLost),
+        }
+    }
+
+    /// Aborts the upload that an earlier attempt at this file left open.
+    async fn abort_earlier(&self, file: &MediaFile, main: &StorageKey) -> Result<(), DeliverError> {
+        let Some(earlier) = self.db.media_upload(file.id).await? else { return Ok(()) };
+        let Some((number, id)) = earlier.upload_id.split_once(':') else { return Ok(()) };
+        let object = number.parse().map_or(Object::Main, Object::Segment);
+        let upload = Upload {
+            key: key_of(main, object),
+            id: id.to_owned(),
+            part_size: earlier.part_size,
+        };
+        Ok(self.store.abort(&upload).await?)
+    }
+}
+
+/// Key of one of a file's objects.
+fn key_of(main: &StorageKey, object: Object) -> StorageKey {
+    match object {
+        Object::Main => main.clone(),
+        Object::Segment(number) => main.segment(number),
+    }
+}
