@@ -95,7 +95,7 @@ async fn until_signal(
             );
             anyhow::bail!("stopped by a second signal");
         }
-        info!(signal = name, "stopping");
+        info!("{name} received");
         shutdown.cancel();
     }
 }

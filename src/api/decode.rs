@@ -26,15 +26,24 @@ pub fn form_pairs(text: &str) -> Result<Vec<(String, String)>> {
         return Ok(Vec::new());
     }
     if text.split('&').take(MAX_PAIRS + 1).count() > MAX_PAIRS {
-        return Err(ApiError::invalid(format!("The request has more than {MAX_PAIRS} parameters.")));
+        return Err(ApiError::invalid(format!(
+            "The request has more than {MAX_PAIRS} parameters."
+        )));
     }
     if text.split('&').any(|pair| !pair.contains('=')) {
-        return Err(ApiError::invalid("Url key and value should be splited by `=`."));
+        return Err(ApiError::invalid(
+            "Url key and value should be splited by `=`.",
+        ));
     }
-    let pairs: Vec<(String, String)> = url::form_urlencoded::parse(text.as_bytes()).into_owned().collect();
+    let pairs: Vec<(String, String)> = url::form_urlencoded::parse(text.as_bytes())
+        .into_owned()
+        .collect();
     let mut names = HashSet::new();
     match pairs.iter().find(|(name, _)| !names.insert(name.as_str())) {
-        Some((name, _)) => Err(ApiError::invalid(format!("The parameter `{}` is given twice.", shown(name)))),
+        Some((name, _)) => Err(ApiError::invalid(format!(
+            "The parameter `{}` is given twice.",
+            shown(name)
+        ))),
         None => Ok(pairs),
     }
 }
@@ -51,7 +60,10 @@ pub fn unflatten(pairs: Vec<(String, String)>) -> Result<Fields> {
     let mut root = BTreeMap::new();
     for (name, value) in pairs {
         if name.split('.').take(MAX_DEPTH + 1).count() > MAX_DEPTH {
-            return Err(ApiError::invalid(format!("The parameter `{}` is nested too deeply.", shown(&name))));
+            return Err(ApiError::invalid(format!(
+                "The parameter `{}` is nested too deeply.",
+                shown(&name)
+            )));
         }
         insert(&mut root, &name, value)
             .map_err(|why| ApiError::invalid(format!("The parameter `{}` {why}.", shown(&name))))?;
@@ -59,18 +71,27 @@ pub fn unflatten(pairs: Vec<(String, String)>) -> Result<Fields> {
     let mut fields = Fields::new();
     for (name, node) in root {
         let value = to_value(node).map_err(|()| {
-            ApiError::invalid(format!("The indexes of the parameter `{}` must count up from 0.", shown(&name)))
+            ApiError::invalid(format!(
+                "The indexes of the parameter `{}` must count up from 0.",
+                shown(&name)
+            ))
         })?;
         fields.insert(name, value);
     }
     Ok(fields)
 }
 
-fn insert(root: &mut BTreeMap<String, Node>, name: &str, value: String) -> std::result::Result<(), &'static str> {
+fn insert(
+    root: &mut BTreeMap<String, Node>,
+    name: &str,
+    value: String,
+) -> std::result::Result<(), &'static str> {
     let mut level = root;
     let mut rest = name;
     while let Some((segment, tail)) = rest.split_once('.') {
-        let node = level.entry(segment.to_owned()).or_insert_with(|| Node::Inner(BTreeMap::new()));
+        let node = level
+            .entry(segment.to_owned())
+            .or_insert_with(|| Node::Inner(BTreeMap::new()));
         level = match node {
             Node::Inner(inner) => inner,
             Node::Leaf(_) => return Err("has a value and members at the same time"),
@@ -91,16 +112,27 @@ fn to_value(node: Node) -> std::result::Result<Value, ()> {
     };
     let is_index = |name: &String| name.bytes().all(|b| b.is_ascii_digit());
     if !inner.keys().all(is_index) {
-        return inner.into_iter().map(|(name, node)| Ok((name, to_value(node)?))).collect::<std::result::Result<_, _>>().map(Value::Object);
+        return inner
+            .into_iter()
+            .map(|(name, node)| Ok((name, to_value(node)?)))
+            .collect::<std::result::Result<_, _>>()
+            .map(Value::Object);
     }
     let mut list: Vec<Option<Node>> = Vec::new();
     list.resize_with(inner.len(), || None);
     for (name, node) in inner {
         // An index at or beyond the number of entries means a gap, or an attempt to make a huge list.
-        let index: usize = name.parse().ok().filter(|i: &usize| i.to_string() == name).ok_or(())?;
+        let index: usize = name
+            .parse()
+            .ok()
+            .filter(|i: &usize| i.to_string() == name)
+            .ok_or(())?;
         *list.get_mut(index).ok_or(())? = Some(node);
     }
-    list.into_iter().map(|node| to_value(node.ok_or(())?)).collect::<std::result::Result<_, _>>().map(Value::Array)
+    list.into_iter()
+        .map(|node| to_value(node.ok_or(())?))
+        .collect::<std::result::Result<_, _>>()
+        .map(Value::Array)
 }
 
 /// The parameters of a JSON body; an empty body has none.
@@ -110,15 +142,22 @@ pub fn json_fields(body: &[u8]) -> Result<Fields> {
     }
     match json_value(body)? {
         Value::Object(fields) => Ok(fields),
-        _ => Err(ApiError::new("InvalidRequest", "The request body must be a JSON object.")),
+        _ => Err(ApiError::new(
+            "InvalidRequest",
+            "The request body must be a JSON object.",
+        )),
     }
 }
 
 /// Parses JSON text of bounded size.
 pub fn json_value(text: &[u8]) -> Result<Value> {
     check_json_shape(text)?;
-    serde_json::from_slice(text)
-        .map_err(|e| ApiError::new("InvalidRequest", format!("The request body is not valid JSON: {e}.")))
+    serde_json::from_slice(text).map_err(|e| {
+        ApiError::new(
+            "InvalidRequest",
+            format!("The request body is not valid JSON: {e}."),
+        )
+    })
 }
 
 /// Counts what would become nodes before they are made: a small text can hold millions.
@@ -139,7 +178,10 @@ fn check_json_shape(text: &[u8]) -> Result<()> {
             _ => {}
         }
         if nodes > MAX_JSON_NODES || depth > MAX_DEPTH {
-            return Err(ApiError::new("InvalidRequest", "The request body has too many values or is nested too deeply."));
+            return Err(ApiError::new(
+                "InvalidRequest",
+                "The request body has too many values or is nested too deeply.",
+            ));
         }
     }
     Ok(())
@@ -147,24 +189,41 @@ fn check_json_shape(text: &[u8]) -> Result<()> {
 
 /// The parameters of a multipart body: one part for each, lists and objects as JSON text.
 pub async fn multipart_fields(content_type: &str, body: Bytes) -> Result<Fields> {
-    let odd = |e: multer::Error| ApiError::new("InvalidRequest", format!("The multipart body is not valid: {e}."));
+    let odd = |e: multer::Error| {
+        ApiError::new(
+            "InvalidRequest",
+            format!("The multipart body is not valid: {e}."),
+        )
+    };
     let boundary = multer::parse_boundary(content_type).map_err(odd)?;
-    let whole = futures_util::stream::once(std::future::ready(Ok::<_, std::convert::Infallible>(body)));
+    let whole =
+        futures_util::stream::once(std::future::ready(Ok::<_, std::convert::Infallible>(body)));
     let mut parts = multer::Multipart::new(whole, boundary);
     let mut fields = Fields::new();
     while let Some(part) = parts.next_field().await.map_err(odd)? {
         let Some(name) = part.name().map(str::to_owned) else {
-            return Err(ApiError::new("InvalidRequest", "A part of the multipart body has no name."));
+            return Err(ApiError::new(
+                "InvalidRequest",
+                "A part of the multipart body has no name.",
+            ));
         };
         let bytes = part.bytes().await.map_err(odd)?;
         let Ok(text) = std::str::from_utf8(&bytes) else {
-            return Err(ApiError::invalid(format!("The parameter `{}` is not UTF-8 text.", shown(&name))));
+            return Err(ApiError::invalid(format!(
+                "The parameter `{}` is not UTF-8 text.",
+                shown(&name)
+            )));
         };
         if fields.len() >= MAX_PAIRS {
-            return Err(ApiError::invalid(format!("The request has more than {MAX_PAIRS} parameters.")));
+            return Err(ApiError::invalid(format!(
+                "The request has more than {MAX_PAIRS} parameters."
+            )));
         }
         let twice = ApiError::invalid(format!("The parameter `{}` is given twice.", shown(&name)));
-        if fields.insert(name, Value::String(text.to_owned())).is_some() {
+        if fields
+            .insert(name, Value::String(text.to_owned()))
+            .is_some()
+        {
             return Err(twice);
         }
     }

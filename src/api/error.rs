@@ -25,22 +25,34 @@ pub enum ApiError {
     /// The store failed; the caller reads `InternalError`, the log the rest.
     #[error(transparent)]
     Storage(#[from] StorageError),
+    /// The action took too long; the caller reads `InternalError`. It may have been carried out.
+    #[error("the action took too long")]
+    TimedOut,
 }
 
 impl ApiError {
     /// A refusal with one of the vendor's codes.
     pub fn new(code: &'static str, message: impl Into<String>) -> Self {
-        Self::Refused { code, message: message.into() }
+        Self::Refused {
+            code,
+            message: message.into(),
+        }
     }
 
     /// A required parameter is absent, null or empty.
     pub fn missing(name: &str) -> Self {
-        Self::new("MissingParameter", format!("The request is missing a required parameter `{name}`."))
+        Self::new(
+            "MissingParameter",
+            format!("The request is missing a required parameter `{name}`."),
+        )
     }
 
     /// A parameter that the action does not know.
     pub fn unknown(name: &str) -> Self {
-        Self::new("UnknownParameter", format!("The parameter `{}` is not recognized.", shown(name)))
+        Self::new(
+            "UnknownParameter",
+            format!("The parameter `{}` is not recognized.", shown(name)),
+        )
     }
 
     /// A parameter of the wrong type or form.
@@ -55,7 +67,9 @@ impl ApiError {
 
     /// A parameter whose value has the wrong JSON type.
     pub fn wrong_type(name: &str, wanted: &str) -> Self {
-        Self::invalid(format!("The value type of parameter `{name}` is not valid: {wanted} is expected."))
+        Self::invalid(format!(
+            "The value type of parameter `{name}` is not valid: {wanted} is expected."
+        ))
     }
 
     /// Known to the vendor, not to this server.
@@ -67,7 +81,7 @@ impl ApiError {
     pub fn code(&self) -> &'static str {
         match self {
             ApiError::Refused { code, .. } => code,
-            ApiError::Db(_) | ApiError::Storage(_) => "InternalError",
+            ApiError::Db(_) | ApiError::Storage(_) | ApiError::TimedOut => "InternalError",
         }
     }
 
@@ -76,7 +90,10 @@ impl ApiError {
         match self {
             ApiError::Refused { message, .. } => message,
             ApiError::Db(_) => "The server could not reach its database. Please try again later.",
-            ApiError::Storage(_) => "The server could not reach its storage. Please try again later.",
+            ApiError::Storage(_) => {
+                "The server could not reach its storage. Please try again later."
+            }
+            ApiError::TimedOut => "The server took too long. Please look whether it was done.",
         }
     }
 
@@ -89,7 +106,11 @@ impl ApiError {
 /// A name or value from outside, cut to a length that fits into a message or a log line.
 pub fn shown(text: &str) -> String {
     const MAX_CHARS: usize = 80;
-    let mut out: String = text.chars().take(MAX_CHARS).map(|c| if c.is_control() { '?' } else { c }).collect();
+    let mut out: String = text
+        .chars()
+        .take(MAX_CHARS)
+        .map(|c| if c.is_control() { '?' } else { c })
+        .collect();
     if text.chars().nth(MAX_CHARS).is_some() {
         out.push_str("...");
     }

@@ -34,7 +34,11 @@ pub use self::state::{ApiSettings, State};
 use self::{caller::Caller, error::Result, params::Params, playback::Playback};
 
 /// A handler, boxed.
-type Handler = for<'a> fn(&'a State, &'a Caller, Params) -> Pin<Box<dyn Future<Output = Result<Value>> + Send + 'a>>;
+type Handler = for<'a> fn(
+    &'a State,
+    &'a Caller,
+    Params,
+) -> Pin<Box<dyn Future<Output = Result<Value>> + Send + 'a>>;
 
 /// What a version of the API belongs to.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -43,8 +47,6 @@ pub enum Product {
     Live,
     /// Video on demand, 2018-07-17.
     Vod,
-    /// Actions of this server, under either version.
-    Both,
 }
 
 impl Product {

@@ -32,7 +32,11 @@ pub struct Params {
 impl Params {
     /// A reader over the whole request.
     pub fn new(fields: Fields, reading: Reading) -> Self {
-        Self { fields, path: String::new(), reading }
+        Self {
+            fields,
+            path: String::new(),
+            reading,
+        }
     }
 
     /// The full name of a parameter, as error messages give it: `Mp4Param.Enable`.
@@ -44,7 +48,12 @@ impl Params {
         self.fields.remove(name).filter(|v| !is_absent(v))
     }
 
-    fn read<T>(&mut self, name: &str, wanted: &str, convert: impl FnOnce(Value) -> Option<T>) -> Result<Option<T>> {
+    fn read<T>(
+        &mut self,
+        name: &str,
+        wanted: &str,
+        convert: impl FnOnce(Value) -> Option<T>,
+    ) -> Result<Option<T>> {
         match self.take(name) {
             None => Ok(None),
             Some(value) => match convert(value) {
@@ -108,7 +117,11 @@ impl Params {
             Value::Object(fields) => Some(fields),
             _ => None,
         })?;
-        Ok(fields.map(|fields| Params { fields, path: format!("{}{name}.", self.path), reading: self.reading }))
+        Ok(fields.map(|fields| Params {
+            fields,
+            path: format!("{}{name}.", self.path),
+            reading: self.reading,
+        }))
     }
 
     /// A list of texts of at most `max` entries that may be absent; an empty list is not absent.
@@ -134,7 +147,11 @@ impl Params {
             _ => None,
         })?;
         Ok(list.map(|list| {
-            let params = |(i, fields)| Params { fields, path: format!("{prefix}.{i}."), reading };
+            let params = |(i, fields)| Params {
+                fields,
+                path: format!("{prefix}.{i}."),
+                reading,
+            };
             list.into_iter().enumerate().map(params).collect()
         }))
     }
@@ -151,7 +168,9 @@ impl Params {
             Value::Array(values) => Some(values),
             _ => None,
         })?;
-        let Some(values) = values else { return Ok(None) };
+        let Some(values) = values else {
+            return Ok(None);
+        };
         if values.len() > max {
             return Err(ApiError::invalid_value(format!(
                 "The parameter `{}` has {} entries, at most {max} are allowed.",
@@ -200,7 +219,9 @@ fn is_absent(value: &Value) -> bool {
 
 fn from_json_text(value: Value, has_json_text: bool) -> Value {
     match value {
-        Value::String(text) if has_json_text => super::decode::json_value(text.as_bytes()).unwrap_or(Value::Null),
+        Value::String(text) if has_json_text => {
+            super::decode::json_value(text.as_bytes()).unwrap_or(Value::Null)
+        }
         other => other,
     }
 }
@@ -259,8 +280,16 @@ mod tests {
     use super::*;
 
     fn params(value: Value) -> Params {
-        let Value::Object(fields) = value else { panic!("not an object") };
-        Params::new(fields, Reading { rejects_unknown: true, has_json_text: false })
+        let Value::Object(fields) = value else {
+            panic!("not an object")
+        };
+        Params::new(
+            fields,
+            Reading {
+                rejects_unknown: true,
+                has_json_text: false,
+            },
+        )
     }
 
     fn refusal<T: std::fmt::Debug>(result: Result<T>) -> String {
@@ -273,12 +302,20 @@ mod tests {
         assert!(!p.has("A") && !p.has("B") && p.has("C"));
         assert_eq!(p.opt_str("A").unwrap(), None);
         assert_eq!(p.opt_i64("B").unwrap(), None);
-        assert_eq!(refusal(p.req_str("Z")), "MissingParameter: The request is missing a required parameter `Z`.");
+        assert_eq!(
+            refusal(p.req_str("Z")),
+            "MissingParameter: The request is missing a required parameter `Z`."
+        );
         let mut c = p.opt_object("C").unwrap().unwrap();
-        assert_eq!(refusal(c.req_u64("D")), "MissingParameter: The request is missing a required parameter `C.D`.");
+        assert_eq!(
+            refusal(c.req_u64("D")),
+            "MissingParameter: The request is missing a required parameter `C.D`."
+        );
         assert_eq!(p.opt_list_str("E", 3).unwrap(), Some(Vec::new()));
         p.finish().unwrap();
-        params(serde_json::json!({ "Unknown": null })).finish().unwrap();
+        params(serde_json::json!({ "Unknown": null }))
+            .finish()
+            .unwrap();
     }
 
     #[test]
@@ -306,7 +343,10 @@ mod tests {
         let mut list = p.opt_list_object("List", 1).unwrap().unwrap();
         let mut first = list.remove(0);
         assert_eq!(first.req_i64("Known").unwrap(), 1);
-        assert_eq!(refusal(first.finish()), "UnknownParameter: The parameter `List.0.Other` is not recognized.");
+        assert_eq!(
+            refusal(first.finish()),
+            "UnknownParameter: The parameter `List.0.Other` is not recognized."
+        );
         let mut p = params(serde_json::json!({ "L": [1, 2, 3] }));
         assert!(refusal(p.opt_list_i64("L", 2)).starts_with("InvalidParameterValue"));
     }

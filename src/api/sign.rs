@@ -21,7 +21,9 @@ pub fn check_time(timestamp_s: i64, now_s: i64, skew_s: i64) -> Result<()> {
     if timestamp_s.saturating_sub(now_s).saturating_abs() > skew_s {
         return Err(ApiError::new(
             "AuthFailure.SignatureExpire",
-            format!("The request was signed more than {skew_s} seconds away from the server's time."),
+            format!(
+                "The request was signed more than {skew_s} seconds away from the server's time."
+            ),
         ));
     }
     Ok(())
@@ -43,13 +45,19 @@ fn failure() -> ApiError {
 }
 
 fn malformed(why: &str) -> ApiError {
-    ApiError::new("AuthFailure.InvalidAuthorization", format!("The Authorization header is not valid: {why}."))
+    ApiError::new(
+        "AuthFailure.InvalidAuthorization",
+        format!("The Authorization header is not valid: {why}."),
+    )
 }
 
 /// The texts a client may have signed as host: the header as sent, then without scheme, path, port.
 fn hosts<'a>(wire: &Wire<'a>) -> Vec<&'a str> {
     let sent = header(wire.headers, "host").unwrap_or("");
-    let bare = sent.strip_prefix("http://").or_else(|| sent.strip_prefix("https://")).unwrap_or(sent);
+    let bare = sent
+        .strip_prefix("http://")
+        .or_else(|| sent.strip_prefix("https://"))
+        .unwrap_or(sent);
     let authority = bare.split('/').next().unwrap_or("");
     let name = match authority.rsplit_once(':') {
         Some((name, port)) if port.bytes().all(|b| b.is_ascii_digit()) => name,
@@ -73,12 +81,16 @@ fn is_same(sent: &str, wanted: &str) -> bool {
 }
 
 fn hmac_sha256(key: &[u8], text: &[u8]) -> [u8; 32] {
-    hmac::<Hmac<Sha256>>(key, text).try_into().unwrap_or_default()
+    hmac::<Hmac<Sha256>>(key, text)
+        .try_into()
+        .unwrap_or_default()
 }
 
 /// An HMAC of any hash; a key of any length is a key.
 fn hmac<M: Mac + KeyInit>(key: &[u8], text: &[u8]) -> Vec<u8> {
-    M::new_from_slice(key).map(|mac| mac.chain_update(text).finalize().into_bytes().to_vec()).unwrap_or_default()
+    M::new_from_slice(key)
+        .map(|mac| mac.chain_update(text).finalize().into_bytes().to_vec())
+        .unwrap_or_default()
 }
 
 #[cfg(test)]

@@ -1,6 +1,8 @@
 //! The API as clients see it: signed requests through the router, on every database.
 
-mod actions;
+mod bounds;
+mod callbacks;
 mod client;
 mod gateway;
+mod recordings;
 mod tasks;

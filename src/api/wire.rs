@@ -40,7 +40,10 @@ impl Verb {
         match *method {
             Method::GET => Ok(Verb::Get),
             Method::POST => Ok(Verb::Post),
-            _ => Err(ApiError::new("UnsupportedProtocol", "Only GET and POST requests are supported.")),
+            _ => Err(ApiError::new(
+                "UnsupportedProtocol",
+                "Only GET and POST requests are supported.",
+            )),
         }
     }
 
@@ -69,7 +72,10 @@ pub struct Wire<'a> {
 
 /// A header value as text without white space at its ends; `None` if absent or not UTF-8.
 pub fn header<'a>(headers: &'a HeaderMap, name: &str) -> Option<&'a str> {
-    headers.get(name).and_then(|v| std::str::from_utf8(v.as_bytes()).ok()).map(str::trim)
+    headers
+        .get(name)
+        .and_then(|v| std::str::from_utf8(v.as_bytes()).ok())
+        .map(str::trim)
 }
 
 /// A body and its share of the memory set aside for bodies.
@@ -82,7 +88,10 @@ pub struct HeldBody {
 impl HeldBody {
     /// No body.
     pub fn empty() -> Self {
-        Self { bytes: Bytes::new(), _share: None }
+        Self {
+            bytes: Bytes::new(),
+            _share: None,
+        }
     }
 }
 
@@ -94,8 +103,12 @@ pub async fn read_body(
     max: usize,
     memory: &Arc<Semaphore>,
 ) -> Result<HeldBody> {
-    let too_large =
-        || ApiError::new("RequestSizeLimitExceeded", format!("The request body is larger than {max} bytes."));
+    let too_large = || {
+        ApiError::new(
+            "RequestSizeLimitExceeded",
+            format!("The request body is larger than {max} bytes."),
+        )
+    };
     if declared.is_some_and(|len| len > max as u64) {
         drain(body).await;
         return Err(too_large());
@@ -104,8 +117,11 @@ pub async fn read_body(
         let mut bytes = Vec::new();
         let mut share: Option<OwnedSemaphorePermit> = None;
         while let Some(frame) = body.frame().await {
-            let frame = frame.map_err(|_| ApiError::new("InvalidRequest", "The request body broke off."))?;
-            let Ok(data) = frame.into_data() else { continue };
+            let frame = frame
+                .map_err(|_| ApiError::new("InvalidRequest", "The request body broke off."))?;
+            let Ok(data) = frame.into_data() else {
+                continue;
+            };
             if bytes.len() + data.len() > max {
                 return Err(too_large());
             }
@@ -113,13 +129,18 @@ pub async fn read_body(
             let held = share.as_ref().map_or(0, OwnedSemaphorePermit::num_permits);
             let missing = bytes.len().div_ceil(1024).saturating_sub(held);
             let missing = u32::try_from(missing).unwrap_or(u32::MAX);
-            let more = Arc::clone(memory).try_acquire_many_owned(missing).map_err(|_| busy())?;
+            let more = Arc::clone(memory)
+                .try_acquire_many_owned(missing)
+                .map_err(|_| busy())?;
             match &mut share {
                 Some(share) => share.merge(more),
                 None => share = Some(more),
             }
         }
-        Ok(HeldBody { bytes: bytes.into(), _share: share })
+        Ok(HeldBody {
+            bytes: bytes.into(),
+            _share: share,
+        })
     };
     match tokio::time::timeout(BODY_TIMEOUT, read).await {
         Ok(Ok(held)) => Ok(held),
@@ -127,13 +148,19 @@ pub async fn read_body(
             drain(body).await;
             Err(refused)
         }
-        Err(_) => Err(ApiError::new("InvalidRequest", "The request body did not arrive in time.")),
+        Err(_) => Err(ApiError::new(
+            "InvalidRequest",
+            "The request body did not arrive in time.",
+        )),
     }
 }
 
 /// The server has too much to do at once.
 pub fn busy() -> ApiError {
-    ApiError::new("RequestLimitExceeded", "The server is busy with other requests. Please try again later.")
+    ApiError::new(
+        "RequestLimitExceeded",
+        "The server is busy with other requests. Please try again later.",
+    )
 }
 
 /// Reads what is left of a body that is refused, without keeping it: a client that is cut off while

@@ -10,6 +10,8 @@ mod first_start;
 mod gauges;
 mod http;
 mod recovery;
+mod store;
+mod tasks;
 
 use std::{
     net::SocketAddr,
@@ -23,7 +25,6 @@ use metrics_exporter_prometheus::{PrometheusBuilder, PrometheusHandle};
 use tokio::{
     net::TcpListener,
     sync::{Notify, mpsc},
-    task::JoinSet,
     time::{Instant, sleep, timeout_at},
 };
 use tokio_util::sync::CancellationToken;
@@ -31,19 +32,19 @@ use tracing::{info, warn};
 
 use crate::{
     api,
-    config::{Config, Storage, UnknownParameters},
+    config::{Config, UnknownParameters},
     db::{self, Db},
     delivery::{self, Delivery, callback::CallbackSender, janitor::Janitor},
     ingest,
     journal::{self, Journal},
     reach,
     record::{self, Supervisor, follow::Shared},
-    storage::{ObjectStore, local::LocalStore, s3::{S3Settings, S3Store}},
 };
 
 pub use demo::demo;
 
 use data_dir::DataDir;
+use tasks::Tasks;
 
 /// Events from ingest that may wait for the supervisor.
 const EVENTS: usize = 256;
@@ -83,41 +84,6 @@ pub struct Server {
     _data_dir: DataDir,
 }
 
-/// The root tasks by name.
-#[derive(Default)]
-struct Tasks {
-    set: JoinSet<&'static str>,
-    ended: Vec<&'static str>,
-}
-
-impl Tasks {
-    fn spawn(&mut self, name: &'static str, task: impl Future<Output = ()> + Send + 'static) {
-        self.set.spawn(async move {
-            task.await;
-            name
-        });
-    }
-
-    /// Waits for the next root task to end; says which.
-    async fn next(&mut self) -> String {
-        match self.set.join_next().await {
-            Some(Ok(name)) => {
-                self.ended.push(name);
-                name.to_owned()
-            }
-            Some(Err(error)) => error.to_string(),
-            None => std::future::pending().await,
-        }
-    }
-
-    /// Waits until this one has ended.
-    async fn wait_for(&mut self, name: &'static str) {
-        while !self.ended.contains(&name) && !self.set.is_empty() {
-            self.next().await;
-        }
-    }
-}
-
 /// Unix milliseconds of the system's clock.
 fn now_ms() -> i64 {
     chrono::Utc::now().timestamp_millis()
@@ -152,7 +118,7 @@ impl Server {
             db::seed::run(&db, &config.rtmp.default_domain, now_ms()).await.context("seed the database")?;
         let snapshot = db::snapshot::load(&db, now_ms()).await.context("read the configuration rows")?;
         let snapshot = Arc::new(ArcSwap::from_pointee(snapshot));
-        let store = open_store(&config.storage)?;
+        let store = store::open(&config.storage)?;
         let journal =
             Journal::open(journal::Settings {
                 root: data_dir.path().join("journal"),
@@ -235,7 +201,7 @@ impl Server {
             public_url: public_url.clone(),
             utc_offset_s: config.api.utc_offset.local_minus_utc(),
             hls_segment_ms: i64::try_from(config.hls.segment_duration.as_millis())?,
-            part_size: part_size(&config.storage),
+            part_size: store::part_size(&config.storage),
             workers: DELIVERY_WORKERS,
         };
         let delivery = Delivery {
@@ -363,9 +329,8 @@ impl Server {
         self.abandon.cancel();
         self.work.cancel();
         let rest = Instant::now() + Duration::from_millis(400);
-        let all = async { while !self.tasks.set.is_empty() { self.tasks.next().await; } };
-        if timeout_at(rest.max(deadline), all).await.is_err() {
-            self.tasks.set.abort_all();
+        if timeout_at(rest.max(deadline), self.tasks.wait_for_all()).await.is_err() {
+            self.tasks.abort_all();
         }
         let _ = timeout_at(rest.max(deadline), self.db.close()).await;
         info!("stopped");
@@ -389,32 +354,3 @@ impl Server {
 
 /// Log target of the line that says where the server listens; shown at every log level.
 pub const LISTENING_TARGET: &str = "liverec::listening";
-
-fn part_size(storage: &Storage) -> u64 {
-    const LOCAL_PART: u64 = 8 << 20;
-    match storage {
-        Storage::Local { .. } => LOCAL_PART,
-        Storage::S3(s3) => s3.part_bytes,
-    }
-}
-
-fn open_store(storage: &Storage) -> Result<Arc<dyn ObjectStore>> {
-    Ok(match storage {
-        Storage::Local { dir } => {
-            let store = LocalStore::open(dir);
-            Arc::new(store.with_context(|| format!("open storage.local.dir {}", dir.display()))?)
-        }
-        Storage::S3(s3) => Arc::new(
-            S3Store::new(S3Settings {
-            endpoint: Some(s3.endpoint.as_str().to_owned()),
-            region: s3.region.clone(),
-            bucket: s3.bucket.clone(),
-            prefix: s3.prefix.clone(),
-            access_key_id: s3.access_key_id.clone(),
-            secret_access_key: s3.secret_access_key.expose().to_owned(),
-            path_style: s3.path_style,
-            })
-            .context("set up the S3 client")?,
-        ),
-    })
-}

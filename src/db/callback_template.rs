@@ -20,9 +20,15 @@ pub(super) const SQL: Statements = Statements {
 
 impl Db {
     /// Stores a new template; its `id` is ignored and the one it gets is answered.
-    pub async fn create_callback_template(&self, template: &CallbackTemplate, now_ms: i64) -> Result<Creation> {
+    pub async fn create_callback_template(
+        &self,
+        template: &CallbackTemplate,
+        now_ms: i64,
+    ) -> Result<Creation> {
         let mut tx = self.begin().await?;
-        let Some(id) = template::take_id(&mut tx, &SQL).await? else { return Ok(Creation::Full) };
+        let Some(id) = template::take_id(&mut tx, &SQL).await? else {
+            return Ok(Creation::Full);
+        };
         sqlx::query("INSERT INTO callback_template (id, body, created_ms, updated_ms) VALUES ($1, $2, $3, $3)")
             .bind(id)
             .bind(template::encode(SQL.table, template)?)
@@ -30,7 +36,9 @@ impl Db {
             .execute(&mut *tx)
             .await
             .map_err(at("insert a callback template"))?;
-        tx.commit().await.map_err(at("create a callback template"))?;
+        tx.commit()
+            .await
+            .map_err(at("create a callback template"))?;
         Ok(Creation::Created(id))
     }
 
@@ -61,7 +69,11 @@ impl Db {
 
     /// Every template, by id.
     pub async fn callback_templates(&self) -> Result<Vec<CallbackTemplate>> {
-        let mut connection = self.pool().acquire().await.map_err(at("read callback templates"))?;
+        let mut connection = self
+            .pool()
+            .acquire()
+            .await
+            .map_err(at("read callback templates"))?;
         all(&mut connection).await
     }
 }
@@ -78,5 +90,8 @@ pub(super) async fn all(connection: &mut AnyConnection) -> Result<Vec<CallbackTe
 fn read(row: &AnyRow) -> Result<CallbackTemplate> {
     let id: i64 = row.try_get(0).map_err(at("read a callback template"))?;
     let body: String = row.try_get(1).map_err(at("read a callback template"))?;
-    Ok(CallbackTemplate { id, ..template::decode(SQL.table, &body)? })
+    Ok(CallbackTemplate {
+        id,
+        ..template::decode(SQL.table, &body)?
+    })
 }

@@ -14,13 +14,25 @@ impl Db {
     /// Registers a domain that uses the default domain's push keys. True if it was not registered.
     /// Callers do this in the transaction that stores what names the domain, so that a rule or a
     /// task is never silently dead.
-    pub async fn register_domain(tx: &mut Transaction<'static, Any>, name: &DomainName, now_ms: i64) -> Result<bool> {
-        let domain = PushDomain { name: name.clone(), enabled: true, keys: None, created_ms: now_ms };
+    pub async fn register_domain(
+        tx: &mut Transaction<'static, Any>,
+        name: &DomainName,
+        now_ms: i64,
+    ) -> Result<bool> {
+        let domain = PushDomain {
+            name: name.clone(),
+            enabled: true,
+            keys: None,
+            created_ms: now_ms,
+        };
         Self::insert_domain(tx, &domain).await
     }
 
     /// Writes the row of a domain, unless there is one.
-    pub(super) async fn insert_domain(tx: &mut Transaction<'static, Any>, domain: &PushDomain) -> Result<bool> {
+    pub(super) async fn insert_domain(
+        tx: &mut Transaction<'static, Any>,
+        domain: &PushDomain,
+    ) -> Result<bool> {
         let keys = domain.keys.as_ref();
         let done = sqlx::query(
             "INSERT INTO push_domain (name, enabled, own_keys, keys_on, master_key, backup_key, delta_s, created_ms) \
@@ -41,7 +53,11 @@ impl Db {
     }
 
     /// Gives a registered domain push keys of its own.
-    pub async fn set_push_keys(tx: &mut AnyConnection, name: &DomainName, keys: &PushKeys) -> Result<bool> {
+    pub async fn set_push_keys(
+        tx: &mut AnyConnection,
+        name: &DomainName,
+        keys: &PushKeys,
+    ) -> Result<bool> {
         let done = sqlx::query(
             "UPDATE push_domain SET own_keys = 1, keys_on = $2, master_key = $3, backup_key = $4, delta_s = $5 \
              WHERE name = $1",
@@ -58,7 +74,10 @@ impl Db {
     }
 
     /// One push domain.
-    pub async fn push_domain(tx: &mut AnyConnection, name: &DomainName) -> Result<Option<PushDomain>> {
+    pub async fn push_domain(
+        tx: &mut AnyConnection,
+        name: &DomainName,
+    ) -> Result<Option<PushDomain>> {
         let row = sqlx::query(
             "SELECT name, enabled, own_keys, keys_on, master_key, backup_key, delta_s, created_ms \
              FROM push_domain WHERE name = $1",
@@ -83,8 +102,14 @@ pub(super) async fn all(connection: &mut AnyConnection) -> Result<Vec<PushDomain
 }
 
 fn read(row: &AnyRow) -> Result<PushDomain> {
-    let number = |column: &str| row.try_get::<i64, _>(column).map_err(at("read a push domain"));
-    let text = |column: &str| row.try_get::<String, _>(column).map_err(at("read a push domain"));
+    let number = |column: &str| {
+        row.try_get::<i64, _>(column)
+            .map_err(at("read a push domain"))
+    };
+    let text = |column: &str| {
+        row.try_get::<String, _>(column)
+            .map_err(at("read a push domain"))
+    };
     let keys = PushKeys {
         enabled: number("keys_on")? != 0,
         master: text("master_key")?,
@@ -101,5 +126,8 @@ fn read(row: &AnyRow) -> Result<PushDomain> {
 
 /// A domain name read back from a row.
 pub(super) fn domain_name(table: &'static str, text: &str) -> Result<DomainName> {
-    DomainName::parse(text).map_err(|e| DbError::Row { table, what: e.to_string() })
+    DomainName::parse(text).map_err(|e| DbError::Row {
+        table,
+        what: e.to_string(),
+    })
 }

@@ -2,7 +2,10 @@
 
 use sqlx::{Any, Transaction};
 
-use super::{Db, Kind, Result, at, callback_rule, callback_template, push_domain, record_rule, record_task, record_template};
+use super::{
+    Db, Kind, Result, at, callback_rule, callback_template, push_domain, record_rule, record_task,
+    record_template,
+};
 use crate::domain::snapshot::Snapshot;
 
 /// Tasks that ended up to this many seconds ago are read too: what ran may still be finishing.
@@ -13,14 +16,28 @@ pub async fn load(db: &Db, now_ms: i64) -> Result<Snapshot> {
     let now_s = now_ms.div_euclid(1000);
     let mut tx = begin_read(db).await?;
     let snapshot = Snapshot {
-        push_domains: push_domain::all(&mut tx).await?.into_iter().map(|d| (d.name.clone(), d)).collect(),
-        record_templates: record_template::all(&mut tx).await?.into_iter().map(|t| (t.id, t)).collect(),
+        push_domains: push_domain::all(&mut tx)
+            .await?
+            .into_iter()
+            .map(|d| (d.name.clone(), d))
+            .collect(),
+        record_templates: record_template::all(&mut tx)
+            .await?
+            .into_iter()
+            .map(|t| (t.id, t))
+            .collect(),
         record_rules: record_rule::all(&mut tx).await?,
         record_tasks: record_task::current(&mut tx, now_s, now_s.saturating_sub(RECENT_S)).await?,
-        callback_templates: callback_template::all(&mut tx).await?.into_iter().map(|t| (t.id, t)).collect(),
+        callback_templates: callback_template::all(&mut tx)
+            .await?
+            .into_iter()
+            .map(|t| (t.id, t))
+            .collect(),
         callback_rules: callback_rule::all(&mut tx).await?,
     };
-    tx.rollback().await.map_err(at("end reading the snapshot"))?;
+    tx.rollback()
+        .await
+        .map_err(at("end reading the snapshot"))?;
     Ok(snapshot)
 }
 
@@ -29,7 +46,11 @@ pub async fn load(db: &Db, now_ms: i64) -> Result<Snapshot> {
 async fn begin_read(db: &Db) -> Result<Transaction<'static, Any>> {
     match db.kind() {
         Kind::Sqlite => db.pool().begin().await,
-        Kind::Postgres => db.pool().begin_with("BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY").await,
+        Kind::Postgres => {
+            db.pool()
+                .begin_with("BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY")
+                .await
+        }
     }
     .map_err(at("begin reading the snapshot"))
 }

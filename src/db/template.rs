@@ -57,9 +57,15 @@ pub(super) struct Statements {
 }
 
 /// Takes an id in a transaction, unless there are too many rows.
-pub(super) async fn take_id(tx: &mut Transaction<'static, Any>, sql: &Statements) -> Result<Option<i64>> {
+pub(super) async fn take_id(
+    tx: &mut Transaction<'static, Any>,
+    sql: &Statements,
+) -> Result<Option<i64>> {
     let id = Db::next_number(tx, sql.table).await?;
-    let row = sqlx::query(sql.count).fetch_one(&mut **tx).await.map_err(at("count templates"))?;
+    let row = sqlx::query(sql.count)
+        .fetch_one(&mut **tx)
+        .await
+        .map_err(at("count templates"))?;
     let count: i64 = row.try_get(0).map_err(at("count templates"))?;
     Ok((count < MAX_TEMPLATES).then_some(id))
 }
@@ -82,7 +88,9 @@ where
         .fetch_optional(&mut *tx)
         .await
         .map_err(at("lock a template"))?;
-    let Some(row) = row else { return Ok(Change::Absent) };
+    let Some(row) = row else {
+        return Ok(Change::Absent);
+    };
     let body: String = row.try_get(0).map_err(at("lock a template"))?;
     let mut template: T = decode(sql.table, &body)?;
     if let Err(refused) = apply(&mut template) {
@@ -107,18 +115,34 @@ pub(super) async fn remove(db: &Db, sql: &Statements, id: i64) -> Result<Removal
         Err(error) if is_foreign_key_violation(&error) => return Ok(Removal::InUse),
         Err(error) => return Err(at("delete a template")(error)),
     }
-    let row = sqlx::query(sql.exists).bind(id).fetch_optional(db.pool()).await.map_err(at("read a template"))?;
-    Ok(if row.is_some() { Removal::InUse } else { Removal::Absent })
+    let row = sqlx::query(sql.exists)
+        .bind(id)
+        .fetch_optional(db.pool())
+        .await
+        .map_err(at("read a template"))?;
+    Ok(if row.is_some() {
+        Removal::InUse
+    } else {
+        Removal::Absent
+    })
 }
 
 pub(super) fn is_foreign_key_violation(error: &sqlx::Error) -> bool {
-    error.as_database_error().is_some_and(|e| e.is_foreign_key_violation())
+    error
+        .as_database_error()
+        .is_some_and(|e| e.is_foreign_key_violation())
 }
 
 pub(super) fn encode<T: Serialize>(table: &'static str, template: &T) -> Result<String> {
-    serde_json::to_string(template).map_err(|e| DbError::Row { table, what: e.to_string() })
+    serde_json::to_string(template).map_err(|e| DbError::Row {
+        table,
+        what: e.to_string(),
+    })
 }
 
 pub(super) fn decode<T: DeserializeOwned>(table: &'static str, body: &str) -> Result<T> {
-    serde_json::from_str(body).map_err(|e| DbError::Row { table, what: e.to_string() })
+    serde_json::from_str(body).map_err(|e| DbError::Row {
+        table,
+        what: e.to_string(),
+    })
 }

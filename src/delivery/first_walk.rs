@@ -183,10 +183,10 @@ impl FlvPlan {
             return;
         }
         self.settled[nth] = true;
-        if sample.kind == SampleKind::Frame {
-            if let Some(config) = self.configs.get(sample.config) {
-                self.in_force.push((sample.track, config.tag_payload().clone()));
-            }
+        if sample.kind == SampleKind::Frame
+            && let Some(config) = self.configs.get(sample.config)
+        {
+            self.in_force.push((sample.track, config.tag_payload().clone()));
         }
     }
 }

@@ -107,7 +107,7 @@ impl HlsBody {
     fn gather(&mut self, source: &mut Source) -> Result<(), ProjectError> {
         self.gathered.extend(self.held.take());
         let segment = loop {
-            let Some((span, sample)) = source.next()? else { break self.segmenter.finish() };
+            let Some((span, sample)) = source.next_sample()? else { break self.segmenter.finish() };
             if !hls::takes(&sample) {
                 continue;
             }

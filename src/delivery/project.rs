@@ -128,7 +128,7 @@ impl Projection {
         let mut source = Source::open(journal, spans)?;
         let mut first = FirstWalk::new(container, hls_segment_ms, facts.start_ms.div_euclid(1000));
         let mut at = None;
-        while let Some((span, sample)) = source.next()? {
+        while let Some((span, sample)) = source.next_sample()? {
             if at != Some(span) {
                 at = Some(span);
                 first.begin_span(&mut source, span)?;
@@ -173,7 +173,7 @@ impl SingleBody {
             Stage::Body => {
                 let mut out = Vec::with_capacity(max + READ_OVER);
                 while out.len() < max {
-                    let Some((span, sample)) = source.next()? else {
+                    let Some((span, sample)) = source.next_sample()? else {
                         self.stage = Stage::Tail;
                         break;
                     };

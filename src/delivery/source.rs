@@ -90,7 +90,7 @@ impl Source {
     }
 
     /// The next sample and the span it is of.
-    pub fn next(&mut self) -> Result<Option<(usize, Sample)>, JournalError> {
+    pub fn next_sample(&mut self) -> Result<Option<(usize, Sample)>, JournalError> {
         while self.queue.is_empty() {
             let (index, position) = self.at;
             let Some(span) = self.spans.get_mut(index) else { return Ok(None) };

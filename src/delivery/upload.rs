@@ -89,10 +89,10 @@ impl Writer {
 
     /// Gives the object up and frees what the store holds of it.
     pub async fn abort(self) {
-        if let Some(upload) = &self.upload {
-            if let Err(error) = self.store.abort(upload).await {
-                tracing::info!(upload.id = %upload.id, %error, "an abandoned upload could not be aborted now");
-            }
+        if let Some(upload) = &self.upload
+            && let Err(error) = self.store.abort(upload).await
+        {
+            tracing::info!(upload.id = %upload.id, %error, "an abandoned upload could not be aborted now");
         }
     }
 }

@@ -22,7 +22,9 @@ pub struct CallbackRule {
 /// The one rule for a stream: one that names its application before one for the whole domain.
 pub fn select<'a>(rules: &'a [CallbackRule], path: &StreamPath) -> Option<&'a CallbackRule> {
     let of_domain = || rules.iter().filter(|r| r.domain == path.domain);
-    of_domain().find(|r| r.app == path.app.as_str()).or_else(|| of_domain().find(|r| r.app.is_empty()))
+    of_domain()
+        .find(|r| r.app == path.app.as_str())
+        .or_else(|| of_domain().find(|r| r.app.is_empty()))
 }
 
 #[cfg(test)]

@@ -89,10 +89,18 @@ impl CallbackTemplate {
         check_len("Description", &self.description, MAX_DESCRIPTION_BYTES)?;
         check_len("CallbackKey", &self.key, MAX_KEY_BYTES)?;
         if self.key.chars().any(char::is_control) {
-            return Err(TemplateError::Value("CallbackKey holds a control character".to_owned()).into());
+            return Err(
+                TemplateError::Value("CallbackKey holds a control character".to_owned()).into(),
+            );
         }
-        if let Some(odd) = self.record_exception_levels.iter().find(|l| !LEVELS.contains(&l.as_str())) {
-            let message = format!("RecordExceptionLevels holds {odd:.40?}: error, warning and info are known");
+        if let Some(odd) = self
+            .record_exception_levels
+            .iter()
+            .find(|l| !LEVELS.contains(&l.as_str()))
+        {
+            let message = format!(
+                "RecordExceptionLevels holds {odd:.40?}: error, warning and info are known"
+            );
             return Err(TemplateError::Value(message).into());
         }
         for (field, text) in self.urls() {
@@ -126,16 +134,43 @@ mod tests {
     use super::*;
 
     fn check(url: &str) -> Result<(), CallbackTemplateError> {
-        CallbackTemplate { name: "cb".to_owned(), record_url: url.to_owned(), ..CallbackTemplate::default() }.check()
+        CallbackTemplate {
+            name: "cb".to_owned(),
+            record_url: url.to_owned(),
+            ..CallbackTemplate::default()
+        }
+        .check()
     }
 
     #[test]
     fn urls_need_a_scheme_and_a_host() {
-        for good in ["http://127.0.0.1:9000/cb?x=1&y=2", "https://用户.example.com", "http://[::1]/", "HTTP://a"] {
+        for good in [
+            "http://127.0.0.1:9000/cb?x=1&y=2",
+            "https://用户.example.com",
+            "http://[::1]/",
+            "HTTP://a",
+        ] {
             assert_eq!(check(good), Ok(()), "{good}");
         }
-        for bad in ["ftp://a/", "a.com/x", "http://", "file:///etc/passwd", "javascript:1", "http:// a", "/x"] {
-            assert!(matches!(check(bad), Err(CallbackTemplateError::Url { field: "RecordNotifyUrl", .. })), "{bad}");
+        for bad in [
+            "ftp://a/",
+            "a.com/x",
+            "http://",
+            "file:///etc/passwd",
+            "javascript:1",
+            "http:// a",
+            "/x",
+        ] {
+            assert!(
+                matches!(
+                    check(bad),
+                    Err(CallbackTemplateError::Url {
+                        field: "RecordNotifyUrl",
+                        ..
+                    })
+                ),
+                "{bad}"
+            );
         }
         assert!(check(&format!("http://a/{}", "x".repeat(2048))).is_err());
         assert_eq!(check(""), Err(CallbackTemplateError::NoUrl));
@@ -151,9 +186,31 @@ mod tests {
             ..CallbackTemplate::default()
         };
         assert_eq!(good.check(), Ok(()));
-        let bad = CallbackTemplate { record_exception_levels: vec!["fatal".to_owned()], ..good.clone() };
-        assert!(bad.check().unwrap_err().to_string().starts_with("RecordExceptionLevels holds"));
-        assert!(CallbackTemplate { key: "k".repeat(256), ..good.clone() }.check().is_err());
-        assert!(CallbackTemplate { key: "a\nb".to_owned(), ..good }.check().is_err());
+        let bad = CallbackTemplate {
+            record_exception_levels: vec!["fatal".to_owned()],
+            ..good.clone()
+        };
+        assert!(
+            bad.check()
+                .unwrap_err()
+                .to_string()
+                .starts_with("RecordExceptionLevels holds")
+        );
+        assert!(
+            CallbackTemplate {
+                key: "k".repeat(256),
+                ..good.clone()
+            }
+            .check()
+            .is_err()
+        );
+        assert!(
+            CallbackTemplate {
+                key: "a\nb".to_owned(),
+                ..good
+            }
+            .check()
+            .is_err()
+        );
     }
 }

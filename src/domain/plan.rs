@@ -74,14 +74,14 @@ pub fn plan(
 ) -> Vec<Wanted> {
     let mut wanted = Vec::new();
     for stream in live {
-        if let Some(template) = &stream.rule_template {
-            if template.containers().next().is_some() {
-                wanted.push(Wanted {
-                    session: stream.session,
-                    origin: Origin::Rule,
-                    template: template.clone(),
-                });
-            }
+        if let Some(template) = &stream.rule_template
+            && template.containers().next().is_some()
+        {
+            wanted.push(Wanted {
+                session: stream.session,
+                origin: Origin::Rule,
+                template: template.clone(),
+            });
         }
         let mut due: Vec<&RecordTask> = tasks
             .iter()

@@ -27,7 +27,10 @@ impl RecordRule {
     fn rank(&self, path: &StreamPath) -> Option<u8> {
         let is_app = self.app == path.app.as_str();
         let is_stream = self.stream == path.stream.as_str();
-        if self.domain != path.domain || !(is_app || self.app.is_empty()) || !(is_stream || self.stream.is_empty()) {
+        if self.domain != path.domain
+            || !(is_app || self.app.is_empty())
+            || !(is_stream || self.stream.is_empty())
+        {
             return None;
         }
         // A named stream outweighs a named application.
@@ -38,7 +41,11 @@ impl RecordRule {
 /// The one rule for a stream: domain + app + stream before domain + stream before domain + app
 /// before the whole domain.
 pub fn select<'a>(rules: &'a [RecordRule], path: &StreamPath) -> Option<&'a RecordRule> {
-    rules.iter().filter_map(|rule| Some((rule.rank(path)?, rule))).max_by_key(|(rank, _)| *rank).map(|(_, rule)| rule)
+    rules
+        .iter()
+        .filter_map(|rule| Some((rule.rank(path)?, rule)))
+        .max_by_key(|(rank, _)| *rank)
+        .map(|(_, rule)| rule)
 }
 
 #[cfg(test)]
@@ -51,9 +58,13 @@ mod tests {
     /// The table of the specification, tried row by row.
     fn oracle<'a>(rules: &'a [RecordRule], path: &StreamPath) -> Option<&'a RecordRule> {
         let (app, stream) = (path.app.as_str(), path.stream.as_str());
-        [(app, stream), ("", stream), (app, ""), ("", "")].into_iter().find_map(|(app, stream)| {
-            rules.iter().find(|r| r.domain == path.domain && r.app == app && r.stream == stream)
-        })
+        [(app, stream), ("", stream), (app, ""), ("", "")]
+            .into_iter()
+            .find_map(|(app, stream)| {
+                rules
+                    .iter()
+                    .find(|r| r.domain == path.domain && r.app == app && r.stream == stream)
+            })
     }
 
     prop_compose! {

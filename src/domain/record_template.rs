@@ -140,13 +140,19 @@ pub fn check_name(name: &str) -> Result<(), String> {
         return Err("is empty".to_owned());
     }
     if name.len() > MAX_NAME_BYTES {
-        return Err(format!("is {} bytes long, at most {MAX_NAME_BYTES} are allowed", name.len()));
+        return Err(format!(
+            "is {} bytes long, at most {MAX_NAME_BYTES} are allowed",
+            name.len()
+        ));
     }
-    let is_chinese = |c: char| {
-        matches!(c, '\u{3007}' | '\u{3400}'..='\u{4dbf}' | '\u{4e00}'..='\u{9fff}' | '\u{f900}'..='\u{faff}' | '\u{20000}'..='\u{3ffff}')
-    };
-    match name.chars().find(|c| !(c.is_ascii_alphanumeric() || matches!(c, '_' | '-') || is_chinese(*c))) {
-        Some(odd) => Err(format!("holds {odd:?}: only Chinese characters, letters, digits, _ and - are allowed")),
+    let is_chinese = |c: char| matches!(c, '\u{3007}' | '\u{3400}'..='\u{4dbf}' | '\u{4e00}'..='\u{9fff}' | '\u{f900}'..='\u{faff}' | '\u{20000}'..='\u{3ffff}');
+    match name
+        .chars()
+        .find(|c| !(c.is_ascii_alphanumeric() || matches!(c, '_' | '-') || is_chinese(*c)))
+    {
+        Some(odd) => Err(format!(
+            "holds {odd:?}: only Chinese characters, letters, digits, _ and - are allowed"
+        )),
         None => Ok(()),
     }
 }
@@ -154,15 +160,20 @@ pub fn check_name(name: &str) -> Result<(), String> {
 /// Checks that a text is at most `max` bytes long; the error names it.
 pub(super) fn check_len(what: &str, text: &str, max: usize) -> Result<(), TemplateError> {
     match text.len() {
-        len if len > max => Err(TemplateError::Value(format!("{what} is {len} bytes long, at most {max} are allowed"))),
+        len if len > max => Err(TemplateError::Value(format!(
+            "{what} is {len} bytes long, at most {max} are allowed"
+        ))),
         _ => Ok(()),
     }
 }
 
+/// A format block: its name on the wire, its settings, the allowed RecordInterval if there is one.
+type Block<'a> = (&'static str, &'a RecordParam, Option<(i64, i64)>);
+
 impl RecordTemplate {
     /// The format blocks by the vendor's parameter names, MP3 included, with the allowed
     /// RecordInterval in seconds where there is one.
-    fn blocks(&self) -> [(&'static str, &RecordParam, Option<(i64, i64)>); 5] {
+    fn blocks(&self) -> [Block<'_>; 5] {
         [
             ("FlvParam", &self.flv, Some((60, 43200))),
             ("HlsParam", &self.hls, None),
@@ -180,25 +191,40 @@ impl RecordTemplate {
         for (field, param, interval) in self.blocks() {
             param.check(field, interval)?;
         }
-        if self.flv.enable && self.flv_upload_in_recording && self.flv.vod_file_name.contains("{End") {
+        if self.flv.enable
+            && self.flv_upload_in_recording
+            && self.flv.vod_file_name.contains("{End")
+        {
             let why = "cannot hold end times while FlvSpecialParam.UploadInRecording is on";
-            return Err(TemplateError::FileName { field: "FlvParam", why });
+            return Err(TemplateError::FileName {
+                field: "FlvParam",
+                why,
+            });
         }
-        for (what, value) in [("IsDelayLive", self.is_delay_live), ("CosStore", self.cos_store)] {
+        for (what, value) in [
+            ("IsDelayLive", self.is_delay_live),
+            ("CosStore", self.cos_store),
+        ] {
             if !(0..=1).contains(&value) {
                 return Err(TemplateError::Value(format!("{what} must be 0 or 1")));
             }
         }
         if self.flow_continue_duration > MAX_FLOW_CONTINUE_S {
             let what = "HlsSpecialParam.FlowContinueDuration";
-            return Err(TemplateError::Value(format!("{what} must be from 0 to {MAX_FLOW_CONTINUE_S}")));
+            return Err(TemplateError::Value(format!(
+                "{what} must be from 0 to {MAX_FLOW_CONTINUE_S}"
+            )));
         }
         Ok(())
     }
 }
 
 impl RecordParam {
-    fn check(&self, field: &'static str, interval: Option<(i64, i64)>) -> Result<(), TemplateError> {
+    fn check(
+        &self,
+        field: &'static str,
+        interval: Option<(i64, i64)>,
+    ) -> Result<(), TemplateError> {
         let texts = [
             ("Procedure", &self.procedure, MAX_TEXT_BYTES),
             ("CosBucketName", &self.cos_bucket_name, MAX_TEXT_BYTES),
@@ -208,13 +234,28 @@ impl RecordParam {
         for (name, text, max) in texts {
             check_len(&format!("{field}.{name}"), text, max)?;
         }
-        if self.vod_file_name.chars().nth(MAX_FILE_NAME_CHARS).is_some() {
-            return Err(TemplateError::FileName { field, why: "is longer than 255 characters" });
+        if self
+            .vod_file_name
+            .chars()
+            .nth(MAX_FILE_NAME_CHARS)
+            .is_some()
+        {
+            return Err(TemplateError::FileName {
+                field,
+                why: "is longer than 255 characters",
+            });
         }
         if self.vod_file_name.chars().any(char::is_control) {
-            return Err(TemplateError::FileName { field, why: "holds a control character" });
+            return Err(TemplateError::FileName {
+                field,
+                why: "holds a control character",
+            });
         }
-        let value = |what: &str, wanted: String| Err(TemplateError::Value(format!("{field}.{what} must be {wanted}")));
+        let value = |what: &str, wanted: String| {
+            Err(TemplateError::Value(format!(
+                "{field}.{what} must be {wanted}"
+            )))
+        };
         if !matches!(self.storage_mode.as_str(), "normal" | "cold") {
             return value("StorageMode", "normal or cold".to_owned());
         }
@@ -224,7 +265,9 @@ impl RecordParam {
         if !self.enable {
             return Ok(());
         }
-        if let Some((min, max)) = interval.filter(|(min, max)| !(*min..=*max).contains(&self.record_interval)) {
+        if let Some((min, max)) =
+            interval.filter(|(min, max)| !(*min..=*max).contains(&self.record_interval))
+        {
             return value("RecordInterval", format!("from {min} to {max}"));
         }
         if !(0..=MAX_STORAGE_TIME_S).contains(&self.storage_time) {
@@ -238,82 +281,4 @@ impl RecordParam {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn template() -> RecordTemplate {
-        RecordTemplate { name: "录制_a-1".to_owned(), ..RecordTemplate::default() }
-    }
-
-    fn refusal(change: impl FnOnce(&mut RecordTemplate)) -> String {
-        let mut template = template();
-        change(&mut template);
-        template.check().map_or_else(|e| e.to_string(), |()| "accepted".to_owned())
-    }
-
-    #[test]
-    fn names() {
-        assert_eq!(refusal(|_| ()), "accepted");
-        assert_eq!(refusal(|t| t.name = "〇龥𠀀x".to_owned()), "accepted");
-        for odd in ["a b", "a.b", "é", "名。", "a\n"] {
-            assert!(refusal(|t| t.name = odd.to_owned()).starts_with("TemplateName holds"), "{odd}");
-        }
-        assert_eq!(refusal(|t| t.name.clear()), "TemplateName is empty");
-        assert_eq!(refusal(|t| t.name = "a".repeat(255)), "accepted");
-        assert!(refusal(|t| t.name = "a".repeat(256)).starts_with("TemplateName is 256 bytes"));
-    }
-
-    #[test]
-    fn ranges_hold_for_enabled_formats_only() {
-        type Block = fn(&mut RecordTemplate) -> &mut RecordParam;
-        let blocks: [(Block, i64, i64); 3] = [
-            (|t| &mut t.flv, 60, 43200),
-            (|t| &mut t.mp4, 60, 43200),
-            (|t| &mut t.aac, 60, 7200),
-        ];
-        for (block, min, max) in blocks {
-            for (interval, is_allowed) in [(min - 1, false), (min, true), (max, true), (max + 1, false)] {
-                let set = |enable| {
-                    refusal(|t| *block(t) = RecordParam { enable, record_interval: interval, ..RecordParam::default() })
-                };
-                assert_eq!(set(false), "accepted");
-                assert_eq!(set(true) == "accepted", is_allowed, "{interval}");
-            }
-        }
-        let odd = RecordParam { enable: true, record_interval: 5, ..RecordParam::default() };
-        assert_eq!(refusal(|t| (t.hls, t.mp3) = (odd.clone(), odd)), "accepted");
-        let kept = |enable, storage_time| RecordParam { enable, storage_time, ..RecordParam::default() };
-        assert_eq!(refusal(|t| t.hls = kept(true, 129_600_000)), "accepted");
-        assert_eq!(refusal(|t| t.hls = kept(false, 129_600_001)), "accepted");
-        assert_eq!(refusal(|t| t.hls = kept(true, 129_600_001)), "HlsParam.StorageTime must be from 0 to 129600000");
-        assert_eq!(refusal(|t| t.hls = kept(true, -1)), "HlsParam.StorageTime must be from 0 to 129600000");
-    }
-
-    #[test]
-    fn other_fields() {
-        let cases: [(fn(&mut RecordTemplate), &str); 8] = [
-            (|t| t.description = "d".repeat(1025), "Description is 1025 bytes long, at most 1024 are allowed"),
-            (|t| t.flow_continue_duration = 1801, "HlsSpecialParam.FlowContinueDuration must be from 0 to 1800"),
-            (|t| t.cos_store = 2, "CosStore must be 0 or 1"),
-            (|t| t.mp4.storage_mode = "hot".to_owned(), "Mp4Param.StorageMode must be normal or cold"),
-            (|t| t.mp4.vod_file_name = "a\u{0}".to_owned(), "Mp4Param.VodFileName holds a control character"),
-            (|t| t.mp4.vod_file_name = "a".repeat(256), "Mp4Param.VodFileName is longer than 255 characters"),
-            (|t| t.mp4.procedure = "p".repeat(256), "Mp4Param.Procedure is 256 bytes long, at most 255 are allowed"),
-            (
-                |t| (t.aac.enable, t.aac.cos_bucket_path) = (true, "a".to_owned()),
-                "AacParam.CosBucketPath must be a path that begins with /",
-            ),
-        ];
-        for (change, message) in cases {
-            assert_eq!(refusal(change), message);
-        }
-        let upload = |t: &mut RecordTemplate| {
-            (t.flv.enable, t.flv_upload_in_recording) = (true, true);
-            t.flv.vod_file_name = "{StreamID}_{EndYear}".to_owned();
-        };
-        assert!(matches!(
-            { let mut t = template(); upload(&mut t); t.check() },
-            Err(TemplateError::FileName { field: "FlvParam", .. })
-        ));
-    }
-}
+mod tests;

@@ -101,7 +101,11 @@ impl Appender {
     }
 
     /// Writes the batches, in order; those that were written are moved to `written`.
-    pub fn write(&mut self, batches: &mut VecDeque<Batch>, written: &mut Vec<Batch>) -> Result<(), Failure> {
+    pub fn write(
+        &mut self,
+        batches: &mut VecDeque<Batch>,
+        written: &mut Vec<Batch>,
+    ) -> Result<(), Failure> {
         while let Some(batch) = batches.front_mut() {
             if std::mem::take(&mut batch.begins_file) {
                 self.retire(false);
@@ -188,7 +192,8 @@ impl Appender {
         };
         // A reader that sees the data file may count on its prefix and on its index.
         let index = self.disk.create(index_path).map_err(failure("create", index_path))?;
-        write_all(&*index, &mut [IoSlice::new(&header.encode())]).map_err(failure("write", index_path))?;
+        write_all(&*index, &mut [IoSlice::new(&header.encode())])
+            .map_err(failure("write", index_path))?;
         let data = self.disk.create(fresh_path).map_err(failure("create", fresh_path))?;
         write_all(&*data, &mut [IoSlice::new(&prefix)]).map_err(failure("write", fresh_path))?;
         fs::rename(fresh_path, data_path).map_err(failure("rename", fresh_path))?;

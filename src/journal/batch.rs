@@ -4,10 +4,7 @@ use std::io::IoSlice;
 
 use bytes::Bytes;
 
-use super::{
-    prefix::Opening,
-    progress::Progress,
-};
+use super::{prefix::Opening, progress::Progress};
 use crate::media::{
     flv::header::{encode_tag_header, encode_tag_trailer, tag_len},
     tag::TagKind,
@@ -45,7 +42,15 @@ impl Batch {
             Some(batch) => (batch.index, batch.around, batch.parts),
             None => Default::default(),
         };
-        Batch { opening, begins_file, bytes: 0, index, progress: Progress::default(), around, parts }
+        Batch {
+            opening,
+            begins_file,
+            bytes: 0,
+            index,
+            progress: Progress::default(),
+            around,
+            parts,
+        }
     }
 
     /// Lets go of everything but the memory.

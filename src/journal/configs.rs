@@ -13,7 +13,7 @@ use super::{
 };
 use crate::media::{
     config::{Configs, TrackConfig},
-    flv::header::{TAG_HEADER_LEN, tag_len},
+    flv::header::{TAG_HEADER_LEN, TagHeader, tag_len},
     sample::{Sample, SampleKind, TagSample, Track},
 };
 
@@ -59,7 +59,9 @@ impl Reader {
                 continue;
             }
             let end = limit.unwrap_or(to).min(to);
-            self.each(from.max(base), end, is_config, |reader, sample| configs.add(reader, sample))?;
+            self.each(from.max(base), end, is_config, |reader, sample| {
+                configs.add(reader, sample)
+            })?;
         }
         Ok(configs.configs)
     }
@@ -95,10 +97,11 @@ impl Reader {
     /// # Errors
     /// As [`Reader::read`].
     pub fn payload(&mut self, sample: &Sample) -> Result<Bytes> {
+        // Only the first sample of a tag says how long it is.
         let mut header = [0; TAG_HEADER_LEN];
         self.read(sample.position, &mut header)?;
-        let [_, l0, l1, l2, ..] = header;
-        let mut payload = vec![0; u32::from_be_bytes([0, l0, l1, l2]) as usize];
+        let data_size = TagHeader::decode(&header).data_size;
+        let mut payload = vec![0; data_size as usize];
         self.read(sample.position + TAG_HEADER_LEN as u64, &mut payload)?;
         Ok(payload.into())
     }
@@ -153,7 +156,10 @@ impl Collected {
     fn insert(&mut self, ordinal: u32, config: TrackConfig) -> Result<()> {
         self.bytes += tag_len(config.tag_payload().len()) as usize;
         if self.bytes > MAX_CONFIG_BYTES {
-            return Err(JournalError::Configurations { session: self.session, max: MAX_CONFIG_BYTES });
+            return Err(JournalError::Configurations {
+                session: self.session,
+                max: MAX_CONFIG_BYTES,
+            });
         }
         self.next = self.next.max(ordinal.saturating_add(1));
         self.configs.insert(ordinal, config);

@@ -77,7 +77,9 @@ impl JournalError {
         match self {
             JournalError::Io { source, .. } => !matches!(
                 source.kind(),
-                io::ErrorKind::NotFound | io::ErrorKind::PermissionDenied | io::ErrorKind::InvalidInput
+                io::ErrorKind::NotFound
+                    | io::ErrorKind::PermissionDenied
+                    | io::ErrorKind::InvalidInput
             ),
             JournalError::Live(_) | JournalError::Task(_) => true,
             JournalError::Missing(_)

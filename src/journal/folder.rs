@@ -59,8 +59,10 @@ impl Folder {
         let numbers = self.numbers()?;
         let mut strays = Vec::new();
         self.each_name(|name| {
-            let is_half_made = number_of(name, ".flv.new").or(number_of(name, ".idx.new")).is_some();
-            let is_alone = number_of(name, ".idx").is_some_and(|n| numbers.binary_search(&n).is_err());
+            let is_half_made =
+                number_of(name, ".flv.new").or(number_of(name, ".idx.new")).is_some();
+            let is_alone =
+                number_of(name, ".idx").is_some_and(|n| numbers.binary_search(&n).is_err());
             let is_aside = with_aside && number_of(name, ".flv.damaged").is_some();
             if is_half_made || is_alone || is_aside {
                 strays.push(self.path.join(name));

@@ -74,7 +74,8 @@ impl IndexHeader {
         out[40..44].copy_from_slice(&self.prefix_len.to_le_bytes());
         out[44..48].copy_from_slice(&self.next_config.to_le_bytes());
         out[48..52].copy_from_slice(&self.notes.to_le_bytes());
-        let Seal { body_len, records } = self.seal.unwrap_or(Seal { body_len: UNSEALED, records: 0 });
+        let Seal { body_len, records } =
+            self.seal.unwrap_or(Seal { body_len: UNSEALED, records: 0 });
         out[52..60].copy_from_slice(&body_len.to_le_bytes());
         out[60..68].copy_from_slice(&records.to_le_bytes());
         let crc = crc32fast::hash(&out[..68]);

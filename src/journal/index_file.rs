@@ -1,11 +1,6 @@
 //! An index on disk, for reading. It may still be growing.
 
-use std::{
-    fs::File,
-    io,
-    os::unix::fs::FileExt,
-    path::PathBuf,
-};
+use std::{fs::File, io, os::unix::fs::FileExt, path::PathBuf};
 
 use super::{
     error::{JournalError, Result},
@@ -56,7 +51,9 @@ impl IndexFile {
     /// Replaces `out` by `records` records from number `nth` on.
     pub fn load(&self, nth: u64, records: u64, out: &mut Vec<u8>) -> Result<()> {
         out.resize(records as usize * RECORD_BYTES, 0);
-        self.file.read_exact_at(out, record_offset(nth)).map_err(JournalError::io("read", &self.path))
+        self.file
+            .read_exact_at(out, record_offset(nth))
+            .map_err(JournalError::io("read", &self.path))
     }
 
     /// The record that `bytes` begins with.

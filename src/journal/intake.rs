@@ -73,7 +73,8 @@ impl Intake {
         }
         self.has_gop_ended |= starts_gop;
 
-        let is_clock_due = |last: i64| !(last..last.saturating_add(CLOCK_EVERY_MS)).contains(&wall_ms);
+        let is_clock_due =
+            |last: i64| !(last..last.saturating_add(CLOCK_EVERY_MS)).contains(&wall_ms);
         if self.clock_ms.is_none_or(is_clock_due) {
             self.clock_ms = Some(wall_ms);
             self.push_private(&Private::Clock(wall_ms));

@@ -1,16 +1,16 @@
 //! The journal: what an encoder pushed, as it came, on disk.
 //!
 //! One folder per publish session, `<root>/<session>/<number>.flv` with `<number>.idx` beside it.
-//! A data file is a playable FLV file: a prefix ([`prefix`]: who, from where, headers in force) and
-//! then the encoder's tags as they came, with private script tags ([`private`]) between them. The
-//! index ([`index`]) has one record for every sample and can be made again from the data.
+//! A data file is a playable FLV file: a prefix (`prefix`: whose, from where on, headers in force)
+//! and then the encoder's tags as they came, with private script tags (`private`) between them. The
+//! index (`index`) has one record for every sample and can be made again from the data.
 //!
 //! A *logical position* counts the bytes of all tags of a session, without the prefixes. It names
 //! a tag for ever: neither a new file nor a write error nor a deleted early file moves it.
 //!
-//! Reading order: [`tracker`] (from tags to records), [`intake`] (from tags to batches),
-//! [`append`] and [`sync`] (the blocking work), [`lane`], [`sync_lane`] and [`writer`] (when it is
-//! done), [`reader`], [`recover`], [`release`]. Nothing here knows the database or the products.
+//! Reading order: `tracker` (from tags to records), `intake` (from tags to batches), `append` and
+//! `sync` (the blocking work), `lane`, `sync_lane` and `writer` (when it is done), `reader` and
+//! `samples`, `recover`, `release`. Nothing here knows the database or the products.
 
 mod append;
 mod batch;

@@ -28,7 +28,10 @@ impl Pool {
     }
 
     /// Waits for a turn and runs `f` on a blocking thread.
-    pub async fn run<T: Send + 'static>(&self, f: impl FnOnce() -> T + Send + 'static) -> Result<T> {
+    pub async fn run<T: Send + 'static>(
+        &self,
+        f: impl FnOnce() -> T + Send + 'static,
+    ) -> Result<T> {
         let turn = self.turn().await?;
         let task = spawn_blocking(move || {
             let result = f();

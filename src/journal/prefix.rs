@@ -26,7 +26,13 @@ use super::{
 };
 use crate::{
     domain::ids::SessionId,
-    media::{config::TrackConfig, demux::demux, flv::header::encode_tag, sample::{SampleKind, Track}, tag::TagKind},
+    media::{
+        config::TrackConfig,
+        demux::demux,
+        flv::header::encode_tag,
+        sample::{SampleKind, Track},
+        tag::TagKind,
+    },
 };
 
 /// Repeated tags that are read at most: onMetaData and the tracks that the tracker remembers.
@@ -80,6 +86,8 @@ pub(super) fn encode(session: SessionId, file: u32, opening: &Opening, head: &st
     let time_ms = opening.state.clock_ms;
     encode_tag(TagKind::Script, time_ms, &Private::Head(Box::new(head)).encode(), &mut out);
     for (kind, payload) in repeated {
+        // A player expects a description of the stream at the beginning of its time.
+        let time_ms = if kind == TagKind::Script { 0 } else { time_ms };
         encode_tag(kind, time_ms, payload, &mut out);
     }
     out
@@ -107,7 +115,11 @@ impl Prefix {
     }
 
     /// The same; what follows can be read from the walk.
-    pub fn open(path: &Path, session: SessionId, number: u32) -> Result<(Self, Walk<BufReader<File>>)> {
+    pub fn open(
+        path: &Path,
+        session: SessionId,
+        number: u32,
+    ) -> Result<(Self, Walk<BufReader<File>>)> {
         let file = File::open(path).map_err(JournalError::io("open", path))?;
         let read = Self::read(BufReader::with_capacity(1 << 18, file));
         let (prefix, walk) = read

@@ -128,7 +128,11 @@ mod tests {
     #[test]
     fn private_tags_read_back() {
         let next = Next { time_ms: Some(-1), literal: true };
-        for tag in [Private::Clock(i64::MIN), Private::Note("{\"a\":\"\u{1}\"}".into()), Private::Next(next)] {
+        for tag in [
+            Private::Clock(i64::MIN),
+            Private::Note("{\"a\":\"\u{1}\"}".into()),
+            Private::Next(next),
+        ] {
             let payload = tag.encode();
             assert!(is_private(&payload));
             assert_eq!(Private::decode(&payload), Some(tag));

@@ -3,13 +3,7 @@
 //! Holds two open files at most and looks only into the files it is asked about: opening a
 //! journal of ten hours costs no more than one of ten seconds.
 
-use std::{
-    collections::HashMap,
-    fs::File,
-    io,
-    os::unix::fs::FileExt,
-    sync::Arc,
-};
+use std::{collections::HashMap, fs::File, io, os::unix::fs::FileExt, sync::Arc};
 
 use super::{
     error::{JournalError, Result},
@@ -45,9 +39,7 @@ pub struct Reader {
 
 impl Reader {
     pub(super) fn open(folder: Folder) -> Result<Self> {
-        let is_gone = |error: &JournalError| {
-            matches!(error, JournalError::Io { source, .. } if source.kind() == io::ErrorKind::NotFound)
-        };
+        let is_gone = |error: &JournalError| matches!(error, JournalError::Io { source, .. } if source.kind() == io::ErrorKind::NotFound);
         for _ in 1..OPENINGS {
             match Self::try_open(folder.clone()) {
                 Err(error) if is_gone(&error) => {}
@@ -124,7 +116,9 @@ impl Reader {
         while !buf.is_empty() {
             let nth = self.locate(position)?;
             let here = match self.limit(nth)? {
-                Some(limit) => usize::try_from(limit.saturating_sub(position)).unwrap_or(usize::MAX).min(buf.len()),
+                Some(limit) => usize::try_from(limit.saturating_sub(position))
+                    .unwrap_or(usize::MAX)
+                    .min(buf.len()),
                 None => buf.len(),
             };
             let (part, rest) = buf.split_at_mut(here);

@@ -24,7 +24,10 @@ use super::{
     tracker::Tracker,
     walk::Walk,
 };
-use crate::media::{flv::header::tag_len, sample::{Sample, SampleKind}};
+use crate::media::{
+    flv::header::tag_len,
+    sample::{Sample, SampleKind},
+};
 
 /// Index records read at a time.
 const CHUNK: u64 = 4096;
@@ -57,7 +60,8 @@ pub(super) fn recover(folder: &Folder, disk: &dyn Disk) -> Result<Recovered> {
             Ok((prefix, walk)) => files.push((number, prefix, walk)),
             Err(JournalError::Damaged { what, .. }) => {
                 warn!(session.id = %folder.session, path = %path.display(), what, "a journal file is put aside");
-                fs::rename(&path, Folder::aside(&path)).map_err(JournalError::io("rename", &path))?;
+                fs::rename(&path, Folder::aside(&path))
+                    .map_err(JournalError::io("rename", &path))?;
                 recovered.set_aside += 1;
             }
             Err(error) => return Err(error),
@@ -105,7 +109,9 @@ impl Repair<'_> {
         let index = match IndexFile::open(self.folder, self.number) {
             Ok(index) => index,
             Err(JournalError::Damaged { .. }) => return Ok(false),
-            Err(JournalError::Io { source, .. }) if source.kind() == std::io::ErrorKind::NotFound => {
+            Err(JournalError::Io { source, .. })
+                if source.kind() == std::io::ErrorKind::NotFound =>
+            {
                 return Ok(false);
             }
             Err(error) => return Err(error),
@@ -148,7 +154,9 @@ impl Repair<'_> {
         let file = File::create(&fresh).map_err(JournalError::io("create", &fresh))?;
         let mut out = BufWriter::with_capacity(1 << 18, file);
         let seal = self.index(&mut walk, limit, &mut out)?;
-        let file = out.into_inner().map_err(|error| JournalError::io("write", &fresh)(error.into_error()))?;
+        let file = out
+            .into_inner()
+            .map_err(|error| JournalError::io("write", &fresh)(error.into_error()))?;
         let cut_bytes = self.cut(self.prefix.len + seal.body_len)?;
         // As when a writer ends a file: first everything, then the seal, then the name.
         file.sync_data().map_err(JournalError::io("sync", &fresh))?;
@@ -160,7 +168,12 @@ impl Repair<'_> {
     }
 
     /// Writes header and records.
-    fn index(&mut self, walk: &mut Walk<BufReader<File>>, limit: Option<u64>, out: &mut impl Write) -> Result<Seal> {
+    fn index(
+        &mut self,
+        walk: &mut Walk<BufReader<File>>,
+        limit: Option<u64>,
+        out: &mut impl Write,
+    ) -> Result<Seal> {
         let data_path = self.folder.data(self.number);
         let index_path = self.folder.index(self.number);
         let mut tracker = Tracker::new(self.prefix.state.clone());
@@ -169,7 +182,9 @@ impl Repair<'_> {
         loop {
             out.write_all(&bytes).map_err(JournalError::io("write", &index_path))?;
             bytes.clear();
-            let Some(tag) = walk.next().map_err(JournalError::io("read", &data_path))? else { break };
+            let Some(tag) = walk.next().map_err(JournalError::io("read", &data_path))? else {
+                break;
+            };
             let after = body_len + tag_len(tag.payload.len());
             if limit.is_some_and(|limit| after > limit) {
                 break;
@@ -190,7 +205,8 @@ impl Repair<'_> {
     /// Shortens the data file and syncs it.
     fn cut(&self, len: u64) -> Result<u64> {
         let path = self.folder.data(self.number);
-        let file = OpenOptions::new().write(true).open(&path).map_err(JournalError::io("open", &path))?;
+        let file =
+            OpenOptions::new().write(true).open(&path).map_err(JournalError::io("open", &path))?;
         let before = file.metadata().map_err(JournalError::io("look at", &path))?.len();
         if before > len {
             file.set_len(len).map_err(JournalError::io("cut", &path))?;

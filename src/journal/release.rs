@@ -1,9 +1,6 @@
 //! The end of journal files. Who decides is elsewhere; who unlinks is here, and nobody else.
 
-use std::{
-    fs, io,
-    path::Path,
-};
+use std::{fs, io, path::Path};
 
 use super::{
     error::{JournalError, Result},

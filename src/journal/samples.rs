@@ -2,9 +2,7 @@
 
 use std::sync::Arc;
 
-use super::{
-    error::Result, index::RECORD_BYTES, index_file::IndexFile, reader::Reader,
-};
+use super::{error::Result, index::RECORD_BYTES, index_file::IndexFile, reader::Reader};
 use crate::media::sample::Sample;
 
 /// Records read at a time.
@@ -69,7 +67,8 @@ impl<'a> Samples<'a> {
                 if sample.position >= self.to {
                     self.file = None;
                 } else if open.limit.is_none_or(|limit| sample.position < limit) {
-                    self.end = self.end.max(sample.position.saturating_add(u64::from(sample.tag_len)));
+                    self.end =
+                        self.end.max(sample.position.saturating_add(u64::from(sample.tag_len)));
                     return Ok(Some(sample));
                 } else {
                     self.advance()?;
@@ -89,7 +88,9 @@ impl<'a> Samples<'a> {
     /// Goes on to the next file, if it has something of what is wanted.
     fn advance(&mut self) -> Result<()> {
         match self.file.take() {
-            Some(Open { nth, limit: Some(limit), .. }) if limit < self.to => self.enter(nth + 1, limit),
+            Some(Open { nth, limit: Some(limit), .. }) if limit < self.to => {
+                self.enter(nth + 1, limit)
+            }
             _ => Ok(()),
         }
     }

@@ -171,14 +171,15 @@ impl SyncLane {
 
     fn absorb(&mut self, round: std::result::Result<Result<SyncDone>, JoinError>, now: Instant) {
         let session = self.folder.session;
-        let SyncDone { dirs, retired, bad_file, error } = match round.unwrap_or_else(|error| Err(lost(error))) {
-            Ok(done) => done,
-            Err(error) => {
-                // Its files stay unsealed: recovery reads them at the next start.
-                error!(session.id = %session, %error, "a sync of the journal was lost");
-                return;
-            }
-        };
+        let SyncDone { dirs, retired, bad_file, error } =
+            match round.unwrap_or_else(|error| Err(lost(error))) {
+                Ok(done) => done,
+                Err(error) => {
+                    // Its files stay unsealed: recovery reads them at the next start.
+                    error!(session.id = %session, %error, "a sync of the journal was lost");
+                    return;
+                }
+            };
         self.dirs.extend(dirs);
         self.retired.splice(0..0, retired);
         self.bad_file = self.bad_file.or(bad_file);

@@ -128,7 +128,13 @@ impl Tracker {
     }
 
     /// Appends the record of a private tag to `out`.
-    pub fn record_private(&mut self, position: u64, payload: &[u8], tag: &Private, out: &mut Vec<Sample>) {
+    pub fn record_private(
+        &mut self,
+        position: u64,
+        payload: &[u8],
+        tag: &Private,
+        out: &mut Vec<Sample>,
+    ) {
         let (kind, dts_ms) = match tag {
             Private::Clock(wall_ms) => (SampleKind::Clock, *wall_ms),
             _ => (SampleKind::Private, self.state.clock_ms),
@@ -155,7 +161,14 @@ impl Tracker {
     }
 
     /// Appends the records of any tag as it stands in a file.
-    pub fn replay(&mut self, position: u64, kind: TagKind, time: u32, payload: &[u8], out: &mut Vec<Sample>) {
+    pub fn replay(
+        &mut self,
+        position: u64,
+        kind: TagKind,
+        time: u32,
+        payload: &[u8],
+        out: &mut Vec<Sample>,
+    ) {
         if kind == TagKind::Script
             && !self.next.literal
             && let Some(tag) = Private::decode(payload)
@@ -192,9 +205,12 @@ impl Tracker {
         }
         // A copy, since a slice would hold on to the read buffer around it.
         let fits = payload.len() <= MAX_REPEATED_BYTES;
-        let config = fits.then(|| TrackConfig::new(Bytes::copy_from_slice(payload), found)).flatten();
+        let config =
+            fits.then(|| TrackConfig::new(Bytes::copy_from_slice(payload), found)).flatten();
         let in_force = Arc::make_mut(&mut self.state.in_force);
-        in_force.configs.retain(|c| (c.config.track, c.config.track_id) != (found.track, found.track_id));
+        in_force
+            .configs
+            .retain(|c| (c.config.track, c.config.track_id) != (found.track, found.track_id));
         let Some(config) = config else { return 0 };
         let ordinal = self.state.next_config;
         self.state.next_config = ordinal.saturating_add(1);

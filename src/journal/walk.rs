@@ -6,7 +6,9 @@
 use std::io::{self, Read};
 
 use crate::media::{
-    flv::header::{FILE_HEADER_LEN, FileHeader, TAG_HEADER_LEN, TAG_TRAILER_LEN, TagHeader, encode_tag_trailer},
+    flv::header::{
+        FILE_HEADER_LEN, FileHeader, TAG_HEADER_LEN, TAG_TRAILER_LEN, TagHeader, encode_tag_trailer,
+    },
     tag::TagKind,
 };
 
@@ -60,7 +62,8 @@ impl<R: Read> Walk<R> {
         let Some(kind) = header.kind().filter(|_| header.stream_id == 0) else { return Ok(None) };
         self.payload.resize(header.data_size as usize, 0);
         let mut trailer = [0; TAG_TRAILER_LEN];
-        let is_whole = fill(&mut self.input, &mut self.payload)? && fill(&mut self.input, &mut trailer)?;
+        let is_whole =
+            fill(&mut self.input, &mut self.payload)? && fill(&mut self.input, &mut trailer)?;
         if !is_whole || trailer != encode_tag_trailer(header.data_size) {
             return Ok(None);
         }

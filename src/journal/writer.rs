@@ -24,8 +24,9 @@ use crate::{
 /// A batch is written when it holds so many bytes (256 KiB are promised, and the batch before may
 /// still be on its way),
 const BATCH_BYTES: u64 = 128 * 1024;
-/// or when it is so old (500 ms are promised, the rest is for the disk),
-const BATCH_AGE: Duration = Duration::from_millis(400);
+/// or when it is so old (500 ms are promised, the rest is for the disk and for callers that look
+/// only now and then),
+const BATCH_AGE: Duration = Duration::from_millis(300);
 /// or when a group of pictures is complete, unless the last one was only so long ago.
 const GOP_AGE: Duration = Duration::from_millis(100);
 /// Longest note, and longest text about a session.
@@ -191,7 +192,8 @@ impl Writer {
     }
 
     fn is_write_due(&self, now: Instant) -> bool {
-        let age = self.batch_since.map_or(Duration::ZERO, |since| now.saturating_duration_since(since));
+        let age =
+            self.batch_since.map_or(Duration::ZERO, |since| now.saturating_duration_since(since));
         self.intake.has_full()
             || self.intake.open_bytes() >= BATCH_BYTES
             || age >= BATCH_AGE

@@ -6,6 +6,7 @@
 
 pub mod cut;
 pub mod follow;
+mod rows;
 pub mod tracker;
 
 use std::{

@@ -9,7 +9,7 @@ mod chunks;
 
 use std::{
     fs,
-    io::Write as _,
+    io::{self, Read as _, Write as _},
     path::{Path, PathBuf},
     sync::Arc,
     time::{Duration, Instant},
@@ -22,7 +22,7 @@ use tokio::{
     io::{AsyncReadExt, AsyncWriteExt},
     net::{TcpListener, TcpStream, tcp::OwnedReadHalf},
     task::JoinSet,
-    time::{sleep, sleep_until, timeout},
+    time::{interval, sleep, sleep_until, timeout},
 };
 
 /// Longest wait for a reply, and for the server to take everything after the last byte.
@@ -102,13 +102,26 @@ async fn sink(listen: &str, dir: &Path, tick_ms: Option<u64>) -> Result<()> {
 
 async fn copy(mut socket: TcpStream, mut file: fs::File, tick: Option<Duration>) -> Result<()> {
     let mut buffer = vec![0; 64 << 10];
-    loop {
-        match socket.read(&mut buffer).await? {
-            0 => return Ok(()),
-            count => file.write_all(&buffer[..count])?,
+    let Some(tick) = tick else {
+        loop {
+            match socket.read(&mut buffer).await? {
+                0 => return Ok(()),
+                count => file.write_all(&buffer[..count])?,
+            }
         }
-        if let Some(tick) = tick {
-            sleep(tick).await;
+    };
+    // taken out of the runtime, which would wake up for every packet
+    let mut socket = socket.into_std()?;
+    let mut ticks = interval(tick);
+    loop {
+        ticks.tick().await;
+        loop {
+            match socket.read(&mut buffer) {
+                Ok(0) => return Ok(()),
+                Ok(count) => file.write_all(&buffer[..count])?,
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => break,
+                Err(error) => return Err(error.into()),
+            }
         }
     }
 }

@@ -4,6 +4,7 @@
 
 mod architecture;
 mod config;
+mod crash;
 mod hostile;
 mod publish;
 mod recording;
@@ -14,3 +15,4 @@ mod storage_s3;
 mod support;
 mod tasks;
 mod tools;
+mod verbatim;

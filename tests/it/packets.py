@@ -2,7 +2,8 @@
 
 Usage: packets.py FILE_OR_URL
 
-Times are milliseconds, null where there is none or it is no whole millisecond. `hash` is the
+Times are ticks of 90 kHz, which hold whole milliseconds and the 33 bits of MPEG-TS exactly; null
+where there is none or it is no whole tick. `hash` is the
 SHA-256 of the payload reduced to what every container carries: the NAL units of a picture without
 access unit delimiters and parameter sets, each with its length in front, or the bare AAC frame.
 """
@@ -67,10 +68,10 @@ def aac(extradata, data):
     return data[7 if data[1] & 1 else 9 :]
 
 
-def milliseconds(ticks, time_base):
-    if ticks is None:
+def ticks(time, time_base):
+    if time is None:
         return None
-    time = ticks * time_base * 1000
+    time = time * time_base * 90000
     return int(time) if time.denominator == 1 else None
 
 
@@ -85,8 +86,8 @@ def main(source):
             print(json.dumps({
                 "kind": packet.stream.type,
                 "codec": codec,
-                "pts": milliseconds(packet.pts, packet.time_base),
-                "dts": milliseconds(packet.dts, packet.time_base),
+                "pts": ticks(packet.pts, packet.time_base),
+                "dts": ticks(packet.dts, packet.time_base),
                 "key": packet.is_keyframe,
                 "hash": hashlib.sha256(payload).hexdigest(),
             }))

@@ -123,6 +123,7 @@ fn a_task_on_a_live_stream_begins_at_the_last_key_frame_and_stops_at_once() {
         server.live("StopRecordTask", json!({"TaskId": id}));
         let stopped_ms = i64::try_from(begun.elapsed().as_millis()).unwrap();
         let file = wait(&receiver, 100, "highlight", 1).remove(0);
+        eprintln!("MEASURE {backend:?} stop->100 {} ms", begun.elapsed().as_millis() as i64 - stopped_ms);
         assert!(events(&receiver, 0, "highlight").is_empty(), "the push goes on");
         assert_eq!(file["task_id"], id.as_str());
         let found = product(&file);

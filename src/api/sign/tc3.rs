@@ -32,10 +32,15 @@ impl Claim {
     /// Reads the Authorization header and the time stamp.
     pub fn parse(headers: &HeaderMap) -> Result<Self> {
         let text = header(headers, "authorization").ok_or_else(|| malformed("it is no text"))?;
-        let rest = text.strip_prefix(ALGORITHM).ok_or_else(|| malformed("it must begin with TC3-HMAC-SHA256"))?;
+        let rest = text
+            .strip_prefix(ALGORITHM)
+            .ok_or_else(|| malformed("it must begin with TC3-HMAC-SHA256"))?;
         let (mut credential, mut signed_headers, mut signature) = (None, None, None);
         for part in rest.split(',') {
-            let (name, value) = part.trim().split_once('=').ok_or_else(|| malformed("a part has no ="))?;
+            let (name, value) = part
+                .trim()
+                .split_once('=')
+                .ok_or_else(|| malformed("a part has no ="))?;
             let slot = match name {
                 "Credential" => &mut credential,
                 "SignedHeaders" => &mut signed_headers,
@@ -46,24 +51,35 @@ impl Claim {
                 return Err(malformed("a part is given twice"));
             }
         }
-        let (Some(credential), Some(signed_headers), Some(signature)) = (credential, signed_headers, signature) else {
-            return Err(malformed("Credential, SignedHeaders and Signature are needed"));
+        let (Some(credential), Some(signed_headers), Some(signature)) =
+            (credential, signed_headers, signature)
+        else {
+            return Err(malformed(
+                "Credential, SignedHeaders and Signature are needed",
+            ));
         };
         let scope = credential
             .strip_suffix("/tc3_request")
             .and_then(|rest| rest.split_once('/'))
             .and_then(|(id, rest)| Some((id, rest.split_once('/')?)));
         let Some((secret_id, (date, service))) = scope else {
-            return Err(malformed("the Credential must be SecretId/date/service/tc3_request"));
+            return Err(malformed(
+                "the Credential must be SecretId/date/service/tc3_request",
+            ));
         };
-        if !["content-type", "host"].iter().all(|name| signed_headers.split(';').any(|h| h == *name)) {
+        if !["content-type", "host"]
+            .iter()
+            .all(|name| signed_headers.split(';').any(|h| h == *name))
+        {
             return Err(malformed("content-type and host must be signed"));
         }
         let timestamp = header(headers, "x-tc-timestamp").filter(|t| !t.is_empty());
         let timestamp = timestamp.ok_or_else(|| ApiError::missing("X-TC-Timestamp"))?;
         Ok(Self {
             secret_id: secret_id.to_owned(),
-            timestamp_s: timestamp.parse().map_err(|_| ApiError::wrong_type("X-TC-Timestamp", "an integer"))?,
+            timestamp_s: timestamp
+                .parse()
+                .map_err(|_| ApiError::wrong_type("X-TC-Timestamp", "an integer"))?,
             date: date.to_owned(),
             service: service.to_owned(),
             signed_headers: signed_headers.to_owned(),
@@ -73,7 +89,8 @@ impl Claim {
 
     /// Checks the signature against a secret key.
     pub fn verify(&self, wire: &Wire<'_>, secret_key: &str) -> Result<()> {
-        let day = DateTime::from_timestamp(self.timestamp_s, 0).map(|t| t.format("%Y-%m-%d").to_string());
+        let day =
+            DateTime::from_timestamp(self.timestamp_s, 0).map(|t| t.format("%Y-%m-%d").to_string());
         if day.as_deref() != Some(self.date.as_str()) {
             return Err(ApiError::new(
                 "AuthFailure.SignatureFailure",
@@ -100,7 +117,10 @@ impl Claim {
                         self.service,
                         hex::encode(Sha256::digest(&request))
                     );
-                    if is_same(&self.signature, &hex::encode(hmac_sha256(&key, text.as_bytes()))) {
+                    if is_same(
+                        &self.signature,
+                        &hex::encode(hmac_sha256(&key, text.as_bytes())),
+                    ) {
                         return Ok(());
                     }
                 }
@@ -111,7 +131,14 @@ impl Claim {
 
     /// The text that is hashed and signed. `is_lower`: values of other headers in lower case, as
     /// the documentation shows them.
-    fn canonical_request(&self, wire: &Wire<'_>, host: &str, path: &str, is_lower: bool, payload: &str) -> Vec<u8> {
+    fn canonical_request(
+        &self,
+        wire: &Wire<'_>,
+        host: &str,
+        path: &str,
+        is_lower: bool,
+        payload: &str,
+    ) -> Vec<u8> {
         let query = match wire.verb {
             Verb::Get => wire.query,
             Verb::Post => "",
@@ -120,7 +147,10 @@ impl Claim {
         for name in self.signed_headers.split(';') {
             let value = match name {
                 "host" => host.as_bytes(),
-                _ => wire.headers.get(name).map_or(&b""[..], |v| v.as_bytes().trim_ascii()),
+                _ => wire
+                    .headers
+                    .get(name)
+                    .map_or(&b""[..], |v| v.as_bytes().trim_ascii()),
             };
             text.extend_from_slice(name.as_bytes());
             text.push(b':');

@@ -62,7 +62,12 @@ pub async fn servers() -> Vec<Server> {
             PrometheusBuilder::new().build_recorder().handle(),
         );
         state.clock = || NOW_S * 1000;
-        all.push(Server { router: router(state.clone()), state, dir, _db: db });
+        all.push(Server {
+            router: router(state.clone()),
+            state,
+            dir,
+            _db: db,
+        });
     }
     all
 }
@@ -71,7 +76,10 @@ impl Server {
     /// The same server with something changed.
     pub fn with(mut self, change: impl FnOnce(&mut State)) -> Self {
         change(&mut self.state);
-        Self { router: router(self.state.clone()), ..self }
+        Self {
+            router: router(self.state.clone()),
+            ..self
+        }
     }
 
     /// Where the store lives.
@@ -112,21 +120,35 @@ impl Server {
 
 /// The error code of an answer.
 pub fn code(answer: &Value) -> String {
-    answer["Error"]["Code"].as_str().unwrap_or("no error").to_owned()
+    answer["Error"]["Code"]
+        .as_str()
+        .unwrap_or("no error")
+        .to_owned()
 }
 
 fn mac<M: Mac + KeyInit>(key: &[u8], text: &str) -> Vec<u8> {
-    <M as KeyInit>::new_from_slice(key).unwrap().chain_update(text).finalize().into_bytes().to_vec()
+    <M as KeyInit>::new_from_slice(key)
+        .unwrap()
+        .chain_update(text)
+        .finalize()
+        .into_bytes()
+        .to_vec()
 }
 
 fn authorization(verb: &str, query: &str, content_type: &str, body: &[u8], at_s: i64) -> String {
-    let day = chrono::DateTime::from_timestamp(at_s, 0).unwrap().format("%Y-%m-%d").to_string();
+    let day = chrono::DateTime::from_timestamp(at_s, 0)
+        .unwrap()
+        .format("%Y-%m-%d")
+        .to_string();
     let hash = |bytes: &[u8]| hex::encode(Sha256::digest(bytes));
     let request = format!(
         "{verb}\n/\n{query}\ncontent-type:{content_type}\nhost:server\n\ncontent-type;host\n{}",
         hash(body)
     );
-    let text = format!("TC3-HMAC-SHA256\n{at_s}\n{day}/live/tc3_request\n{}", hash(request.as_bytes()));
+    let text = format!(
+        "TC3-HMAC-SHA256\n{at_s}\n{day}/live/tc3_request\n{}",
+        hash(request.as_bytes())
+    );
     let key = mac::<Hmac<Sha256>>(format!("TC3{SECRET_KEY}").as_bytes(), &day);
     let key = mac::<Hmac<Sha256>>(&mac::<Hmac<Sha256>>(&key, "live"), "tc3_request");
     let signature = hex::encode(mac::<Hmac<Sha256>>(&key, &text));
@@ -137,7 +159,12 @@ fn authorization(verb: &str, query: &str, content_type: &str, body: &[u8], at_s:
 }
 
 /// A request signed with TC3, without the headers that name action and version.
-pub fn tc3_raw(verb: &str, target: &str, content_type: &str, body: &[u8]) -> axum::http::request::Builder {
+pub fn tc3_raw(
+    verb: &str,
+    target: &str,
+    content_type: &str,
+    body: &[u8],
+) -> axum::http::request::Builder {
     let query = target.split_once('?').map_or("", |(_, query)| query);
     Request::builder()
         .method(verb)
@@ -145,18 +172,29 @@ pub fn tc3_raw(verb: &str, target: &str, content_type: &str, body: &[u8]) -> axu
         .header("Host", "server")
         .header("Content-Type", content_type)
         .header("X-TC-Timestamp", NOW_S)
-        .header("Authorization", authorization(verb, query, content_type, body, NOW_S))
+        .header(
+            "Authorization",
+            authorization(verb, query, content_type, body, NOW_S),
+        )
 }
 
 pub fn tc3_post(action: &str, body: &str) -> Request<Body> {
     let request = tc3_raw("POST", "/", "application/json", body.as_bytes());
-    request.header("X-TC-Action", action).header("X-TC-Version", LIVE).body(body.to_owned().into()).unwrap()
+    request
+        .header("X-TC-Action", action)
+        .header("X-TC-Version", LIVE)
+        .body(body.to_owned().into())
+        .unwrap()
 }
 
 pub fn tc3_get(action: &str, pairs: &[(&str, &str)]) -> Request<Body> {
     let target = format!("/?{}", encoded(pairs));
     let request = tc3_raw("GET", &target, "application/x-www-form-urlencoded", b"");
-    request.header("X-TC-Action", action).header("X-TC-Version", LIVE).body(Body::empty()).unwrap()
+    request
+        .header("X-TC-Action", action)
+        .header("X-TC-Version", LIVE)
+        .body(Body::empty())
+        .unwrap()
 }
 
 /// A request whose signature is a parameter; `method` is HmacSHA1 or HmacSHA256.
@@ -174,7 +212,10 @@ pub fn v1(verb: &str, method: &str, action: &str, pairs: &[(&str, &str)]) -> Req
     all.extend_from_slice(pairs);
     let mut sorted = all.clone();
     sorted.sort_unstable();
-    let joined: Vec<String> = sorted.iter().map(|(name, value)| format!("{name}={value}")).collect();
+    let joined: Vec<String> = sorted
+        .iter()
+        .map(|(name, value)| format!("{name}={value}"))
+        .collect();
     let text = format!("{verb}server/?{}", joined.join("&"));
     let digest = match method {
         "HmacSHA1" => mac::<Hmac<Sha1>>(SECRET_KEY.as_bytes(), &text),
@@ -186,11 +227,16 @@ pub fn v1(verb: &str, method: &str, action: &str, pairs: &[(&str, &str)]) -> Req
     let request = Request::builder().method(verb).header("Host", "server");
     match verb {
         "GET" => request.uri(format!("/?{form}")).body(Body::empty()),
-        _ => request.uri("/").header("Content-Type", "application/x-www-form-urlencoded").body(form.into()),
+        _ => request
+            .uri("/")
+            .header("Content-Type", "application/x-www-form-urlencoded")
+            .body(form.into()),
     }
     .unwrap()
 }
 
 pub fn encoded(pairs: &[(&str, &str)]) -> String {
-    url::form_urlencoded::Serializer::new(String::new()).extend_pairs(pairs).finish()
+    url::form_urlencoded::Serializer::new(String::new())
+        .extend_pairs(pairs)
+        .finish()
 }

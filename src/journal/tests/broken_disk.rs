@@ -96,7 +96,8 @@ impl JournalFile for BrokenFile {
                 return Err(self.disk.fail(io::ErrorKind::StorageFull));
             }
         }
-        let bytes: Vec<u8> = bufs.iter().flat_map(|buf| buf.iter().copied()).take(allowed).collect();
+        let bytes: Vec<u8> =
+            bufs.iter().flat_map(|buf| buf.iter().copied()).take(allowed).collect();
         let mut written = 0;
         while written < bytes.len() {
             written += self.file.write(&[IoSlice::new(&bytes[written..])])?;

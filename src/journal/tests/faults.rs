@@ -4,7 +4,12 @@ use super::{broken_disk::BrokenDisk, *};
 
 /// Pushes a stream; before tag `nth` the disk is broken by `hurt`, and healed by `heal` once it
 /// has refused something.
-fn record(roll_bytes: u64, at: usize, hurt: impl Fn(&BrokenDisk), heal: impl Fn(&BrokenDisk) + Send + Sync + 'static) {
+fn record(
+    roll_bytes: u64,
+    at: usize,
+    hurt: impl Fn(&BrokenDisk),
+    heal: impl Fn(&BrokenDisk) + Send + Sync + 'static,
+) {
     let tags = stream();
     let disk = BrokenDisk::default();
     let place = Place::on(Arc::new(disk.clone()), roll_bytes);
@@ -41,7 +46,11 @@ fn record(roll_bytes: u64, at: usize, hurt: impl Fn(&BrokenDisk), heal: impl Fn(
     assert_eq!(meaning(all_samples(&mut reader)), expected(&tags));
     assert_eq!(reader.end().unwrap(), end);
     let found = place.journal.recover(session).unwrap();
-    assert_eq!((found.rebuilt, found.cut_bytes, found.set_aside), (0, 0, 0), "closed whole, fault at tag {at}");
+    assert_eq!(
+        (found.rebuilt, found.cut_bytes, found.set_aside),
+        (0, 0, 0),
+        "closed whole, fault at tag {at}"
+    );
     assert_eq!(read_tags(&mut place.reader(session)), tags);
 }
 
@@ -50,7 +59,12 @@ fn a_full_disk_holds_the_publisher() {
     for roll_bytes in [100, 1 << 20] {
         for at in [0, 1, 7, 24] {
             for room in [0, 1, 100, 211] {
-                record(roll_bytes, at, |disk| disk.set(|script| script.room = Some(room)), |disk| disk.set(|script| script.room = None));
+                record(
+                    roll_bytes,
+                    at,
+                    |disk| disk.set(|script| script.room = Some(room)),
+                    |disk| disk.set(|script| script.room = None),
+                );
             }
         }
     }
@@ -73,8 +87,15 @@ fn a_write_that_fails_begins_a_new_file() {
     for roll_bytes in [100, 1 << 20] {
         for at in [0, 1, 8, 20] {
             for writes in 0..4 {
-                record(roll_bytes, at, |disk| disk.set(|script| script.writes = Some(writes)), |_| {});
-                let both = |disk: &BrokenDisk| disk.set(|script| (script.writes, script.cut_fails) = (Some(writes), true));
+                record(
+                    roll_bytes,
+                    at,
+                    |disk| disk.set(|script| script.writes = Some(writes)),
+                    |_| {},
+                );
+                let both = |disk: &BrokenDisk| {
+                    disk.set(|script| (script.writes, script.cut_fails) = (Some(writes), true))
+                };
                 record(roll_bytes, at, both, |disk| disk.set(|script| script.cut_fails = false));
             }
         }
@@ -109,7 +130,12 @@ fn a_sync_that_fails_ends_its_file() {
     for roll_bytes in [100, 1 << 20] {
         for at in [0, 5, 20] {
             for syncs in 0..3 {
-                record(roll_bytes, at, |disk| disk.set(|script| script.syncs = Some(syncs)), |_| {});
+                record(
+                    roll_bytes,
+                    at,
+                    |disk| disk.set(|script| script.syncs = Some(syncs)),
+                    |_| {},
+                );
             }
         }
     }
@@ -162,4 +188,62 @@ fn a_full_disk_at_the_start_is_an_error() {
     assert_eq!(place.journal.sessions().unwrap(), [], "nothing is left behind");
     disk.set(|script| script.room = None);
     place.runtime.block_on(create().unwrap().close("{}")).unwrap();
+}
+
+/// Comes back when followers see all that was pushed.
+async fn is_written(writer: &Writer) {
+    let pushed = writer.position();
+    let mut progress = writer.progress();
+    progress.wait_for(|seen| seen.written == pushed).await.unwrap();
+}
+
+#[test]
+fn what_is_due_is_written_without_being_asked() {
+    let place = Place::new(1 << 20);
+    let (_, mut writer) = place.begin();
+    place.runtime.block_on(async {
+        let begun = Instant::now();
+        // By age, at the moment that was asked for.
+        writer.push(&inter(0, 10), WALL_MS);
+        writer.maintain(begun).await.unwrap();
+        assert_eq!(writer.progress().borrow().written, 0);
+        let due = begun + Duration::from_millis(500);
+        assert!(writer.deadline().unwrap() < due);
+        writer.maintain(due).await.unwrap();
+        is_written(&writer).await;
+        // By size.
+        writer.push(&inter(40, 256 << 10), WALL_MS);
+        writer.maintain(due).await.unwrap();
+        is_written(&writer).await;
+        // At the end of a group of pictures, but not for every picture of an intra-only stream.
+        writer.push(&keyframe(80, 10), WALL_MS);
+        let before = writer.progress().borrow().written;
+        writer.maintain(due).await.unwrap();
+        assert_eq!(writer.progress().borrow().written, before);
+        writer.maintain(due + Duration::from_millis(200)).await.unwrap();
+        is_written(&writer).await;
+        writer.close("{}").await.unwrap();
+    });
+}
+
+#[test]
+fn futures_may_be_dropped_while_the_disk_is_full() {
+    let disk = BrokenDisk::default();
+    let place = Place::on(Arc::new(disk.clone()), 200);
+    let (session, mut writer) = place.begin();
+    let tags = stream();
+    place.runtime.block_on(async {
+        disk.set(|script| script.room = Some(90));
+        for (nth, tag) in tags.iter().enumerate() {
+            writer.push(tag, wall_of(nth));
+            let patience = Duration::from_micros(nth as u64 * 100);
+            let _ = tokio::time::timeout(patience, writer.flush()).await;
+            let _ = tokio::time::timeout(patience, writer.maintain(Instant::now())).await;
+        }
+        assert!(disk.failures() > 0);
+        assert!(writer.progress().borrow().written < writer.position());
+        disk.set(|script| script.room = None);
+        writer.close("{}").await.unwrap();
+    });
+    assert_eq!(read_tags(&mut place.reader(session)), tags);
 }

@@ -21,10 +21,20 @@ fn describe(bytes: &[u8]) -> String {
 #[test]
 fn files_explain_themselves() {
     let place = Place::new(60);
-    let tags = [metadata(0, 1), video_config(0, 1), audio_config(0, 1), keyframe(10, 9), audio(20, 40), keyframe(50, 9)];
+    let tags = [
+        metadata(0, 1),
+        video_config(0, 1),
+        audio_config(0, 1),
+        keyframe(10, 9),
+        audio(20, 40),
+        keyframe(50, 9),
+    ];
     let (session, _) = place.record(&tags, 9);
     let files = files(&place, session);
-    let all: Vec<String> = files.iter().map(|(data, _)| describe(data).replace(&session.to_string(), "<session>")).collect();
+    let all: Vec<String> = files
+        .iter()
+        .map(|(data, _)| describe(data).replace(&session.to_string(), "<session>"))
+        .collect();
     insta::assert_snapshot!(all.join("--\n"), @r##"
     Script 0 {"head":{"format":1,"session":"<session>","file":1,"base":0,"clock_ms":0,"wall_ms":1795344236000,"next_config":1,"notes":0,"repeated":0,"metadata":false,"configs":[],"head":"{\"session\":\"text of the caller, \\\"quoted\\\"\"}"}}
     Script 0 {"clock":1795344236000}
@@ -41,7 +51,7 @@ fn files_explain_themselves() {
     Audio 20 \xaf\x01\x14\x15\x16\x17\x18\x19\x1a\x1b\x1c\x1d\x1e\x1f !\"#$%&\'()*+,-./0123456789:;
     --
     Script 20 {"head":{"format":1,"session":"<session>","file":3,"base":277,"clock_ms":20,"wall_ms":1795344238000,"next_config":3,"notes":0,"repeated":3,"metadata":true,"configs":[{"track":0,"track_id":0,"config":1,"tag":1},{"track":1,"track_id":0,"config":2,"tag":2}],"head":"{\"session\":\"text of the caller, \\\"quoted\\\"\"}"}}
-    Script 20 \x02\x00\nonMetaData\x08\x00\x00\x00\x01\x00\x01a\x01\x01\x00\x00\t
+    Script 0 \x02\x00\nonMetaData\x08\x00\x00\x00\x01\x00\x01a\x01\x01\x00\x00\t
     Video 20 \x17\x00\x00\x00\x00\x01d\x00\x01\xff
     Audio 20 \xaf\x00\x12\x01
     Video 50 \x17\x01\x00\x00\x0023456789:
@@ -55,7 +65,11 @@ fn a_file_begins_at_a_keyframe_or_twice_as_late() {
     let mut tags = vec![];
     for nth in 0..200i64 {
         tags.push(audio(nth * 20, 20));
-        tags.push(if nth % 10 == 0 && nth < 100 { keyframe(nth * 20, 60) } else { inter(nth * 20, 60) });
+        tags.push(if nth % 10 == 0 && nth < 100 {
+            keyframe(nth * 20, 60)
+        } else {
+            inter(nth * 20, 60)
+        });
     }
     let (session, _) = place.record(&tags, 4);
     let mut reader = place.reader(session);
@@ -66,7 +80,8 @@ fn a_file_begins_at_a_keyframe_or_twice_as_late() {
     let ends: Vec<u64> = bases[1..].to_vec();
     let samples = all_samples(&mut reader);
     for (from, to) in bases.iter().zip(ends) {
-        let next = samples.iter().find(|s| s.position >= to && s.kind == SampleKind::Frame).unwrap();
+        let next =
+            samples.iter().find(|s| s.position >= to && s.kind == SampleKind::Frame).unwrap();
         let is_late = to - from >= 2000;
         assert!(to - from >= 1000 && to - from < 2000 + 200, "{from} {to}");
         assert!(is_late || next.is_video_frame() && next.keyframe);
@@ -112,7 +127,9 @@ fn payloads_are_not_copied() {
     intake.take(&mut batches);
     let slices = batches[0].slices();
     for tag in &tags {
-        assert!(slices.iter().any(|slice| slice.as_ptr() == tag.payload.as_ptr() && slice.len() == tag.payload.len()));
+        assert!(slices.iter().any(
+            |slice| slice.as_ptr() == tag.payload.as_ptr() && slice.len() == tag.payload.len()
+        ));
     }
     // Two for each tag, the clock mark among them, and the last back pointer.
     assert_eq!(slices.len(), 2 * 4 + 1);

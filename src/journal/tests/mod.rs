@@ -62,7 +62,10 @@ impl Place {
 
     pub fn begin(&self) -> (SessionId, Writer) {
         let session = SessionId::new();
-        (session, self.runtime.block_on(self.journal.create(session, HEAD.to_owned(), WALL_MS)).unwrap())
+        (
+            session,
+            self.runtime.block_on(self.journal.create(session, HEAD.to_owned(), WALL_MS)).unwrap(),
+        )
     }
 
     /// Writes `tags`, flushing after every `batch` of them, and closes.
@@ -103,7 +106,8 @@ pub fn read_tags(reader: &mut Reader) -> Vec<Tag> {
 
 pub fn read_tags_between(reader: &mut Reader, from: u64, to: u64) -> Vec<Tag> {
     let samples: Vec<Sample> = reader.samples(from, to).unwrap().collect::<Result<_, _>>().unwrap();
-    let is_first = |s: &&Sample| s.tag_len > 0 && !matches!(s.kind, SampleKind::Private | SampleKind::Clock);
+    let is_first =
+        |s: &&Sample| s.tag_len > 0 && !matches!(s.kind, SampleKind::Private | SampleKind::Clock);
     samples.iter().filter(is_first).map(|sample| read_tag(reader, sample)).collect()
 }
 
@@ -158,7 +162,9 @@ pub fn all_samples(reader: &mut Reader) -> Vec<Sample> {
 /// Data and index of every file, in order.
 pub fn files(place: &Place, session: SessionId) -> Vec<(Vec<u8>, Vec<u8>)> {
     let folder = place.journal.folder(session);
-    let read = |number: &u32| (fs::read(folder.data(*number)).unwrap(), fs::read(folder.index(*number)).unwrap());
+    let read = |number: &u32| {
+        (fs::read(folder.data(*number)).unwrap(), fs::read(folder.index(*number)).unwrap())
+    };
     folder.numbers().unwrap().iter().map(read).collect()
 }
 
@@ -240,7 +246,8 @@ pub fn cases(cases: u32) -> ProptestConfig {
 /// Streams of any tags at any times.
 pub fn any_stream() -> impl Strategy<Value = Vec<Tag>> {
     let step = prop_oneof![8 => -5..100i64, 1 => -100_000..100_000i64, 1 => any::<i32>().prop_map(i64::from), 1 => any::<i64>()];
-    let any_tag = (0..14u8, step, 0..60usize, any::<u8>(), proptest::collection::vec(any::<u8>(), 0..24));
+    let any_tag =
+        (0..14u8, step, 0..60usize, any::<u8>(), proptest::collection::vec(any::<u8>(), 0..24));
     proptest::collection::vec(any_tag, 0..40).prop_map(|tags| {
         let mut time_ms = 0i64;
         let mut out = Vec::new();
@@ -257,7 +264,11 @@ pub fn any_stream() -> impl Strategy<Value = Vec<Tag>> {
                 10 => tag(TagKind::Video, time_ms, &noise),
                 11 => tag(TagKind::Audio, time_ms, &noise),
                 12 => tag(TagKind::Script, time_ms, &noise),
-                _ => tag(TagKind::Script, time_ms, &[b"\x02\x00\x07liverec\x0c", &noise[..]].concat()),
+                _ => tag(
+                    TagKind::Script,
+                    time_ms,
+                    &[b"\x02\x00\x07liverec\x0c", &noise[..]].concat(),
+                ),
             });
         }
         out

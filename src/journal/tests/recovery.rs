@@ -31,7 +31,8 @@ fn shorten(path: &Path, len: u64) {
 fn unseal(place: &Place, session: SessionId, number: u32) {
     let path = place.journal.folder(session).index(number);
     let mut bytes = fs::read(&path).unwrap();
-    let mut header = crate::journal::index::IndexHeader::decode(bytes.first_chunk().unwrap()).unwrap();
+    let mut header =
+        crate::journal::index::IndexHeader::decode(bytes.first_chunk().unwrap()).unwrap();
     header.seal = None;
     bytes[..HEADER_BYTES].copy_from_slice(&header.encode());
     fs::write(path, bytes).unwrap();
@@ -58,7 +59,9 @@ fn cut_at_every_byte() {
             continue;
         }
         let kept = |s: &&Sample| s.position + u64::from(s.tag_len) <= cut - prefix;
-        let is_whole = |s: &Sample| all_samples.iter().find(|f| f.position == s.position).filter(kept).is_some();
+        let is_whole = |s: &Sample| {
+            all_samples.iter().find(|f| f.position == s.position).filter(kept).is_some()
+        };
         let samples: Vec<Sample> = all_samples.iter().copied().filter(is_whole).collect();
         let (tags, seen) = recovered(&broken, session);
         assert_eq!(seen, samples, "cut at {cut}");
@@ -109,7 +112,13 @@ fn zeros_and_garbage_at_the_end_are_no_tags() {
     let tags = stream();
     let (session, _) = place.record(&tags, 5);
     let (data, index) = files(&place, session).remove(0);
-    for tail in [vec![0; 1], vec![0; 4096], vec![0xff; 77], vec![9; 5000], b"\x08\x00\x00\x01\0\0\0\0\0\0\0A\0\0\0\x0d".to_vec()] {
+    for tail in [
+        vec![0; 1],
+        vec![0; 4096],
+        vec![0xff; 77],
+        vec![9; 5000],
+        b"\x08\x00\x00\x01\0\0\0\0\0\0\0A\0\0\0\x0d".to_vec(),
+    ] {
         let broken = copy(&place, session);
         let folder = broken.journal.folder(session);
         fs::write(folder.data(1), [&data[..], &tail[..]].concat()).unwrap();
@@ -155,7 +164,15 @@ fn an_index_is_made_again() {
             let good = fs::read(&path).unwrap();
             fs::remove_file(&path).unwrap();
             check("missing", number);
-            for len in [0, 1, HEADER_BYTES - 1, HEADER_BYTES, HEADER_BYTES + 7, good.len() - 48, good.len() - 1] {
+            for len in [
+                0,
+                1,
+                HEADER_BYTES - 1,
+                HEADER_BYTES,
+                HEADER_BYTES + 7,
+                good.len() - 48,
+                good.len() - 1,
+            ] {
                 // An index without records is whole without them.
                 if len < good.len() {
                     shorten(&path, len as u64);

@@ -19,7 +19,10 @@ fn only_whole_files_below_go() {
     for keep_from in [0, bases[1] - 1] {
         assert_eq!(release(keep_from), 0);
     }
-    let sizes: Vec<u64> = files(&place, session).iter().map(|(data, index)| (data.len() + index.len()) as u64).collect();
+    let sizes: Vec<u64> = files(&place, session)
+        .iter()
+        .map(|(data, index)| (data.len() + index.len()) as u64)
+        .collect();
     assert_eq!(release(bases[1]), sizes[0]);
     assert_eq!(release(bases[1]), 0);
     assert_eq!(release(bases[3] + 1), sizes[1] + sizes[2]);
@@ -91,7 +94,16 @@ fn foreign_files_are_left_alone() {
     assert_eq!(place.journal.sessions().unwrap(), [session]);
 
     let inside = place.folder(session);
-    let names = ["1.flv", "0000001.flv", "00000000.flv", "+0000001.flv", "00000001.flv.bak", "00000001.mp4", "x.idx", "99999999999.flv"];
+    let names = [
+        "1.flv",
+        "0000001.flv",
+        "00000000.flv",
+        "+0000001.flv",
+        "00000001.flv.bak",
+        "00000001.mp4",
+        "x.idx",
+        "99999999999.flv",
+    ];
     for name in names {
         fs::write(inside.join(name), "not ours").unwrap();
     }
@@ -127,9 +139,11 @@ fn a_session_has_one_journal() {
 fn reads_have_their_own_threads() {
     let place = Place::new(100);
     let journal = place.journal.clone();
-    let sessions = place.runtime.block_on(place.journal.run_read(move || journal.sessions())).unwrap();
+    let sessions =
+        place.runtime.block_on(place.journal.run_read(move || journal.sessions())).unwrap();
     assert!(sessions.is_empty());
-    let died: Result<(), JournalError> = place.runtime.block_on(place.journal.run_read(|| panic!("on purpose")));
+    let died: Result<(), JournalError> =
+        place.runtime.block_on(place.journal.run_read(|| panic!("on purpose")));
     assert!(matches!(died, Err(JournalError::Task(_))));
     assert!(died.unwrap_err().is_transient());
 }

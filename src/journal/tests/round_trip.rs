@@ -108,14 +108,31 @@ fn progress_tells_marks_and_codecs() {
     let place = Place::new(1 << 20);
     let (_, mut writer) = place.begin();
     assert_eq!(writer.pushed(), Progress { wall_ms: WALL_MS, ..Progress::default() });
-    let tags = [audio_config(0, 0), video_config(0, 1), audio(5, 3), keyframe(10, 9), inter(50, 9), audio(28, 2)];
+    let tags = [
+        audio_config(0, 0),
+        video_config(0, 1),
+        audio(5, 3),
+        keyframe(10, 9),
+        inter(50, 9),
+        audio(28, 2),
+    ];
     for (nth, tag) in tags.iter().enumerate() {
         writer.push(tag, wall_of(nth));
     }
     place.runtime.block_on(writer.flush()).unwrap();
     let progress = *writer.progress().borrow();
     assert_eq!(progress, writer.pushed());
-    let Progress { last_keyframe, last_audio, video, audio, has_video, has_audio, wall_ms, closed, .. } = progress;
+    let Progress {
+        last_keyframe,
+        last_audio,
+        video,
+        audio,
+        has_video,
+        has_audio,
+        wall_ms,
+        closed,
+        ..
+    } = progress;
     assert_eq!((video, audio), (Some(Codec::H264), Some(Codec::Aac)));
     assert!(has_video && has_audio && !closed);
     assert_eq!(wall_ms, wall_of(5));
@@ -135,7 +152,10 @@ fn notes_and_clock_marks_stand_between_the_tags() {
         let mut places = Vec::new();
         for nth in 0..10 {
             if nth % 3 == 0 {
-                places.push((writer.position(), format!("{{\"nth\":{nth},\"text\":\"\\\\ \u{e9}\"}}")));
+                places.push((
+                    writer.position(),
+                    format!("{{\"nth\":{nth},\"text\":\"\\\\ \u{e9}\"}}"),
+                ));
                 writer.note(&places.last().unwrap().1);
             }
             writer.push(&keyframe(nth * 40, 20), WALL_MS + nth * 300);
@@ -147,7 +167,8 @@ fn notes_and_clock_marks_stand_between_the_tags() {
         assert_eq!(reader.notes(places[2].0).unwrap(), places[2..]);
         assert_eq!(reader.notes(places[2].0 + 1).unwrap(), places[3..]);
         let samples = all_samples(&mut reader);
-        let clocks: Vec<i64> = samples.iter().filter(|s| s.kind == SampleKind::Clock).map(|s| s.dts_ms).collect();
+        let clocks: Vec<i64> =
+            samples.iter().filter(|s| s.kind == SampleKind::Clock).map(|s| s.dts_ms).collect();
         assert_eq!(clocks, [WALL_MS, WALL_MS + 1200, WALL_MS + 2400]);
         for sample in samples.iter().filter(|s| s.kind == SampleKind::Private) {
             assert!(reader.note(sample).unwrap().is_some());
@@ -161,16 +182,16 @@ fn configurations_have_ordinals_that_last() {
     for roll_bytes in [0, 100, 1 << 20] {
         let place = Place::new(roll_bytes);
         let tags = [
-            inter(0, 5),          // nothing in force
-            video_config(0, 1),   // 1
-            audio_config(0, 1),   // 2
+            inter(0, 5),        // nothing in force
+            video_config(0, 1), // 1
+            audio_config(0, 1), // 2
             keyframe(10, 30),
-            video_config(20, 1),  // repeated: 1
+            video_config(20, 1), // repeated: 1
             keyframe(30, 30),
-            video_config(40, 2),  // 3
+            video_config(40, 2), // 3
             audio(41, 5),
             keyframe(50, 30),
-            video_config(60, 1),  // again, but after another: 4
+            video_config(60, 1), // again, but after another: 4
             keyframe(70, 30),
             audio(71, 30),
         ];
@@ -182,7 +203,10 @@ fn configurations_have_ordinals_that_last() {
         assert_eq!(ordinals, [0, 1, 2, 1, 1, 1, 3, 2, 3, 4, 4, 2]);
         let by_ordinal = |reader: &mut Reader, from, to| -> Vec<(u32, u8)> {
             let configs = reader.configs(from, to).unwrap();
-            configs.iter().map(|(ordinal, config)| (ordinal, *config.tag_payload().last().unwrap())).collect()
+            configs
+                .iter()
+                .map(|(ordinal, config)| (ordinal, *config.tag_payload().last().unwrap()))
+                .collect()
         };
         // Whatever is asked for, the ordinals that samples name are among the answer, right.
         for first in 0..media.len() {
@@ -210,15 +234,30 @@ fn configurations_have_ordinals_that_last() {
 fn metadata_in_force_is_the_last_before() {
     for roll_bytes in [0, 80, 1 << 20] {
         let place = Place::new(roll_bytes);
-        let tags = [audio(0, 3), metadata(0, 7), keyframe(1, 30), keyframe(2, 30), metadata(3, 8), keyframe(4, 30), keyframe(5, 30)];
+        let tags = [
+            audio(0, 3),
+            metadata(0, 7),
+            keyframe(1, 30),
+            keyframe(2, 30),
+            metadata(3, 8),
+            keyframe(4, 30),
+            keyframe(5, 30),
+        ];
         let (session, end) = place.record(&tags, 1);
         let mut reader = place.reader(session);
         let samples = all_samples(&mut reader);
-        let media: Vec<u64> =
-            samples.iter().filter(|s| !matches!(s.kind, SampleKind::Private | SampleKind::Clock)).map(|s| s.position).collect();
-        let found: Vec<Option<Bytes>> = media.iter().map(|at| reader.metadata(*at).unwrap()).collect();
+        let media: Vec<u64> = samples
+            .iter()
+            .filter(|s| !matches!(s.kind, SampleKind::Private | SampleKind::Clock))
+            .map(|s| s.position)
+            .collect();
+        let found: Vec<Option<Bytes>> =
+            media.iter().map(|at| reader.metadata(*at).unwrap()).collect();
         let (old, new) = (Some(tags[1].payload.clone()), Some(tags[4].payload.clone()));
-        assert_eq!(found, [None, old.clone(), old.clone(), old, new.clone(), new.clone(), new.clone()]);
+        assert_eq!(
+            found,
+            [None, old.clone(), old.clone(), old, new.clone(), new.clone(), new.clone()]
+        );
         assert_eq!(reader.metadata(end).unwrap(), new);
         let script = samples.iter().find(|s| s.kind == SampleKind::Script).unwrap();
         assert_eq!(reader.payload(script).unwrap(), tags[1].payload);
@@ -234,7 +273,14 @@ fn limits_are_kept() {
         payload.resize(70_000, 1);
         tag(TagKind::Video, time_ms, &payload)
     };
-    let mut tags = vec![video_config(0, 1), keyframe(1, 10), huge(2), keyframe(3, 10), video_config(4, 1), keyframe(5, 10)];
+    let mut tags = vec![
+        video_config(0, 1),
+        keyframe(1, 10),
+        huge(2),
+        keyframe(3, 10),
+        video_config(4, 1),
+        keyframe(5, 10),
+    ];
     // More tracks than are remembered.
     for id in 0..20u8 {
         tags.push(tag(TagKind::Audio, 10, &[&b"\x95\x00Opus"[..], &[id, id]].concat()));
@@ -244,7 +290,8 @@ fn limits_are_kept() {
     let samples = all_samples(&mut reader);
     let of = |kind| samples.iter().filter(move |s| s.kind == kind);
     assert_eq!(of(SampleKind::Frame).map(|s| s.config).collect::<Vec<_>>(), [1, 0, 2]);
-    let sound: Vec<u32> = of(SampleKind::Config).filter(|s| s.track == Track::Audio).map(|s| s.config).collect();
+    let sound: Vec<u32> =
+        of(SampleKind::Config).filter(|s| s.track == Track::Audio).map(|s| s.config).collect();
     assert_eq!(sound, (3..=17).chain([0; 5]).collect::<Vec<_>>());
     assert_eq!(read_tags(&mut reader), tags);
 
@@ -255,7 +302,10 @@ fn limits_are_kept() {
     writer.push(&Tag { payload: vec![9; 1 << 24].into(), ..largest.clone() }, WALL_MS);
     writer.note(&"n".repeat((1 << 20) + 1));
     let refused = place.runtime.block_on(writer.maintain(Instant::now())).unwrap_err();
-    assert_eq!(refused.to_string(), "a tag of 16777216 bytes is too large, at most 16777215 are allowed");
+    assert_eq!(
+        refused.to_string(),
+        "a tag of 16777216 bytes is too large, at most 16777215 are allowed"
+    );
     place.runtime.block_on(writer.maintain(Instant::now())).unwrap();
     place.runtime.block_on(writer.close("{}")).unwrap();
     assert_eq!(read_tags(&mut place.reader(session)), [largest]);
@@ -266,8 +316,9 @@ fn limits_are_kept() {
 #[test]
 fn times_unwrap_across_the_32_bit_border_in_any_file() {
     let border = 1i64 << 32;
-    let tags: Vec<Tag> =
-        (0..40).map(|nth| keyframe(border - 400 + nth * 20 - if nth % 7 == 3 { 55 } else { 0 }, 10)).collect();
+    let tags: Vec<Tag> = (0..40)
+        .map(|nth| keyframe(border - 400 + nth * 20 - if nth % 7 == 3 { 55 } else { 0 }, 10))
+        .collect();
     for roll_bytes in [0, 1 << 20] {
         let place = Place::new(roll_bytes);
         let (session, _) = place.record(&tags, 3);

@@ -61,7 +61,7 @@ pub fn make_source(codecs: Codecs, seconds: u32, path: &Path) {
                 "-bf",
                 "2",
                 "-x265-params",
-                "log-level=error",
+                "log-level=error:info=0",
             ],
         ),
         Codecs::Aac => (ffmpeg(), &[]),

@@ -8,6 +8,7 @@ pub mod logs;
 pub mod packets;
 pub mod postgres;
 pub mod publisher;
+pub mod pushing;
 pub mod python;
 pub mod receiver;
 pub mod s3;

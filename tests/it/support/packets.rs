@@ -7,6 +7,9 @@ use serde::Deserialize;
 
 use super::{python, run};
 
+/// Ticks in a millisecond.
+pub const TICKS_PER_MS: i64 = 90;
+
 /// One packet.
 #[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
 pub struct Packet {
@@ -14,9 +17,9 @@ pub struct Packet {
     pub kind: String,
     /// `h264`, `hevc` or `aac`.
     pub codec: String,
-    /// Presentation time in milliseconds.
+    /// Presentation time in ticks of 90 kHz.
     pub pts: Option<i64>,
-    /// Decoding time in milliseconds.
+    /// Decoding time in ticks of 90 kHz.
     pub dts: Option<i64>,
     /// Whether decoding can begin here.
     pub key: bool,
@@ -68,14 +71,15 @@ impl Packets {
         }
     }
 
-    /// The same with every time, after one constant shift. Gives the shift in milliseconds.
+    /// The same with every time, after one constant shift. Gives the shift in ticks.
     pub fn assert_payloads_and_times(&self, source: &Self, what: &str) -> i64 {
         self.assert_payloads(source, what);
         let (_, found, pushed) = self.tracks(source)[usize::from(source.video.is_empty())];
-        let shift = found[0].pts.unwrap() - pushed[0].pts.unwrap();
+        let first = found[0].pts.unwrap_or_else(|| panic!("{what}: no time in {:?}", found[0]));
+        let shift = first - pushed[0].pts.unwrap();
         for (name, found, pushed) in self.tracks(source) {
             let expected: Vec<_> = pushed.iter().map(|packet| moved(packet, shift)).collect();
-            assert_same(found, &expected, &format!("{what}: time of {name} (shift {shift} ms)"), |packet| {
+            assert_same(found, &expected, &format!("{what}: time of {name} (shift {shift} ticks)"), |packet| {
                 (packet.pts, packet.dts)
             });
         }

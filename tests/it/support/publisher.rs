@@ -82,6 +82,17 @@ impl Pusher {
         self.until(|phase| matches!(phase, Phase::Over { .. }));
     }
 
+    /// The same for one that the server may have closed already, as when it is stopped.
+    fn finish_or_find_closed(&mut self) {
+        self.publisher.finish().unwrap();
+        self.flush();
+        let deadline = Instant::now() + PATIENCE;
+        while !self.is_closed && !matches!(self.phase(), Phase::Over { .. }) {
+            assert!(Instant::now() < deadline, "no answer to the end of the publish");
+            self.look();
+        }
+    }
+
     /// Waits until the server has ended the publish; its words.
     pub fn wait_until_over(&mut self) -> (String, String) {
         self.until(|phase| matches!(phase, Phase::Over { .. }));
@@ -129,12 +140,13 @@ pub struct LivePush {
 
 impl LivePush {
     /// Begins; the stream is live when this returns.
-    pub fn start(mut pusher: Pusher, tags: Vec<Tag>) -> Self {
+    pub fn start(mut pusher: Pusher, mut tags: Vec<Tag>) -> Self {
+        tags.retain(|tag| !is_end_of_sequence(tag));
         let stop = Arc::new(AtomicBool::new(false));
         let flag = stop.clone();
         let thread = thread::spawn(move || {
             let begun = Instant::now();
-            let length = tags.last().unwrap().time_ms + 40;
+            let length = tags.iter().map(|tag| tag.time_ms).max().unwrap() + 40;
             let mut sent = Vec::new();
             for round in 0.. {
                 for tag in &tags {
@@ -146,9 +158,7 @@ impl LivePush {
                     let due = Duration::from_millis(u64::try_from(tag.time_ms).unwrap());
                     sleep(due.saturating_sub(begun.elapsed()));
                     if flag.load(Ordering::Relaxed) || pusher.is_closed {
-                        if !pusher.is_closed {
-                            pusher.finish();
-                        }
+                        pusher.finish_or_find_closed();
                         return sent;
                     }
                     pusher.publisher.tag(&tag);
@@ -181,6 +191,10 @@ pub fn is_header(tag: &Tag) -> bool {
         TagKind::Audio => tag.payload.starts_with(&[0xAF, 0]),
         TagKind::Video => tag.payload.get(1).is_some_and(|kind| *kind != 1),
     }
+}
+
+fn is_end_of_sequence(tag: &Tag) -> bool {
+    tag.kind == TagKind::Video && tag.payload.get(1) == Some(&2)
 }
 
 /// Whether a tag is an H.264 key frame.

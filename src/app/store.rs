@@ -1,0 +1,41 @@
+//! Opens the configured store.
+
+use std::sync::Arc;
+
+use anyhow::{Context, Result};
+
+use crate::{
+    config::Storage,
+    storage::{LocalStore, ObjectStore, S3Settings, S3Store},
+};
+
+/// Bytes of a part of an object.
+pub fn part_size(storage: &Storage) -> u64 {
+    const LOCAL_PART: u64 = 8 << 20;
+    match storage {
+        Storage::Local { .. } => LOCAL_PART,
+        Storage::S3(s3) => s3.part_bytes,
+    }
+}
+
+/// The store itself.
+pub fn open(storage: &Storage) -> Result<Arc<dyn ObjectStore>> {
+    Ok(match storage {
+        Storage::Local { dir } => {
+            let store = LocalStore::open(dir);
+            Arc::new(store.with_context(|| format!("open storage.local.dir {}", dir.display()))?)
+        }
+        Storage::S3(s3) => Arc::new(
+            S3Store::new(S3Settings {
+            endpoint: Some(s3.endpoint.as_str().to_owned()),
+            region: s3.region.clone(),
+            bucket: s3.bucket.clone(),
+            prefix: s3.prefix.clone(),
+            access_key_id: s3.access_key_id.clone(),
+            secret_access_key: s3.secret_access_key.expose().to_owned(),
+            path_style: s3.path_style,
+            })
+            .context("set up the S3 client")?,
+        ),
+    })
+}

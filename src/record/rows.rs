@@ -1,0 +1,230 @@
+//! Writes what a session's journal says into the database, with the callbacks that announce it.
+//!
+//! Every change is tried until the database takes it, and taken twice does nothing: a journal may be
+//! read again after a crash. What the changes are is decided by [`super::tracker`].
+
+use std::{sync::Arc, time::Duration};
+
+use tokio::time::sleep;
+use tracing::{info, warn};
+
+use crate::{
+    db::{Db, DbError},
+    domain::{
+        callback::{self, NewCallback},
+        ids::DecimalId,
+        media_file::{MediaFacts, MediaFile, MediaFileState},
+        recording::{Recording, Span},
+        session::{EndReason, Session},
+    },
+};
+
+use super::{cut::CutReason, follow::Shared, tracker::Change};
+
+/// Pause before a change that the database refused is tried again.
+const RETRY: Duration = Duration::from_secs(1);
+
+/// The rows of one session.
+pub struct Rows {
+    /// Common parts.
+    pub shared: Arc<Shared>,
+    /// The session.
+    pub session: Session,
+}
+
+impl Rows {
+    /// The session has begun: its row and event 1.
+    pub async fn begin(&self) {
+        let session = &self.session;
+        self.retry("begin a session", || async {
+            let mut tx = self.shared.db.begin().await?;
+            if Db::insert_session(&mut tx, session).await? {
+                let events = self.route(callback::push_started(session, self.shared.app_id, 0, 0));
+                Db::enqueue_callbacks(&mut tx, (self.shared.now_ms)(), &events).await?;
+            }
+            commit(tx).await
+        })
+        .await;
+        self.shared.db.outbox_changed().notify_one();
+    }
+
+    /// The session has ended: its row and event 0. `dimensions` are those of the pictures, 0 if unknown.
+    pub async fn end(&self, reason: EndReason, ended_ms: i64, dimensions: (u32, u32)) {
+        let (width, height) = dimensions;
+        let session = &self.session;
+        self.retry("end a session", || async {
+            let mut tx = self.shared.db.begin().await?;
+            if Db::end_session(&mut tx, session.id, ended_ms, reason).await? {
+                let event = callback::push_ended(session, self.shared.app_id, width, height, reason, ended_ms);
+                let events = self.route(event);
+                Db::enqueue_callbacks(&mut tx, (self.shared.now_ms)(), &events).await?;
+            }
+            commit(tx).await
+        })
+        .await;
+        self.shared.db.outbox_changed().notify_one();
+    }
+
+    /// Writes changes in one transaction.
+    pub async fn commit(&self, changes: &[Change]) {
+        if changes.is_empty() {
+            return;
+        }
+        self.retry("write the rows of a recording", || async {
+            let mut tx = self.shared.db.begin().await?;
+            for change in changes {
+                self.apply(&mut tx, change).await?;
+            }
+            commit(tx).await
+        })
+        .await;
+        self.shared.db.outbox_changed().notify_one();
+        if changes.iter().any(|c| matches!(c, Change::CloseFile { .. })) {
+            self.shared.db.media_changed().notify_one();
+        }
+    }
+
+    async fn apply(
+        &self,
+        tx: &mut sqlx::Transaction<'static, sqlx::Any>,
+        change: &Change,
+    ) -> Result<(), DbError> {
+        let now_ms = (self.shared.now_ms)();
+        match change {
+            Change::Begin { recording, from } => {
+                let span = Span { session: self.session.id, from: *from, to: None };
+                if Db::insert_recording(tx, recording, &self.session.node_id, &span).await? {
+                    self.announce(tx, recording, callback::RecordEvent::StartSucceeded).await?;
+                }
+            }
+            Change::OpenFile { recording, ordinal, from, start_ms, cause } => {
+                let remark = cause.and_then(CutReason::remark);
+                let file = self.new_file(recording, *ordinal, *from, *start_ms, remark);
+                Db::insert_media_file(tx, &file).await?;
+            }
+            Change::CloseFile { recording, ordinal, to, end_ms } => {
+                if let Some(id) = Db::media_file_of(tx, *recording, *ordinal).await? {
+                    Db::end_media_file(tx, id, Some(*to), *end_ms, now_ms).await?;
+                }
+            }
+            Change::End { recording, to, ended_ms } => {
+                if Db::end_recording(tx, *recording, *ended_ms, *to).await?
+                    && let Some(recording) = Db::load_recording(tx, *recording).await?
+                {
+                    self.announce(tx, &recording, callback::RecordEvent::Ended).await?;
+                }
+            }
+        }
+        Ok(())
+    }
+
+    async fn announce(
+        &self,
+        tx: &mut sqlx::Transaction<'static, sqlx::Any>,
+        recording: &Recording,
+        event: callback::RecordEvent,
+    ) -> Result<(), DbError> {
+        let now_ms = (self.shared.now_ms)();
+        let body = callback::record_status(
+            recording,
+            &self.session.path,
+            self.shared.app_id,
+            event,
+            DecimalId::next(now_ms),
+            now_ms,
+        );
+        let events = self.route(body);
+        Db::enqueue_callbacks(tx, now_ms, &events).await
+    }
+
+    fn route(&self, event: callback::Event) -> Vec<NewCallback> {
+        let snapshot = self.shared.snapshot.load();
+        callback::template_for(&snapshot, &self.session.path)
+            .and_then(|template| NewCallback::new(template, event))
+            .into_iter()
+            .collect()
+    }
+
+    fn new_file(
+        &self,
+        recording: &Recording,
+        ordinal: i64,
+        from: u64,
+        start_ms: i64,
+        remark: Option<&str>,
+    ) -> MediaFile {
+        let now_ms = (self.shared.now_ms)();
+        let param = recording.template.param(recording.container);
+        let is_cold = param.storage_mode.eq_ignore_ascii_case("cold");
+        MediaFile {
+            id: DecimalId::next(now_ms),
+            recording: recording.id,
+            ordinal,
+            node_id: self.session.node_id.clone(),
+            path: self.session.path.clone(),
+            container: recording.container,
+            origin: recording.origin.clone(),
+            session_id: recording.session_id,
+            template_id: recording.template.id,
+            sub_app_id: match param.vod_sub_app_id {
+                0 => self.shared.app_id,
+                id => id,
+            },
+            stream_param: self.session.stream_param.clone(),
+            spans: vec![Span { session: self.session.id, from, to: None }],
+            state: MediaFileState::Recording,
+            error: String::new(),
+            name: String::new(),
+            storage_key: String::new(),
+            facts: MediaFacts {
+                start_ms,
+                irregularities: remark.map(ToOwned::to_owned).into_iter().collect(),
+                ..MediaFacts::default()
+            },
+            expire_ms: 0,
+            storage_class: if is_cold { "STANDARD_IA" } else { "STANDARD" }.to_owned(),
+            class_id: param.class_id.unwrap_or(0),
+            created_ms: now_ms,
+            updated_ms: now_ms,
+        }
+    }
+
+    /// Tries until the database takes it.
+    async fn retry<F>(&self, action: &'static str, mut attempt: impl FnMut() -> F)
+    where
+        F: Future<Output = Result<(), DbError>>,
+    {
+        let mut failures = 0u32;
+        loop {
+            match attempt().await {
+                Ok(()) => break,
+                Err(error) => {
+                    if failures == 0 {
+                        warn!(session.id = %self.session.id, action, error = %chain(&error), "the database refuses rows; trying again until it takes them");
+                    }
+                    failures += 1;
+                    sleep(RETRY).await;
+                }
+            }
+        }
+        if failures > 0 {
+            info!(session.id = %self.session.id, action, failures, "the database takes rows again");
+        }
+    }
+}
+
+async fn commit(tx: sqlx::Transaction<'static, sqlx::Any>) -> Result<(), DbError> {
+    tx.commit().await.map_err(crate::db::at("commit"))
+}
+
+/// An error with its sources, on one line.
+fn chain(error: &dyn std::error::Error) -> String {
+    let mut text = error.to_string();
+    let mut source = error.source();
+    while let Some(error) = source {
+        text.push_str(": ");
+        text.push_str(&error.to_string());
+        source = error.source();
+    }
+    text
+}
