@@ -105,19 +105,14 @@ impl PushUrlArguments {
     pub async fn run(&self, config: &Config) -> anyhow::Result<()> {
         if let Some(file) = config.database.sqlite_file() {
             let shown = file.display();
-            ensure!(
-                file.exists(),
-                "there is no database {shown} yet: start the server once"
-            );
+            ensure!(file.exists(), "there is no database {shown} yet: start the server once");
         }
         let now = Utc::now();
         let database = Db::connect(config.database.as_str()).await?;
         let snapshot = db::snapshot::load(&database, now.timestamp_millis()).await;
         database.close().await;
         let text = self.text(config, &snapshot?, now)?;
-        io::stdout()
-            .write_all(text.as_bytes())
-            .context("write to stdout")
+        io::stdout().write_all(text.as_bytes()).context("write to stdout")
     }
 
     fn text(
@@ -130,10 +125,7 @@ impl PushUrlArguments {
         let app = AppName::parse(&self.app).context("APP")?;
         let stream = StreamName::parse(&self.stream).context("STREAM")?;
         for (what, text) in [("APP", app.as_str()), ("STREAM", stream.as_str())] {
-            ensure!(
-                !text.contains('?'),
-                "{what} ends at its first '?': leave that out"
-            );
+            ensure!(!text.contains('?'), "{what} ends at its first '?': leave that out");
         }
         let default_domain = &config.rtmp.default_domain;
         let keys = push_keys(snapshot, &domain, default_domain)?;
@@ -178,10 +170,7 @@ impl PushUrlArguments {
             },
         };
         ensure!(!host.is_empty(), "--host: the host is empty");
-        ensure!(
-            port != 0,
-            "rtmp.listen has port 0: say --host HOST:PORT with the port in use"
-        );
+        ensure!(port != 0, "rtmp.listen has port 0: say --host HOST:PORT with the port in use");
         Ok((host, port))
     }
 }
@@ -193,20 +182,10 @@ fn push_keys<'a>(
     default_domain: &DomainName,
 ) -> anyhow::Result<&'a PushKeys> {
     let Some(row) = snapshot.push_domains.get(domain) else {
-        let names: Vec<&str> = snapshot
-            .push_domains
-            .keys()
-            .map(DomainName::as_str)
-            .collect();
-        bail!(
-            "{domain} is no registered push domain; registered are: {}",
-            names.join(", ")
-        );
+        let names: Vec<&str> = snapshot.push_domains.keys().map(DomainName::as_str).collect();
+        bail!("{domain} is no registered push domain; registered are: {}", names.join(", "));
     };
-    ensure!(
-        row.enabled,
-        "{domain} is disabled (ForbidLiveDomain): every push is refused"
-    );
+    ensure!(row.enabled, "{domain} is disabled (ForbidLiveDomain): every push is refused");
     let default = || snapshot.push_domains.get(default_domain)?.keys.as_ref();
     row.keys.as_ref().or_else(default).with_context(|| {
         format!(
@@ -229,43 +208,22 @@ mod tests {
                 backup: String::new(),
                 delta_s: 0,
             });
-            (
-                name.clone(),
-                PushDomain {
-                    name,
-                    enabled,
-                    keys,
-                    created_ms: 0,
-                },
-            )
+            (name.clone(), PushDomain { name, enabled, keys, created_ms: 0 })
         };
         let rows = [
             domain("live.local", true, Some("PUSHKEYEXAMPLE")),
             domain("push.example.com", enabled, None),
             domain("open.example.com", true, Some("off")),
         ];
-        Snapshot {
-            push_domains: rows.into(),
-            ..Snapshot::default()
-        }
+        Snapshot { push_domains: rows.into(), ..Snapshot::default() }
     }
 
     fn text(line: &str, snapshot: &Snapshot) -> anyhow::Result<String> {
         let words = ["liverec", "push-url"].into_iter().chain(line.split(' '));
         let arguments = Arguments::try_parse_from(words).unwrap();
-        let Command::PushUrl(push_url) = arguments.command() else {
-            panic!("not push-url")
-        };
-        let config = Config::load(&Sources {
-            flags: arguments.set,
-            ..Sources::default()
-        })
-        .unwrap();
-        push_url.text(
-            &config,
-            snapshot,
-            DateTime::from_timestamp(1_795_344_236, 0).unwrap(),
-        )
+        let Command::PushUrl(push_url) = arguments.command() else { panic!("not push-url") };
+        let config = Config::load(&Sources { flags: arguments.set, ..Sources::default() }).unwrap();
+        push_url.text(&config, snapshot, DateTime::from_timestamp(1_795_344_236, 0).unwrap())
     }
 
     #[test]
@@ -293,26 +251,17 @@ mod tests {
         assert!(found.contains("2026-11-22T11:43:56Z"), "{found}");
         let line = "open.example.com live livetest --host [2001:db8::1]:1936";
         let found = text(line, &snapshot(true)).unwrap();
-        assert!(
-            found.contains("rtmp://[2001:db8::1]:1936/live\n"),
-            "{found}"
-        );
+        assert!(found.contains("rtmp://[2001:db8::1]:1936/live\n"), "{found}");
         assert!(!found.contains("txSecret"), "{found}");
     }
 
     #[test]
     fn says_why_there_is_no_address() {
         let cases = [
-            (
-                "other.example.com live s",
-                "other.example.com is no registered push domain",
-            ),
+            ("other.example.com live s", "other.example.com is no registered push domain"),
             ("push.example.com live s", "push.example.com is disabled"),
             ("live.local live s?a=b", "STREAM ends at its first '?'"),
-            (
-                "live.local live s --set rtmp.listen=127.0.0.1:0",
-                "rtmp.listen has port 0",
-            ),
+            ("live.local live s --set rtmp.listen=127.0.0.1:0", "rtmp.listen has port 0"),
             ("live.local live s --host h:x", "--host: the port"),
         ];
         for (line, start) in cases {

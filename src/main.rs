@@ -103,22 +103,16 @@ async fn until_signal(
 /// Sends logs to stderr, in the configured shape.
 fn start_logs(log: &config::Log) -> anyhow::Result<()> {
     // the level was checked when the configuration was read
-    let level = EnvFilter::builder()
-        .parse(&log.level)
-        .context("log.level")?;
+    let level = EnvFilter::builder().parse(&log.level).context("log.level")?;
     let always = filter_fn(|line| [app::LISTENING_TARGET, FATAL].contains(&line.target()))
         .with_max_level_hint(LevelFilter::INFO);
     let has_colour =
         io::stderr().is_terminal() && env::var_os("NO_COLOR").is_none_or(|v| v.is_empty());
-    let lines = tracing_subscriber::fmt::layer()
-        .with_writer(io::stderr)
-        .with_ansi(has_colour);
+    let lines = tracing_subscriber::fmt::layer().with_writer(io::stderr).with_ansi(has_colour);
     let layer: Box<dyn Layer<Registry> + Send + Sync> = match log.format {
         LogFormat::Text => lines.boxed(),
         LogFormat::Json => lines.json().flatten_event(true).boxed(),
     };
-    tracing_subscriber::registry()
-        .with(layer.with_filter(level.or(always)))
-        .init();
+    tracing_subscriber::registry().with(layer.with_filter(level.or(always))).init();
     Ok(())
 }

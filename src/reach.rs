@@ -20,21 +20,13 @@ pub fn reachable_ip(bound: IpAddr) -> IpAddr {
     };
     let v4 = || by_route("0.0.0.0:0", "192.0.2.1:9");
     let v6 = || by_route("[::]:0", "[2001:db8::1]:9");
-    let found = if bound.is_ipv4() {
-        v4()
-    } else {
-        v4().or_else(v6)
-    };
+    let found = if bound.is_ipv4() { v4() } else { v4().or_else(v6) };
     found.unwrap_or(IpAddr::V4(Ipv4Addr::LOCALHOST))
 }
 
 /// Host part of a URL: IPv6 addresses in brackets.
 pub fn url_host(ip: IpAddr) -> String {
-    if ip.is_ipv6() {
-        format!("[{ip}]")
-    } else {
-        ip.to_string()
-    }
+    if ip.is_ipv6() { format!("[{ip}]") } else { ip.to_string() }
 }
 
 #[cfg(test)]

@@ -33,10 +33,7 @@ pub async fn delete(state: &State, _caller: &Caller, mut params: Params) -> Resu
     let domain = scope::domain(state, &mut params)?;
     let app = scope::app(&mut params)?;
     params.finish()?;
-    match state
-        .change(state.db.remove_callback_rule(&domain, &app))
-        .await?
-    {
+    match state.change(state.db.remove_callback_rule(&domain, &app)).await? {
         true => Ok(json!({})),
         false => Err(not_found("callback rule")),
     }

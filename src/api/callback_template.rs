@@ -23,20 +23,12 @@ const MAX_LEVELS: usize = 10;
 
 /// CreateLiveCallbackTemplate.
 pub async fn create(state: &State, _caller: &Caller, mut params: Params) -> Result<Value> {
-    let mut template = CallbackTemplate {
-        name: params.req_str("TemplateName")?,
-        ..CallbackTemplate::default()
-    };
-    set(
-        &mut template.stream_mix_url,
-        params.opt_str("StreamMixNotifyUrl")?,
-    );
+    let mut template =
+        CallbackTemplate { name: params.req_str("TemplateName")?, ..CallbackTemplate::default() };
+    set(&mut template.stream_mix_url, params.opt_str("StreamMixNotifyUrl")?);
     read_into(params, &mut template)?;
     template.check().map_err(refused)?;
-    match state
-        .change(state.db.create_callback_template(&template, state.now_ms()))
-        .await?
-    {
+    match state.change(state.db.create_callback_template(&template, state.now_ms())).await? {
         Creation::Created(id) => Ok(json!({ "TemplateId": id })),
         Creation::Full => Err(out_of_limit()),
     }
@@ -51,10 +43,7 @@ pub async fn modify(state: &State, _caller: &Caller, mut params: Params) -> Resu
         read_into(params, template)?;
         template.check().map_err(refused)
     };
-    match state
-        .change(state.db.change_callback_template(id, state.now_ms(), apply))
-        .await?
-    {
+    match state.change(state.db.change_callback_template(id, state.now_ms(), apply)).await? {
         Change::Changed => Ok(json!({})),
         Change::Absent => Err(not_found("callback template")),
         Change::Refused(error) => Err(error),
@@ -65,21 +54,15 @@ pub async fn modify(state: &State, _caller: &Caller, mut params: Params) -> Resu
 pub async fn delete(state: &State, _caller: &Caller, mut params: Params) -> Result<Value> {
     let id = params.req_i64("TemplateId")?;
     params.finish()?;
-    removed(
-        state.change(state.db.remove_callback_template(id)).await?,
-        "callback template",
-    )
+    removed(state.change(state.db.remove_callback_template(id)).await?, "callback template")
 }
 
 /// DescribeLiveCallbackTemplate.
 pub async fn describe(state: &State, _caller: &Caller, mut params: Params) -> Result<Value> {
     let id = params.req_i64("TemplateId")?;
     params.finish()?;
-    let template = state
-        .db
-        .callback_template(id)
-        .await?
-        .ok_or_else(|| not_found("callback template"))?;
+    let template =
+        state.db.callback_template(id).await?.ok_or_else(|| not_found("callback template"))?;
     Ok(json!({ "Template": info(&template) }))
 }
 
@@ -95,39 +78,15 @@ pub async fn describe_all(state: &State, _caller: &Caller, params: Params) -> Re
 fn read_into(mut params: Params, template: &mut CallbackTemplate) -> Result<()> {
     set(&mut template.name, params.opt_str("TemplateName")?);
     set(&mut template.description, params.opt_str("Description")?);
-    set(
-        &mut template.stream_begin_url,
-        params.opt_str("StreamBeginNotifyUrl")?,
-    );
-    set(
-        &mut template.stream_end_url,
-        params.opt_str("StreamEndNotifyUrl")?,
-    );
+    set(&mut template.stream_begin_url, params.opt_str("StreamBeginNotifyUrl")?);
+    set(&mut template.stream_end_url, params.opt_str("StreamEndNotifyUrl")?);
     set(&mut template.record_url, params.opt_str("RecordNotifyUrl")?);
-    set(
-        &mut template.record_status_url,
-        params.opt_str("RecordStatusNotifyUrl")?,
-    );
-    set(
-        &mut template.snapshot_url,
-        params.opt_str("SnapshotNotifyUrl")?,
-    );
-    set(
-        &mut template.porn_censorship_url,
-        params.opt_str("PornCensorshipNotifyUrl")?,
-    );
-    set(
-        &mut template.push_exception_url,
-        params.opt_str("PushExceptionNotifyUrl")?,
-    );
-    set(
-        &mut template.audio_audit_url,
-        params.opt_str("AudioAuditNotifyUrl")?,
-    );
-    set(
-        &mut template.record_exception_url,
-        params.opt_str("RecordExceptionNotifyUrl")?,
-    );
+    set(&mut template.record_status_url, params.opt_str("RecordStatusNotifyUrl")?);
+    set(&mut template.snapshot_url, params.opt_str("SnapshotNotifyUrl")?);
+    set(&mut template.porn_censorship_url, params.opt_str("PornCensorshipNotifyUrl")?);
+    set(&mut template.push_exception_url, params.opt_str("PushExceptionNotifyUrl")?);
+    set(&mut template.audio_audit_url, params.opt_str("AudioAuditNotifyUrl")?);
+    set(&mut template.record_exception_url, params.opt_str("RecordExceptionNotifyUrl")?);
     set(
         &mut template.record_exception_levels,
         params.opt_list_str("RecordExceptionLevels", MAX_LEVELS)?,
@@ -156,11 +115,7 @@ fn info(template: &CallbackTemplate) -> Value {
         "CallbackKey": template.key,
     });
     if let Value::Object(fields) = &mut info {
-        fields.extend(
-            template
-                .urls()
-                .map(|(name, url)| (name.to_owned(), url.into())),
-        );
+        fields.extend(template.urls().map(|(name, url)| (name.to_owned(), url.into())));
     }
     info
 }

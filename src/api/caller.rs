@@ -25,11 +25,7 @@ pub struct Caller {
 impl Caller {
     /// The caller behind the main key.
     pub fn admin(secret_id: impl Into<String>) -> Self {
-        Self {
-            secret_id: secret_id.into(),
-            role: Role::Admin,
-            sub_app_id: None,
-        }
+        Self { secret_id: secret_id.into(), role: Role::Admin, sub_app_id: None }
     }
 
     /// The VOD application a request is about: the requested one, else the key's own, else `main`
@@ -58,10 +54,7 @@ mod tests {
         assert_eq!(admin.effective_sub_app(None, 7).unwrap(), 7);
         assert_eq!(admin.effective_sub_app(Some(0), 7).unwrap(), 7);
         assert_eq!(admin.effective_sub_app(Some(9), 7).unwrap(), 9);
-        let confined = Caller {
-            sub_app_id: Some(5),
-            ..admin
-        };
+        let confined = Caller { sub_app_id: Some(5), ..admin };
         assert_eq!(confined.effective_sub_app(None, 7).unwrap(), 5);
         assert_eq!(confined.effective_sub_app(Some(5), 7).unwrap(), 5);
         assert_eq!(

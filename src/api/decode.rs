@@ -31,19 +31,15 @@ pub fn form_pairs(text: &str) -> Result<Vec<(String, String)>> {
         )));
     }
     if text.split('&').any(|pair| !pair.contains('=')) {
-        return Err(ApiError::invalid(
-            "Url key and value should be splited by `=`.",
-        ));
+        return Err(ApiError::invalid("Url key and value should be splited by `=`."));
     }
-    let pairs: Vec<(String, String)> = url::form_urlencoded::parse(text.as_bytes())
-        .into_owned()
-        .collect();
+    let pairs: Vec<(String, String)> =
+        url::form_urlencoded::parse(text.as_bytes()).into_owned().collect();
     let mut names = HashSet::new();
     match pairs.iter().find(|(name, _)| !names.insert(name.as_str())) {
-        Some((name, _)) => Err(ApiError::invalid(format!(
-            "The parameter `{}` is given twice.",
-            shown(name)
-        ))),
+        Some((name, _)) => {
+            Err(ApiError::invalid(format!("The parameter `{}` is given twice.", shown(name))))
+        }
         None => Ok(pairs),
     }
 }
@@ -89,9 +85,7 @@ fn insert(
     let mut level = root;
     let mut rest = name;
     while let Some((segment, tail)) = rest.split_once('.') {
-        let node = level
-            .entry(segment.to_owned())
-            .or_insert_with(|| Node::Inner(BTreeMap::new()));
+        let node = level.entry(segment.to_owned()).or_insert_with(|| Node::Inner(BTreeMap::new()));
         level = match node {
             Node::Inner(inner) => inner,
             Node::Leaf(_) => return Err("has a value and members at the same time"),
@@ -122,11 +116,7 @@ fn to_value(node: Node) -> std::result::Result<Value, ()> {
     list.resize_with(inner.len(), || None);
     for (name, node) in inner {
         // An index at or beyond the number of entries means a gap, or an attempt to make a huge list.
-        let index: usize = name
-            .parse()
-            .ok()
-            .filter(|i: &usize| i.to_string() == name)
-            .ok_or(())?;
+        let index: usize = name.parse().ok().filter(|i: &usize| i.to_string() == name).ok_or(())?;
         *list.get_mut(index).ok_or(())? = Some(node);
     }
     list.into_iter()
@@ -142,10 +132,7 @@ pub fn json_fields(body: &[u8]) -> Result<Fields> {
     }
     match json_value(body)? {
         Value::Object(fields) => Ok(fields),
-        _ => Err(ApiError::new(
-            "InvalidRequest",
-            "The request body must be a JSON object.",
-        )),
+        _ => Err(ApiError::new("InvalidRequest", "The request body must be a JSON object.")),
     }
 }
 
@@ -153,10 +140,7 @@ pub fn json_fields(body: &[u8]) -> Result<Fields> {
 pub fn json_value(text: &[u8]) -> Result<Value> {
     check_json_shape(text)?;
     serde_json::from_slice(text).map_err(|e| {
-        ApiError::new(
-            "InvalidRequest",
-            format!("The request body is not valid JSON: {e}."),
-        )
+        ApiError::new("InvalidRequest", format!("The request body is not valid JSON: {e}."))
     })
 }
 
@@ -190,10 +174,7 @@ fn check_json_shape(text: &[u8]) -> Result<()> {
 /// The parameters of a multipart body: one part for each, lists and objects as JSON text.
 pub async fn multipart_fields(content_type: &str, body: Bytes) -> Result<Fields> {
     let odd = |e: multer::Error| {
-        ApiError::new(
-            "InvalidRequest",
-            format!("The multipart body is not valid: {e}."),
-        )
+        ApiError::new("InvalidRequest", format!("The multipart body is not valid: {e}."))
     };
     let boundary = multer::parse_boundary(content_type).map_err(odd)?;
     let whole =
@@ -220,10 +201,7 @@ pub async fn multipart_fields(content_type: &str, body: Bytes) -> Result<Fields>
             )));
         }
         let twice = ApiError::invalid(format!("The parameter `{}` is given twice.", shown(&name)));
-        if fields
-            .insert(name, Value::String(text.to_owned()))
-            .is_some()
-        {
+        if fields.insert(name, Value::String(text.to_owned())).is_some() {
             return Err(twice);
         }
     }

@@ -30,9 +30,8 @@ pub fn failure(error: &ApiError, request_id: &str) -> Response {
 
 fn respond(value: &Value) -> Response {
     let mut response = Response::new(Body::from(value.to_string()));
-    response.headers_mut().insert(
-        header::CONTENT_TYPE,
-        HeaderValue::from_static("application/json"),
-    );
+    response
+        .headers_mut()
+        .insert(header::CONTENT_TYPE, HeaderValue::from_static("application/json"));
     response
 }

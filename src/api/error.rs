@@ -33,10 +33,7 @@ pub enum ApiError {
 impl ApiError {
     /// A refusal with one of the vendor's codes.
     pub fn new(code: &'static str, message: impl Into<String>) -> Self {
-        Self::Refused {
-            code,
-            message: message.into(),
-        }
+        Self::Refused { code, message: message.into() }
     }
 
     /// A required parameter is absent, null or empty.
@@ -49,10 +46,7 @@ impl ApiError {
 
     /// A parameter that the action does not know.
     pub fn unknown(name: &str) -> Self {
-        Self::new(
-            "UnknownParameter",
-            format!("The parameter `{}` is not recognized.", shown(name)),
-        )
+        Self::new("UnknownParameter", format!("The parameter `{}` is not recognized.", shown(name)))
     }
 
     /// A parameter of the wrong type or form.
@@ -106,11 +100,8 @@ impl ApiError {
 /// A name or value from outside, cut to a length that fits into a message or a log line.
 pub fn shown(text: &str) -> String {
     const MAX_CHARS: usize = 80;
-    let mut out: String = text
-        .chars()
-        .take(MAX_CHARS)
-        .map(|c| if c.is_control() { '?' } else { c })
-        .collect();
+    let mut out: String =
+        text.chars().take(MAX_CHARS).map(|c| if c.is_control() { '?' } else { c }).collect();
     if text.chars().nth(MAX_CHARS).is_some() {
         out.push_str("...");
     }

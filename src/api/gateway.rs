@@ -41,10 +41,7 @@ struct Call {
 /// Answers any request that no other route takes.
 pub async fn serve(extract::State(state): extract::State<State>, request: Request) -> Response {
     let request_id = Uuid::new_v4().to_string();
-    let peer = request
-        .extensions()
-        .get::<ConnectInfo<SocketAddr>>()
-        .map(|p| p.0.ip().to_string());
+    let peer = request.extensions().get::<ConnectInfo<SocketAddr>>().map(|p| p.0.ip().to_string());
     let mut action = "";
     let answer = carry_out(&state, request, &mut action).await;
     let code = answer.as_ref().err().map_or("OK", ApiError::code);
@@ -53,10 +50,7 @@ pub async fn serve(extract::State(state): extract::State<State>, request: Reques
     let peer = peer.as_deref().unwrap_or("");
     match answer {
         Ok(fields) => {
-            match ["Describe", "Search"]
-                .iter()
-                .any(|verb| action.starts_with(verb))
-            {
+            match ["Describe", "Search"].iter().any(|verb| action.starts_with(verb)) {
                 true => tracing::debug!(action, peer, request_id, "answered an API request"),
                 false => tracing::info!(action, peer, request_id, "carried out an API request"),
             }
@@ -122,21 +116,12 @@ async fn authenticate(
         Verb::Get => wire::HeldBody::empty(),
         Verb::Post => {
             let declared = header(&head.headers, "content-length").and_then(|len| len.parse().ok());
-            let max = if claim.is_some() {
-                wire::MAX_TC3_BYTES
-            } else {
-                wire::MAX_FORM_BYTES
-            };
+            let max = if claim.is_some() { wire::MAX_TC3_BYTES } else { wire::MAX_FORM_BYTES };
             wire::read_body(body, declared, max, &state.bodies).await?
         }
     };
-    let wire = Wire {
-        verb,
-        path: head.uri.path(),
-        query,
-        headers: &head.headers,
-        body: &held.bytes,
-    };
+    let wire =
+        Wire { verb, path: head.uri.path(), query, headers: &head.headers, body: &held.bytes };
     let call = match claim {
         Some(claim) => tc3_call(state, &wire, &claim, held.bytes.clone()).await?,
         None => v1_call(state, &wire)?,
@@ -153,11 +138,7 @@ fn secret_of<'a>(state: &'a State, secret_id: &str) -> Result<&'a str> {
 }
 
 fn check_time(state: &State, timestamp_s: i64) -> Result<()> {
-    sign::check_time(
-        timestamp_s,
-        state.now_ms().div_euclid(1000),
-        state.settings.clock_skew_s,
-    )
+    sign::check_time(timestamp_s, state.now_ms().div_euclid(1000), state.settings.clock_skew_s)
 }
 
 fn claim_of_header(state: &State, headers: &HeaderMap) -> Result<tc3::Claim> {
@@ -170,22 +151,14 @@ fn claim_of_header(state: &State, headers: &HeaderMap) -> Result<tc3::Claim> {
 async fn tc3_call(state: &State, wire: &Wire<'_>, claim: &tc3::Claim, body: Bytes) -> Result<Call> {
     claim.verify(wire, secret_of(state, &claim.secret_id)?)?;
     let content_type = header(wire.headers, "content-type").unwrap_or("");
-    let media_type = content_type
-        .split(';')
-        .next()
-        .unwrap_or("")
-        .trim()
-        .to_ascii_lowercase();
+    let media_type = content_type.split(';').next().unwrap_or("").trim().to_ascii_lowercase();
     let fields = match (wire.verb, media_type.as_str()) {
         (Verb::Get, _) => decode::unflatten(decode::form_pairs(wire.query)?)?,
         (Verb::Post, "application/json" | "text/json" | "") => decode::json_fields(&body)?,
         (Verb::Post, "multipart/form-data") => decode::multipart_fields(content_type, body).await?,
         (Verb::Post, "application/x-www-form-urlencoded") => decode::unflatten(form(&body)?)?,
         (Verb::Post, _) => {
-            let message = format!(
-                "The Content-Type `{}` is not supported.",
-                shown(content_type)
-            );
+            let message = format!("The Content-Type `{}` is not supported.", shown(content_type));
             return Err(ApiError::new("InvalidRequest", message));
         }
     };
@@ -194,18 +167,14 @@ async fn tc3_call(state: &State, wire: &Wire<'_>, claim: &tc3::Claim, body: Byte
         caller: Caller::admin(claim.secret_id.clone()),
         action,
         is_named_by_path,
-        version: header(wire.headers, "x-tc-version")
-            .unwrap_or("")
-            .to_owned(),
+        version: header(wire.headers, "x-tc-version").unwrap_or("").to_owned(),
         fields,
         has_json_text: media_type == "multipart/form-data",
     })
 }
 
 fn v1_call(state: &State, wire: &Wire<'_>) -> Result<Call> {
-    let content_type = header(wire.headers, "content-type")
-        .unwrap_or("")
-        .to_ascii_lowercase();
+    let content_type = header(wire.headers, "content-type").unwrap_or("").to_ascii_lowercase();
     if wire.verb == Verb::Post
         && (content_type.starts_with("application/json") || content_type.starts_with("multipart/"))
     {
@@ -226,10 +195,7 @@ fn v1_call(state: &State, wire: &Wire<'_>) -> Result<Call> {
     check_time(state, claim.timestamp_s)?;
     claim.verify(wire, &pairs, secret_key)?;
     let version = v1::find(&pairs, "Version").unwrap_or("").to_owned();
-    let own = pairs
-        .into_iter()
-        .filter(|(name, _)| !v1::COMMON.contains(&name.as_str()))
-        .collect();
+    let own = pairs.into_iter().filter(|(name, _)| !v1::COMMON.contains(&name.as_str())).collect();
     Ok(Call {
         caller: Caller::admin(claim.secret_id),
         action,
@@ -265,10 +231,7 @@ fn find_action(call: &Call) -> Result<&'static Action> {
             return Err(ApiError::missing("Version"));
         }
         // The names of our actions are unambiguous.
-        return ACTIONS
-            .iter()
-            .find(is_named)
-            .ok_or_else(|| unknown_action(&call.action));
+        return ACTIONS.iter().find(is_named).ok_or_else(|| unknown_action(&call.action));
     }
     let product = Product::of_version(&call.version).ok_or_else(|| {
         let message = format!(
@@ -277,20 +240,14 @@ fn find_action(call: &Call) -> Result<&'static Action> {
         );
         ApiError::new("NoSuchVersion", message)
     })?;
-    let found = ACTIONS
-        .iter()
-        .filter(|a| a.product == product)
-        .find(is_named);
+    let found = ACTIONS.iter().filter(|a| a.product == product).find(is_named);
     found.ok_or_else(|| unknown_action(&call.action))
 }
 
 fn unknown_action(name: &str) -> ApiError {
     let message = match name {
         "" => "The request names no Action.".to_owned(),
-        name => format!(
-            "The Action `{}` is not known for this Version.",
-            shown(name)
-        ),
+        name => format!("The Action `{}` is not known for this Version.", shown(name)),
     };
     ApiError::new("InvalidAction", message)
 }

@@ -22,14 +22,11 @@ pub async fn healthz() -> &'static str {
 pub async fn readyz(extract::State(state): extract::State<State>) -> Response {
     let database = async {
         let ping = tokio::time::timeout(PROBE_TIMEOUT, state.db.ping()).await;
-        ping.map_err(|_| "time-out".to_owned())?
-            .map_err(|e| e.to_string())
+        ping.map_err(|_| "time-out".to_owned())?.map_err(|e| e.to_string())
     };
     let storage = async {
         let check = tokio::time::timeout(PROBE_TIMEOUT, state.store.check()).await;
-        check
-            .map_err(|_| "time-out".to_owned())?
-            .map_err(|e| e.to_string())
+        check.map_err(|_| "time-out".to_owned())?.map_err(|e| e.to_string())
     };
     let (database, storage) = tokio::join!(database, storage);
     let mut faults = String::new();
@@ -50,9 +47,6 @@ pub async fn readyz(extract::State(state): extract::State<State>) -> Response {
 
 /// Metrics in the text format of Prometheus.
 pub async fn metrics(extract::State(state): extract::State<State>) -> Response {
-    let text_format = [(
-        header::CONTENT_TYPE,
-        "text/plain; version=0.0.4; charset=utf-8",
-    )];
+    let text_format = [(header::CONTENT_TYPE, "text/plain; version=0.0.4; charset=utf-8")];
     (text_format, state.metrics.render()).into_response()
 }

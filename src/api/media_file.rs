@@ -36,14 +36,8 @@ const MAX_DESCRIBED: usize = 20;
 const ANY_LENGTH: usize = 100_000;
 
 /// The origins of media that the vendor knows; ours are all `Record`.
-const SOURCE_TYPES: [&str; 6] = [
-    "Record",
-    "Upload",
-    "VideoProcessing",
-    "TrtcRecord",
-    "WebPageRecord",
-    "Unknown",
-];
+const SOURCE_TYPES: [&str; 6] =
+    ["Record", "Upload", "VideoProcessing", "TrtcRecord", "WebPageRecord", "Unknown"];
 
 /// Filters of the vendor that are lists and are not to be had here.
 const UNSUPPORTED_LISTS: [&str; 11] = [
@@ -71,10 +65,8 @@ pub async fn search_media(state: &State, caller: &Caller, mut params: Params) ->
         true => state.db.search_media_files(&search, state.now_ms()).await?,
         false => (0, Vec::new()),
     };
-    let files: Vec<Value> = files
-        .iter()
-        .map(|file| media_info(file, sections, &state.settings.public_url))
-        .collect();
+    let files: Vec<Value> =
+        files.iter().map(|file| media_info(file, sections, &state.settings.public_url)).collect();
     Ok(json!({ "TotalCount": total.min(MAX_REACH), "MediaInfoSet": files }))
 }
 
@@ -91,18 +83,12 @@ pub async fn describe_media_infos(
     };
     params.finish()?;
     if ids.is_empty() {
-        return Err(ApiError::new(
-            "InvalidParameterValue.FileIdsEmpty",
-            "`FileIds` is empty.",
-        ));
+        return Err(ApiError::new("InvalidParameterValue.FileIdsEmpty", "`FileIds` is empty."));
     }
     if ids.len() > MAX_DESCRIBED {
         return Err(ApiError::new(
             "InvalidParameterValue.FileIdsOverLimit",
-            format!(
-                "`FileIds` has {} entries, at most {MAX_DESCRIBED} are allowed.",
-                ids.len()
-            ),
+            format!("`FileIds` has {} entries, at most {MAX_DESCRIBED} are allowed.", ids.len()),
         ));
     }
     check_texts(
@@ -141,16 +127,11 @@ async fn known_sub_app(state: &State, caller: &Caller, requested: Option<u64>) -
     if id == main || caller.sub_app_id == Some(id) {
         return Ok(id);
     }
-    let is_templates = state
-        .snapshot
-        .load()
-        .record_templates
-        .values()
-        .any(|template| {
-            [&template.flv, &template.hls, &template.mp4, &template.aac]
-                .iter()
-                .any(|param| param.vod_sub_app_id == id)
-        });
+    let is_templates = state.snapshot.load().record_templates.values().any(|template| {
+        [&template.flv, &template.hls, &template.mp4, &template.aac]
+            .iter()
+            .any(|param| param.vod_sub_app_id == id)
+    });
     if is_templates || state.db.sub_app_has_media(id).await? {
         return Ok(id);
     }
@@ -164,51 +145,24 @@ async fn known_sub_app(state: &State, caller: &Caller, requested: Option<u64>) -
 /// server can match.
 fn read_search(params: &mut Params) -> Result<(MediaSearch, bool)> {
     refuse_unsupported(params)?;
-    let file_ids = texts(
-        params,
-        "FileIds",
-        "InvalidParameterValue.FileIds",
-        MAX_FILE_ID_CHARS,
-    )?;
-    let name_prefixes = texts(
-        params,
-        "NamePrefixes",
-        "InvalidParameterValue.NamePrefixes",
-        MAX_PREFIX_CHARS,
-    )?;
+    let file_ids = texts(params, "FileIds", "InvalidParameterValue.FileIds", MAX_FILE_ID_CHARS)?;
+    let name_prefixes =
+        texts(params, "NamePrefixes", "InvalidParameterValue.NamePrefixes", MAX_PREFIX_CHARS)?;
     const STREAM_IDS: &str = "InvalidParameterValue.StreamIds";
     let mut stream_ids = texts(params, "StreamIds", STREAM_IDS, MAX_STREAM_CHARS)?;
-    let stream_paths = texts(
-        params,
-        "StreamPaths",
-        "InvalidParameterValue",
-        MAX_STREAM_CHARS,
-    )?;
-    let stream_domains = texts(
-        params,
-        "StreamDomains",
-        "InvalidParameterValue",
-        MAX_STREAM_CHARS,
-    )?
-    .iter()
-    .map(|text| match DomainName::parse(text) {
-        Ok(domain) => Ok(domain.as_str().to_owned()),
-        Err(error) => Err(ApiError::invalid_value(format!(
-            "`StreamDomains`: {error}."
-        ))),
-    })
-    .collect::<Result<_>>()?;
+    let stream_paths = texts(params, "StreamPaths", "InvalidParameterValue", MAX_STREAM_CHARS)?;
+    let stream_domains = texts(params, "StreamDomains", "InvalidParameterValue", MAX_STREAM_CHARS)?
+        .iter()
+        .map(|text| match DomainName::parse(text) {
+            Ok(domain) => Ok(domain.as_str().to_owned()),
+            Err(error) => Err(ApiError::invalid_value(format!("`StreamDomains`: {error}."))),
+        })
+        .collect::<Result<_>>()?;
 
     let mut can_match = source_types(params)?;
     // The deprecated single form is one more filter.
     if let Some(one) = params.opt_str("StreamId")? {
-        check_texts(
-            STREAM_IDS,
-            "StreamId",
-            std::slice::from_ref(&one),
-            1,
-            MAX_STREAM_CHARS,
-        )?;
+        check_texts(STREAM_IDS, "StreamId", std::slice::from_ref(&one), 1, MAX_STREAM_CHARS)?;
         can_match &= stream_ids.is_empty() || stream_ids.contains(&one);
         stream_ids = vec![one];
     }
@@ -244,10 +198,7 @@ fn refuse_unsupported(params: &mut Params) -> Result<()> {
         |name: &str| ApiError::unsupported(format!("The filter `{name}` is not supported."));
     for name in UNSUPPORTED_LISTS.into_iter().chain(["TrtcRoomIds"]) {
         // An empty list asks for nothing.
-        if params
-            .opt_list_str(name, ANY_LENGTH)?
-            .is_some_and(|list| !list.is_empty())
-        {
+        if params.opt_list_str(name, ANY_LENGTH)?.is_some_and(|list| !list.is_empty()) {
             return Err(refusal(name));
         }
     }
@@ -284,14 +235,10 @@ fn source_types(params: &mut Params) -> Result<bool> {
 }
 
 fn check_source_types(name: &str, code: &'static str, values: &[String]) -> Result<()> {
-    match values
-        .iter()
-        .find(|value| !SOURCE_TYPES.contains(&value.as_str()))
-    {
-        Some(value) => Err(ApiError::new(
-            code,
-            format!("`{name}`: there is no source type {}.", shown(value)),
-        )),
+    match values.iter().find(|value| !SOURCE_TYPES.contains(&value.as_str())) {
+        Some(value) => {
+            Err(ApiError::new(code, format!("`{name}`: there is no source type {}.", shown(value))))
+        }
         None => Ok(()),
     }
 }
@@ -364,10 +311,7 @@ fn check_texts(
 ) -> Result<()> {
     let refuse = |what: String| Err(ApiError::new(code, format!("`{name}`: {what}.")));
     if list.len() > max_values {
-        return refuse(format!(
-            "{} values, at most {max_values} are allowed",
-            list.len()
-        ));
+        return refuse(format!("{} values, at most {max_values} are allowed", list.len()));
     }
     for text in list {
         if text.chars().count() > max_chars {

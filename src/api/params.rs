@@ -32,11 +32,7 @@ pub struct Params {
 impl Params {
     /// A reader over the whole request.
     pub fn new(fields: Fields, reading: Reading) -> Self {
-        Self {
-            fields,
-            path: String::new(),
-            reading,
-        }
+        Self { fields, path: String::new(), reading }
     }
 
     /// The full name of a parameter, as error messages give it: `Mp4Param.Enable`.
@@ -147,11 +143,7 @@ impl Params {
             _ => None,
         })?;
         Ok(list.map(|list| {
-            let params = |(i, fields)| Params {
-                fields,
-                path: format!("{prefix}.{i}."),
-                reading,
-            };
+            let params = |(i, fields)| Params { fields, path: format!("{prefix}.{i}."), reading };
             list.into_iter().enumerate().map(params).collect()
         }))
     }
@@ -280,16 +272,8 @@ mod tests {
     use super::*;
 
     fn params(value: Value) -> Params {
-        let Value::Object(fields) = value else {
-            panic!("not an object")
-        };
-        Params::new(
-            fields,
-            Reading {
-                rejects_unknown: true,
-                has_json_text: false,
-            },
-        )
+        let Value::Object(fields) = value else { panic!("not an object") };
+        Params::new(fields, Reading { rejects_unknown: true, has_json_text: false })
     }
 
     fn refusal<T: std::fmt::Debug>(result: Result<T>) -> String {
@@ -313,9 +297,7 @@ mod tests {
         );
         assert_eq!(p.opt_list_str("E", 3).unwrap(), Some(Vec::new()));
         p.finish().unwrap();
-        params(serde_json::json!({ "Unknown": null }))
-            .finish()
-            .unwrap();
+        params(serde_json::json!({ "Unknown": null })).finish().unwrap();
     }
 
     #[test]

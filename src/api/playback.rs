@@ -48,15 +48,25 @@ pub fn router<S: Clone + Send + Sync + 'static>(playback: Playback) -> Router<S>
         .allow_origin(Any)
         .allow_methods([Method::GET, Method::HEAD, Method::OPTIONS])
         .allow_headers([header::RANGE, header::IF_RANGE, header::IF_NONE_MATCH])
-        .expose_headers([header::CONTENT_LENGTH, header::CONTENT_RANGE, header::ACCEPT_RANGES, header::ETAG])
+        .expose_headers([
+            header::CONTENT_LENGTH,
+            header::CONTENT_RANGE,
+            header::ACCEPT_RANGES,
+            header::ETAG,
+        ])
         .max_age(std::time::Duration::from_secs(86_400));
-    Router::new().route("/vod/", any(serve)).route("/vod/{*key}", any(serve)).layer(cors).with_state(playback)
+    Router::new()
+        .route("/vod/", any(serve))
+        .route("/vod/{*key}", any(serve))
+        .layer(cors)
+        .with_state(playback)
 }
 
 async fn serve(State(playback): State<Playback>, request: Request) -> Response {
     let method = request.method();
     if method != Method::GET && method != Method::HEAD {
-        return (StatusCode::METHOD_NOT_ALLOWED, [(header::ALLOW, "GET, HEAD, OPTIONS")]).into_response();
+        return (StatusCode::METHOD_NOT_ALLOWED, [(header::ALLOW, "GET, HEAD, OPTIONS")])
+            .into_response();
     }
     let path = request.uri().path().strip_prefix(PREFIX).unwrap_or_default();
     let Ok(key) = StorageKey::parse_url_path(path) else { return not_found() };
@@ -71,7 +81,8 @@ async fn serve(State(playback): State<Playback>, request: Request) -> Response {
         Err(error) => {
             tracing::warn!(%key, %error, "an object cannot be played: the store failed");
             let headers = [(header::RETRY_AFTER, RETRY_AFTER_S)];
-            (StatusCode::SERVICE_UNAVAILABLE, headers, "the storage cannot be reached\n").into_response()
+            (StatusCode::SERVICE_UNAVAILABLE, headers, "the storage cannot be reached\n")
+                .into_response()
         }
     }
 }
@@ -130,7 +141,13 @@ fn stream(key: &StorageKey, body: ObjectBody, is_partial: bool) -> Response {
 }
 
 /// The headers that every answer about an existing object has.
-fn respond(status: StatusCode, key: &StorageKey, info: &ObjectInfo, length: u64, body: Body) -> Response {
+fn respond(
+    status: StatusCode,
+    key: &StorageKey,
+    info: &ObjectInfo,
+    length: u64,
+    body: Body,
+) -> Response {
     let mut response = (status, body).into_response();
     set(&mut response, header::CONTENT_TYPE, key.content_type());
     set(&mut response, header::CONTENT_LENGTH, &length.to_string());
@@ -162,7 +179,8 @@ fn not_found() -> Response {
 }
 
 fn out_of_range(size: u64) -> Response {
-    let mut response = (StatusCode::RANGE_NOT_SATISFIABLE, "the range is outside the object\n").into_response();
+    let mut response =
+        (StatusCode::RANGE_NOT_SATISFIABLE, "the range is outside the object\n").into_response();
     set(&mut response, header::CONTENT_RANGE, &format!("bytes */{size}"));
     set(&mut response, header::ACCEPT_RANGES, "bytes");
     response
@@ -177,10 +195,12 @@ fn set(response: &mut Response, name: HeaderName, value: &str) {
 
 /// If-None-Match: a list of tags, weak or not, or `*`.
 fn is_unchanged(headers: &HeaderMap, info: &ObjectInfo) -> bool {
-    headers.get_all(header::IF_NONE_MATCH).iter().filter_map(|value| value.to_str().ok()).any(|value| {
-        let mut tags = value.split(',').map(|tag| tag.trim().trim_start_matches("W/"));
-        value.trim() == "*" || tags.any(|tag| is_tag(tag, info))
-    })
+    headers.get_all(header::IF_NONE_MATCH).iter().filter_map(|value| value.to_str().ok()).any(
+        |value| {
+            let mut tags = value.split(',').map(|tag| tag.trim().trim_start_matches("W/"));
+            value.trim() == "*" || tags.any(|tag| is_tag(tag, info))
+        },
+    )
 }
 
 /// If-Range: one strong tag. A date is no tag of ours, so the whole object is sent.

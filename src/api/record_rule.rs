@@ -34,10 +34,7 @@ pub async fn delete(state: &State, _caller: &Caller, mut params: Params) -> Resu
     let app = scope::app(&mut params)?;
     let stream = scope::stream(&mut params)?;
     params.finish()?;
-    match state
-        .change(state.db.remove_record_rule(&domain, &app, &stream))
-        .await?
-    {
+    match state.change(state.db.remove_record_rule(&domain, &app, &stream)).await? {
         true => Ok(json!({})),
         false => Err(not_found("record rule")),
     }

@@ -39,20 +39,15 @@ pub async fn create(state: &State, _caller: &Caller, mut params: Params) -> Resu
     let end = params.req_u64("EndTime")?;
     let end_s = seconds("EndTime", end)?;
     let start = params.opt_u64("StartTime")?.filter(|start| *start != 0);
-    let start_s = start
-        .map(|start| seconds("StartTime", start))
-        .transpose()?
-        .unwrap_or(now_s);
+    let start_s = start.map(|start| seconds("StartTime", start)).transpose()?.unwrap_or(now_s);
     let stream_type = match params.opt_u64("StreamType")?.unwrap_or(0) {
         0 => 0,
         1 => 1,
         _ => return Err(ApiError::invalid("StreamType must be 0 or 1.")),
     };
     // An id beyond what templates can have is as wrong as any other: the default profile.
-    let template_id = params
-        .opt_u64("TemplateId")?
-        .and_then(|id| i64::try_from(id).ok())
-        .unwrap_or(0);
+    let template_id =
+        params.opt_u64("TemplateId")?.and_then(|id| i64::try_from(id).ok()).unwrap_or(0);
     params.accept(&["Extension"]);
     params.finish()?;
     check_window(start_s, end_s, now_s).map_err(|e| ApiError::invalid(format!("{e}.")))?;
@@ -71,10 +66,7 @@ pub async fn create(state: &State, _caller: &Caller, mut params: Params) -> Resu
         deleted_ms: 0,
         created_ms: now_ms,
     };
-    match state
-        .change(state.db.create_record_task(&task, now_ms))
-        .await?
-    {
+    match state.change(state.db.create_record_task(&task, now_ms)).await? {
         true => Ok(json!({ "TaskId": task.id })),
         false => Err(ApiError::new(
             "LimitExceeded.MaximumRunningTask",
@@ -87,10 +79,7 @@ pub async fn create(state: &State, _caller: &Caller, mut params: Params) -> Resu
 pub async fn stop(state: &State, _caller: &Caller, mut params: Params) -> Result<Value> {
     let id = params.req_str("TaskId")?;
     params.finish()?;
-    match state
-        .change(state.db.stop_record_task(&id, state.now_ms()))
-        .await?
-    {
+    match state.change(state.db.stop_record_task(&id, state.now_ms())).await? {
         true => Ok(json!({})),
         false => Err(unknown_task()),
     }
@@ -100,10 +89,7 @@ pub async fn stop(state: &State, _caller: &Caller, mut params: Params) -> Result
 pub async fn delete(state: &State, _caller: &Caller, mut params: Params) -> Result<Value> {
     let id = params.req_str("TaskId")?;
     params.finish()?;
-    match state
-        .change(state.db.delete_record_task(&id, state.now_ms()))
-        .await?
-    {
+    match state.change(state.db.delete_record_task(&id, state.now_ms())).await? {
         true => Ok(json!({})),
         false => Err(unknown_task()),
     }
@@ -117,46 +103,26 @@ pub async fn describe(state: &State, _caller: &Caller, mut params: Params) -> Re
     let (start_s, end_s) = (seconds("StartTime", start)?, seconds("EndTime", end)?);
     let domain = match params.opt_str("DomainName")? {
         None => String::new(),
-        Some(text) => DomainName::parse(&text)
-            .map_err(odd_name)?
-            .as_str()
-            .to_owned(),
+        Some(text) => DomainName::parse(&text).map_err(odd_name)?.as_str().to_owned(),
     };
     let app = scope::app(&mut params)?;
     let stream = scope::stream(&mut params)?;
-    let after = params
-        .opt_str("ScrollToken")?
-        .map(|token| parse_token(&token))
-        .transpose()?;
+    let after = params.opt_str("ScrollToken")?.map(|token| parse_token(&token)).transpose()?;
     params.finish()?;
     if end_s <= start_s {
         return Err(ApiError::invalid("EndTime must be later than StartTime."));
     }
     if start_s < oldest_s {
-        return Err(ApiError::invalid(
-            "StartTime must not be more than 90 days ago.",
-        ));
+        return Err(ApiError::invalid("StartTime must not be more than 90 days ago."));
     }
     if end_s.saturating_sub(start_s) > MAX_SPAN_S {
-        return Err(ApiError::invalid(
-            "EndTime must be at most 7 days after StartTime.",
-        ));
+        return Err(ApiError::invalid("EndTime must be at most 7 days after StartTime."));
     }
-    let filter = TaskFilter {
-        start_s,
-        end_s,
-        domain,
-        app,
-        stream,
-        after,
-    };
+    let filter = TaskFilter { start_s, end_s, domain, app, stream, after };
     let mut tasks = state.db.record_tasks(&filter, PAGE as i64 + 1).await?;
     let has_more = tasks.len() > PAGE;
     tasks.truncate(PAGE);
-    let token = tasks
-        .last()
-        .filter(|_| has_more)
-        .map_or_else(String::new, token_after);
+    let token = tasks.last().filter(|_| has_more).map_or_else(String::new, token_after);
     let templates = &state.snapshot.load().record_templates;
     let list: Vec<Value> = tasks
         .iter()

@@ -16,18 +16,13 @@ use crate::{
 
 /// CreateLiveRecordTemplate.
 pub async fn create(state: &State, _caller: &Caller, mut params: Params) -> Result<Value> {
-    let mut template = RecordTemplate {
-        name: params.req_str("TemplateName")?,
-        ..RecordTemplate::default()
-    };
+    let mut template =
+        RecordTemplate { name: params.req_str("TemplateName")?, ..RecordTemplate::default() };
     template.is_delay_live = params.opt_i64("IsDelayLive")?.unwrap_or(0);
     template.cos_store = params.opt_i64("CosStore")?.unwrap_or(0);
     read_into(params, &mut template)?;
     template.check().map_err(refused)?;
-    match state
-        .change(state.db.create_record_template(&template, state.now_ms()))
-        .await?
-    {
+    match state.change(state.db.create_record_template(&template, state.now_ms())).await? {
         Creation::Created(id) => Ok(json!({ "TemplateId": id })),
         Creation::Full => Err(out_of_limit()),
     }
@@ -42,10 +37,7 @@ pub async fn modify(state: &State, _caller: &Caller, mut params: Params) -> Resu
         read_into(params, template)?;
         template.check().map_err(refused)
     };
-    match state
-        .change(state.db.change_record_template(id, state.now_ms(), apply))
-        .await?
-    {
+    match state.change(state.db.change_record_template(id, state.now_ms(), apply)).await? {
         Change::Changed => Ok(json!({})),
         Change::Absent => Err(not_found("record template")),
         Change::Refused(error) => Err(error),
@@ -56,21 +48,15 @@ pub async fn modify(state: &State, _caller: &Caller, mut params: Params) -> Resu
 pub async fn delete(state: &State, _caller: &Caller, mut params: Params) -> Result<Value> {
     let id = params.req_i64("TemplateId")?;
     params.finish()?;
-    removed(
-        state.change(state.db.remove_record_template(id)).await?,
-        "record template",
-    )
+    removed(state.change(state.db.remove_record_template(id)).await?, "record template")
 }
 
 /// DescribeLiveRecordTemplate.
 pub async fn describe(state: &State, _caller: &Caller, mut params: Params) -> Result<Value> {
     let id = params.req_i64("TemplateId")?;
     params.finish()?;
-    let template = state
-        .db
-        .record_template(id)
-        .await?
-        .ok_or_else(|| not_found("record template"))?;
+    let template =
+        state.db.record_template(id).await?.ok_or_else(|| not_found("record template"))?;
     Ok(json!({ "Template": info(&template, state.settings.app_id) }))
 }
 
@@ -82,10 +68,7 @@ pub async fn describe_all(state: &State, _caller: &Caller, mut params: Params) -
         return Err(ApiError::invalid_value("IsDelayLive must be 0 or 1."));
     }
     let templates = state.db.record_templates(is_delay_live).await?;
-    let templates: Vec<Value> = templates
-        .iter()
-        .map(|t| info(t, state.settings.app_id))
-        .collect();
+    let templates: Vec<Value> = templates.iter().map(|t| info(t, state.settings.app_id)).collect();
     Ok(json!({ "Templates": templates }))
 }
 
@@ -99,23 +82,14 @@ fn read_into(mut params: Params, template: &mut RecordTemplate) -> Result<()> {
     read_param(&mut params, "AacParam", &mut template.aac)?;
     read_param(&mut params, "Mp3Param", &mut template.mp3)?;
     if let Some(mut special) = params.opt_object("HlsSpecialParam")? {
-        set(
-            &mut template.flow_continue_duration,
-            special.opt_u64("FlowContinueDuration")?,
-        );
+        set(&mut template.flow_continue_duration, special.opt_u64("FlowContinueDuration")?);
         special.finish()?;
     }
     if let Some(mut special) = params.opt_object("FlvSpecialParam")? {
-        set(
-            &mut template.flv_upload_in_recording,
-            special.opt_bool("UploadInRecording")?,
-        );
+        set(&mut template.flv_upload_in_recording, special.opt_bool("UploadInRecording")?);
         special.finish()?;
     }
-    set(
-        &mut template.remove_watermark,
-        params.opt_bool("RemoveWatermark")?,
-    );
+    set(&mut template.remove_watermark, params.opt_bool("RemoveWatermark")?);
     params.finish()
 }
 
@@ -129,9 +103,7 @@ fn read_param(params: &mut Params, name: &str, into: &mut RecordParam) -> Result
         None => {}
         Some(on @ (0 | 1)) => into.enable = on == 1,
         Some(_) => {
-            return Err(ApiError::invalid_value(format!(
-                "{name}.Enable must be 0 or 1."
-            )));
+            return Err(ApiError::invalid_value(format!("{name}.Enable must be 0 or 1.")));
         }
     }
     set(&mut into.vod_sub_app_id, block.opt_u64("VodSubAppId")?);
@@ -139,18 +111,13 @@ fn read_param(params: &mut Params, name: &str, into: &mut RecordParam) -> Result
     set(&mut into.procedure, block.opt_str("Procedure")?);
     set(
         &mut into.storage_mode,
-        block
-            .opt_str("StorageMode")?
-            .map(|mode| mode.to_ascii_lowercase()),
+        block.opt_str("StorageMode")?.map(|mode| mode.to_ascii_lowercase()),
     );
     if let Some(class_id) = block.opt_i64("ClassId")? {
         into.class_id = Some(class_id);
     }
     set(&mut into.cos_bucket_name, block.opt_str("CosBucketName")?);
-    set(
-        &mut into.cos_bucket_region,
-        block.opt_str("CosBucketRegion")?,
-    );
+    set(&mut into.cos_bucket_region, block.opt_str("CosBucketRegion")?);
     set(&mut into.cos_bucket_path, block.opt_str("CosBucketPath")?);
     block.finish()
 }
@@ -210,11 +177,7 @@ fn info(template: &RecordTemplate, app_id: u64) -> Value {
 }
 
 fn param_info(param: &RecordParam, app_id: u64) -> Value {
-    let sub_app_id = if param.vod_sub_app_id == 0 {
-        app_id
-    } else {
-        param.vod_sub_app_id
-    };
+    let sub_app_id = if param.vod_sub_app_id == 0 { app_id } else { param.vod_sub_app_id };
     json!({
         "RecordInterval": param.record_interval,
         "StorageTime": param.storage_time,

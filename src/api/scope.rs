@@ -23,10 +23,7 @@ pub fn domain(state: &State, params: &mut Params) -> Result<DomainName> {
         )
     };
     let domain = DomainName::parse(&text).map_err(|e| odd(e.to_string()))?;
-    let bare = domain
-        .as_str()
-        .trim_start_matches('[')
-        .trim_end_matches(']');
+    let bare = domain.as_str().trim_start_matches('[').trim_end_matches(']');
     let is_address = bare.parse::<IpAddr>().is_ok() || bare == "localhost";
     if is_address && !state.snapshot.load().push_domains.contains_key(&domain) {
         return Err(odd(format!(
@@ -56,9 +53,7 @@ pub fn stream(params: &mut Params) -> Result<String> {
 
 /// The refusal for an application or stream name that cannot be one.
 pub fn odd_name(error: NameError) -> ApiError {
-    ApiError::invalid(format!(
-        "The request has a name that is not valid: {error}."
-    ))
+    ApiError::invalid(format!("The request has a name that is not valid: {error}."))
 }
 
 /// The answer to a rule that was to be created.
@@ -73,17 +68,13 @@ pub fn rule_created(creation: RuleCreation, template_id: i64) -> Result<()> {
             "InvalidParameter.ConfNotFound",
             format!("There is no template with the TemplateId {template_id}."),
         )),
-        RuleCreation::Full => Err(ApiError::new(
-            "InternalError.RuleOutLimit",
-            "There are too many rules.",
-        )),
+        RuleCreation::Full => {
+            Err(ApiError::new("InternalError.RuleOutLimit", "There are too many rules."))
+        }
     }
 }
 
 /// The answer when a template or rule does not exist.
 pub fn not_found(what: &str) -> ApiError {
-    ApiError::new(
-        "FailedOperation.NotFound",
-        format!("There is no such {what}."),
-    )
+    ApiError::new("FailedOperation.NotFound", format!("There is no such {what}."))
 }

@@ -54,10 +54,8 @@ fn malformed(why: &str) -> ApiError {
 /// The texts a client may have signed as host: the header as sent, then without scheme, path, port.
 fn hosts<'a>(wire: &Wire<'a>) -> Vec<&'a str> {
     let sent = header(wire.headers, "host").unwrap_or("");
-    let bare = sent
-        .strip_prefix("http://")
-        .or_else(|| sent.strip_prefix("https://"))
-        .unwrap_or(sent);
+    let bare =
+        sent.strip_prefix("http://").or_else(|| sent.strip_prefix("https://")).unwrap_or(sent);
     let authority = bare.split('/').next().unwrap_or("");
     let name = match authority.rsplit_once(':') {
         Some((name, port)) if port.bytes().all(|b| b.is_ascii_digit()) => name,
@@ -81,9 +79,7 @@ fn is_same(sent: &str, wanted: &str) -> bool {
 }
 
 fn hmac_sha256(key: &[u8], text: &[u8]) -> [u8; 32] {
-    hmac::<Hmac<Sha256>>(key, text)
-        .try_into()
-        .unwrap_or_default()
+    hmac::<Hmac<Sha256>>(key, text).try_into().unwrap_or_default()
 }
 
 /// An HMAC of any hash; a key of any length is a key.

@@ -70,9 +70,7 @@ impl ApiSettings {
     /// A moment as the vendor's local times show it: `2026-11-22 18:43:56`.
     pub fn local_time(&self, unix_ms: i64) -> String {
         let time = DateTime::from_timestamp_millis(unix_ms).unwrap_or(DateTime::UNIX_EPOCH);
-        time.with_timezone(&self.utc_offset)
-            .format("%Y-%m-%d %H:%M:%S")
-            .to_string()
+        time.with_timezone(&self.utc_offset).format("%Y-%m-%d %H:%M:%S").to_string()
     }
 }
 
@@ -120,10 +118,7 @@ impl State {
     /// Carries out a change of configuration rows and reloads the snapshot before answering. If the
     /// reload fails, or the client goes away in between, [`State::run_reloads`] does it instead.
     pub async fn change<T, E>(&self, change: impl Future<Output = Result<T, E>>) -> Result<T, E> {
-        let mut wake = WakeOnDrop {
-            db: &self.db,
-            is_armed: true,
-        };
+        let mut wake = WakeOnDrop { db: &self.db, is_armed: true };
         let done = change.await?;
         match self.reload().await {
             Ok(()) => wake.is_armed = false,

@@ -72,10 +72,7 @@ pub struct Wire<'a> {
 
 /// A header value as text without white space at its ends; `None` if absent or not UTF-8.
 pub fn header<'a>(headers: &'a HeaderMap, name: &str) -> Option<&'a str> {
-    headers
-        .get(name)
-        .and_then(|v| std::str::from_utf8(v.as_bytes()).ok())
-        .map(str::trim)
+    headers.get(name).and_then(|v| std::str::from_utf8(v.as_bytes()).ok()).map(str::trim)
 }
 
 /// A body and its share of the memory set aside for bodies.
@@ -88,10 +85,7 @@ pub struct HeldBody {
 impl HeldBody {
     /// No body.
     pub fn empty() -> Self {
-        Self {
-            bytes: Bytes::new(),
-            _share: None,
-        }
+        Self { bytes: Bytes::new(), _share: None }
     }
 }
 
@@ -129,18 +123,13 @@ pub async fn read_body(
             let held = share.as_ref().map_or(0, OwnedSemaphorePermit::num_permits);
             let missing = bytes.len().div_ceil(1024).saturating_sub(held);
             let missing = u32::try_from(missing).unwrap_or(u32::MAX);
-            let more = Arc::clone(memory)
-                .try_acquire_many_owned(missing)
-                .map_err(|_| busy())?;
+            let more = Arc::clone(memory).try_acquire_many_owned(missing).map_err(|_| busy())?;
             match &mut share {
                 Some(share) => share.merge(more),
                 None => share = Some(more),
             }
         }
-        Ok(HeldBody {
-            bytes: bytes.into(),
-            _share: share,
-        })
+        Ok(HeldBody { bytes: bytes.into(), _share: share })
     };
     match tokio::time::timeout(BODY_TIMEOUT, read).await {
         Ok(Ok(held)) => Ok(held),
@@ -148,10 +137,7 @@ pub async fn read_body(
             drain(body).await;
             Err(refused)
         }
-        Err(_) => Err(ApiError::new(
-            "InvalidRequest",
-            "The request body did not arrive in time.",
-        )),
+        Err(_) => Err(ApiError::new("InvalidRequest", "The request body did not arrive in time.")),
     }
 }
 

@@ -36,7 +36,8 @@ impl DataDir {
     /// Another process holds the lock; the message names it.
     pub fn lock(path: &Path) -> Result<Self> {
         fs::create_dir_all(path).with_context(|| format!("create data_dir {}", path.display()))?;
-        let path = path.canonicalize().with_context(|| format!("find data_dir {}", path.display()))?;
+        let path =
+            path.canonicalize().with_context(|| format!("find data_dir {}", path.display()))?;
         let file = path.join("lock");
         let mut lock = OpenOptions::new()
             .read(true)
@@ -51,7 +52,11 @@ impl DataDir {
                 let mut holder = String::new();
                 // Only for the message; the holder may be writing it this very moment.
                 let _ = Read::by_ref(&mut lock).take(64).read_to_string(&mut holder);
-                bail!("data_dir {} is in use by another liverec ({})", path.display(), holder.trim());
+                bail!(
+                    "data_dir {} is in use by another liverec ({})",
+                    path.display(),
+                    holder.trim()
+                );
             }
             Err(TryLockError::Error(error)) => {
                 return Err(error).with_context(|| format!("lock {}", file.display()));
@@ -132,8 +137,12 @@ fn read_small(file: &Path) -> Result<Option<String>> {
 fn write_private(file: &Path, text: &str) -> Result<()> {
     let temporary = file.with_extension("new");
     let write = || -> std::io::Result<()> {
-        let mut new =
-            OpenOptions::new().write(true).create(true).truncate(true).mode(0o600).open(&temporary)?;
+        let mut new = OpenOptions::new()
+            .write(true)
+            .create(true)
+            .truncate(true)
+            .mode(0o600)
+            .open(&temporary)?;
         new.set_permissions(fs::Permissions::from_mode(0o600))?;
         new.write_all(text.as_bytes())?;
         new.sync_all()?;

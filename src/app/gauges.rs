@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use metrics::gauge;
+use metrics::{counter, gauge};
 use tokio::time::sleep;
 use tokio_util::sync::CancellationToken;
 
@@ -12,6 +12,10 @@ const EVERY: Duration = Duration::from_secs(3);
 
 /// Refreshes the gauges until stopped. While the database is away they keep their values.
 pub async fn run(db: Db, node_id: String, token: CancellationToken) {
+    // Present from the start, so that an alert on absence means what it says.
+    for outcome in ["delivered", "retried", "gave_up", "denied"] {
+        counter!("liverec_callbacks_total", "outcome" => outcome).increment(0);
+    }
     loop {
         if let Ok(counts) = db.count_media_files().await {
             for (state, count) in counts {

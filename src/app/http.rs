@@ -4,7 +4,7 @@
 
 use std::{sync::Arc, time::Duration};
 
-use axum::Router;
+use axum::{Extension, Router, extract::ConnectInfo};
 use hyper::server::conn::http1;
 use hyper_util::{
     rt::{TokioIo, TokioTimer},
@@ -44,9 +44,10 @@ pub async fn run(listener: TcpListener, router: Router, token: CancellationToken
             } => accepted,
         };
         match accepted {
-            (slot, Ok((socket, _))) => {
+            (slot, Ok((socket, peer))) => {
                 is_failing = false;
-                let (router, token) = (router.clone(), token.clone());
+                let router = router.clone().layer(Extension(ConnectInfo(peer)));
+                let token = token.clone();
                 connections.spawn(async move {
                     serve(socket, router, token).await;
                     drop(slot);
@@ -70,6 +71,7 @@ pub async fn run(listener: TcpListener, router: Router, token: CancellationToken
 async fn serve(socket: TcpStream, router: Router, token: CancellationToken) {
     let service = TowerToHyperService::new(router);
     let connection = http1::Builder::new()
+        .half_close(true)
         .timer(TokioTimer::new())
         .header_read_timeout(HEADER_TIMEOUT)
         .serve_connection(TokioIo::new(socket), service);

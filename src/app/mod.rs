@@ -114,18 +114,19 @@ impl Server {
             data_dir.credentials(config.api.credentials.as_ref())?;
 
         let db = Db::connect(config.database.as_str()).await.context("open the database")?;
-        let is_first =
-            db::seed::run(&db, &config.rtmp.default_domain, now_ms()).await.context("seed the database")?;
-        let snapshot = db::snapshot::load(&db, now_ms()).await.context("read the configuration rows")?;
+        let is_first = db::seed::run(&db, &config.rtmp.default_domain, now_ms())
+            .await
+            .context("seed the database")?;
+        let snapshot =
+            db::snapshot::load(&db, now_ms()).await.context("read the configuration rows")?;
         let snapshot = Arc::new(ArcSwap::from_pointee(snapshot));
         let store = store::open(&config.storage)?;
-        let journal =
-            Journal::open(journal::Settings {
-                root: data_dir.path().join("journal"),
-                sync_interval: config.journal.sync_interval,
-                roll_bytes: ROLL_BYTES.min((config.journal.unclaimed_max_bytes / 2).max(1 << 20)),
-            })
-            .context("open the journals")?;
+        let journal = Journal::open(journal::Settings {
+            root: data_dir.path().join("journal"),
+            sync_interval: config.journal.sync_interval,
+            roll_bytes: ROLL_BYTES.min((config.journal.unclaimed_max_bytes / 2).max(1 << 20)),
+        })
+        .context("open the journals")?;
 
         let rtmp_listener = TcpListener::bind(config.rtmp.listen)
             .await

@@ -27,13 +27,13 @@ pub fn open(storage: &Storage) -> Result<Arc<dyn ObjectStore>> {
         }
         Storage::S3(s3) => Arc::new(
             S3Store::new(S3Settings {
-            endpoint: Some(s3.endpoint.as_str().to_owned()),
-            region: s3.region.clone(),
-            bucket: s3.bucket.clone(),
-            prefix: s3.prefix.clone(),
-            access_key_id: s3.access_key_id.clone(),
-            secret_access_key: s3.secret_access_key.expose().to_owned(),
-            path_style: s3.path_style,
+                endpoint: Some(s3.endpoint.as_str().to_owned()),
+                region: s3.region.clone(),
+                bucket: s3.bucket.clone(),
+                prefix: s3.prefix.clone(),
+                access_key_id: s3.access_key_id.clone(),
+                secret_access_key: s3.secret_access_key.expose().to_owned(),
+                path_style: s3.path_style,
             })
             .context("set up the S3 client")?,
         ),

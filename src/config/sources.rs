@@ -114,9 +114,7 @@ impl Sources {
             reader.add_variable(name, value)?;
         }
         for (key, value) in &self.flags {
-            reader
-                .given
-                .insert(key.clone(), (Raw::Text(value.clone()), Origin::Flag));
+            reader.given.insert(key.clone(), (Raw::Text(value.clone()), Origin::Flag));
         }
         Ok(reader)
     }
@@ -124,10 +122,7 @@ impl Sources {
 
 /// The environment variable of a key.
 pub(super) fn variable_of(key: &str) -> String {
-    format!(
-        "{VARIABLE_PREFIX}{}",
-        key.to_ascii_uppercase().replace('.', "__")
-    )
+    format!("{VARIABLE_PREFIX}{}", key.to_ascii_uppercase().replace('.', "__"))
 }
 
 /// The merged values, handed out key by key. What nobody asked for by the end is unknown.
@@ -140,15 +135,10 @@ pub(super) struct Reader {
 
 impl Reader {
     fn add_file(&mut self, path: &PathBuf) -> Result<(), ConfigError> {
-        let text = fs::read_to_string(path).map_err(|source| ConfigError::File {
-            path: path.clone(),
-            source,
-        })?;
+        let text = fs::read_to_string(path)
+            .map_err(|source| ConfigError::File { path: path.clone(), source })?;
         let table: toml::Table = text.parse().map_err(|error: toml::de::Error| {
-            let before = error
-                .span()
-                .and_then(|span| text.get(..span.start))
-                .unwrap_or("");
+            let before = error.span().and_then(|span| text.get(..span.start)).unwrap_or("");
             ConfigError::Toml {
                 path: path.clone(),
                 line: before.matches('\n').count() + 1,
@@ -161,11 +151,7 @@ impl Reader {
 
     fn add_table(&mut self, prefix: &str, table: toml::Table, origin: &Origin) {
         for (name, value) in table {
-            let key = if prefix.is_empty() {
-                name
-            } else {
-                format!("{prefix}.{name}")
-            };
+            let key = if prefix.is_empty() { name } else { format!("{prefix}.{name}") };
             let raw = match value {
                 toml::Value::Table(inner) if inner.is_empty() => {
                     self.empty_sections.push((key, origin.clone()));
@@ -194,8 +180,7 @@ impl Reader {
         let Some(text) = value.to_str() else {
             return Err(ConfigError::VariableText(name));
         };
-        self.given
-            .insert(key, (Raw::Text(text.to_owned()), Origin::Variable(name)));
+        self.given.insert(key, (Raw::Text(text.to_owned()), Origin::Variable(name)));
         Ok(())
     }
 
@@ -216,19 +201,13 @@ impl Reader {
             }
         };
         let origin = origin.clone();
-        parse(raw).map_err(|message| ConfigError::Value {
-            key,
-            origin,
-            message,
-        })
+        parse(raw).map_err(|message| ConfigError::Value { key, origin, message })
     }
 
     /// Refuses what was given and nobody asked for.
     pub(super) fn finish(self) -> Result<(), ConfigError> {
         let is_section = |name: &str| {
-            self.asked
-                .iter()
-                .any(|key| key.strip_prefix(name).is_some_and(|r| r.starts_with('.')))
+            self.asked.iter().any(|key| key.strip_prefix(name).is_some_and(|r| r.starts_with('.')))
         };
         for (key, (_, origin)) in &self.given {
             if self.asked.contains(key.as_str()) {
@@ -236,17 +215,10 @@ impl Reader {
             }
             return Err(match origin {
                 Origin::Variable(name) => ConfigError::UnknownVariable(name.clone()),
-                _ => ConfigError::UnknownKey {
-                    key: key.clone(),
-                    origin: origin.clone(),
-                },
+                _ => ConfigError::UnknownKey { key: key.clone(), origin: origin.clone() },
             });
         }
-        match self
-            .empty_sections
-            .into_iter()
-            .find(|(name, _)| !is_section(name))
-        {
+        match self.empty_sections.into_iter().find(|(name, _)| !is_section(name)) {
             Some((key, origin)) => Err(ConfigError::UnknownKey { key, origin }),
             None => Ok(()),
         }

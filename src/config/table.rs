@@ -40,9 +40,7 @@ pub(super) fn read(r: &mut Reader) -> Result<Config, ConfigError> {
         database: database(r, &data_dir)?,
         journal: journal(r)?,
         record: record(r)?,
-        hls: Hls {
-            segment_duration: r.get("hls.segment_duration", "10s", duration("1s", "60s"))?,
-        },
+        hls: Hls { segment_duration: r.get("hls.segment_duration", "10s", duration("1s", "60s"))? },
         storage: storage(r, &data_dir)?,
         callback: Callback {
             timeout: r.get("callback.timeout", "20s", duration("100ms", "5m"))?,
@@ -77,16 +75,8 @@ fn rtmp(r: &mut Reader) -> Result<Rtmp, ConfigError> {
         idle_timeout: r.get("rtmp.idle_timeout", "30s", duration("1s", "24h"))?,
         handshake_timeout: r.get("rtmp.handshake_timeout", "10s", duration("100ms", "5m"))?,
         max_connections: r.get("rtmp.max_connections", "2000", integer(1, 1_000_000))?,
-        max_message_bytes: r.get(
-            "rtmp.max_message_size",
-            "16777215",
-            size("64KiB", "16777215"),
-        )?,
-        takeover: r.get(
-            "rtmp.takeover",
-            "always",
-            choice(&[("always", Takeover::Always)]),
-        )?,
+        max_message_bytes: r.get("rtmp.max_message_size", "16777215", size("64KiB", "16777215"))?,
+        takeover: r.get("rtmp.takeover", "always", choice(&[("always", Takeover::Always)]))?,
     })
 }
 
@@ -96,13 +86,7 @@ fn http(r: &mut Reader) -> Result<Http, ConfigError> {
     without_effect(r, "http.tls.cert", "", text, TLS)?;
     without_effect(r, "http.tls.key", "", text, TLS)?;
     let proxies = "this version takes no client address from a proxy";
-    without_effect(
-        r,
-        "http.trusted_proxies",
-        "",
-        list::<IpNet>(NETWORK),
-        proxies,
-    )?;
+    without_effect(r, "http.trusted_proxies", "", list::<IpNet>(NETWORK), proxies)?;
     Ok(Http {
         listen: r.get("http.listen", "0.0.0.0:8080", address)?,
         public_url: r.get("http.public_url", "", optional(base_url))?,
@@ -113,22 +97,13 @@ fn api(r: &mut Reader) -> Result<Api, ConfigError> {
     let id = r.get("api.secret_id", "", optional(secret_id))?;
     let key = r.get("api.secret_key", "", optional(secret))?;
     let credentials = match (id, key) {
-        (Some(secret_id), Some(secret_key)) => Some(Credentials {
-            secret_id,
-            secret_key,
-        }),
+        (Some(secret_id), Some(secret_key)) => Some(Credentials { secret_id, secret_key }),
         (None, None) => None,
         (Some(_), None) => {
-            return Err(together(
-                "api.secret_key",
-                "is missing beside api.secret_id".to_owned(),
-            ));
+            return Err(together("api.secret_key", "is missing beside api.secret_id".to_owned()));
         }
         (None, Some(_)) => {
-            return Err(together(
-                "api.secret_id",
-                "is missing beside api.secret_key".to_owned(),
-            ));
+            return Err(together("api.secret_id", "is missing beside api.secret_key".to_owned()));
         }
     };
     Ok(Api {
@@ -138,10 +113,7 @@ fn api(r: &mut Reader) -> Result<Api, ConfigError> {
         unknown_parameters: r.get(
             "api.unknown_parameters",
             "reject",
-            choice(&[
-                ("reject", UnknownParameters::Reject),
-                ("ignore", UnknownParameters::Ignore),
-            ]),
+            choice(&[("reject", UnknownParameters::Reject), ("ignore", UnknownParameters::Ignore)]),
         )?,
         utc_offset: r.get("api.utc_offset", "+08:00", utc_offset)?,
     })
@@ -177,11 +149,7 @@ fn record(r: &mut Reader) -> Result<Record, ConfigError> {
 }
 
 fn storage(r: &mut Reader, data_dir: &Path) -> Result<Storage, ConfigError> {
-    let is_s3 = r.get(
-        "storage.kind",
-        "local",
-        choice(&[("local", false), ("s3", true)]),
-    )?;
+    let is_s3 = r.get("storage.kind", "local", choice(&[("local", false), ("s3", true)]))?;
     let dir = r.get("storage.local.dir", "", optional(path))?;
     let endpoint = r.get("storage.s3.endpoint", "", optional(base_url))?;
     let region = r.get("storage.s3.region", "us-east-1", word)?;
@@ -205,9 +173,7 @@ fn storage(r: &mut Reader, data_dir: &Path) -> Result<Storage, ConfigError> {
             let message = "has no effect while storage.kind is local; set storage.kind to s3";
             return Err(together(key, message.to_owned()));
         }
-        return Ok(Storage::Local {
-            dir: dir.unwrap_or_else(|| Storage::default_dir(data_dir)),
-        });
+        return Ok(Storage::Local { dir: dir.unwrap_or_else(|| Storage::default_dir(data_dir)) });
     }
     if dir.is_some() {
         let message = "has no effect while storage.kind is s3; leave it empty";
@@ -282,7 +248,7 @@ fn key_prefix(raw: &Raw) -> Result<String, String> {
         || given.split('/').any(|part| part == "." || part == "..");
     if is_odd {
         return Err(
-            "must be at most 256 bytes that begin without / and hold no . or .. folder".to_owned(),
+            "must be at most 256 bytes that begin without / and hold no . or .. folder".to_owned()
         );
     }
     Ok(given)

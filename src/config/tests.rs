@@ -13,26 +13,17 @@ fn file(text: &str) -> (tempfile::TempDir, PathBuf) {
 
 fn from_file(text: &str) -> Result<Config, ConfigError> {
     let (_dir, path) = file(text);
-    Config::load(&Sources {
-        file: Some(path),
-        ..Sources::default()
-    })
+    Config::load(&Sources { file: Some(path), ..Sources::default() })
 }
 
 fn environment(pairs: &[(&str, &str)]) -> Sources {
     let pair = |(name, value): &(&str, &str)| (OsString::from(name), OsString::from(value));
-    Sources {
-        environment: pairs.iter().map(pair).collect(),
-        ..Sources::default()
-    }
+    Sources { environment: pairs.iter().map(pair).collect(), ..Sources::default() }
 }
 
 fn flags(pairs: &[(&str, &str)]) -> Sources {
     let pair = |(key, value): &(&str, &str)| ((*key).to_owned(), (*value).to_owned());
-    Sources {
-        flags: pairs.iter().map(pair).collect(),
-        ..Sources::default()
-    }
+    Sources { flags: pairs.iter().map(pair).collect(), ..Sources::default() }
 }
 
 fn keys() -> Vec<&'static str> {
@@ -78,11 +69,7 @@ const SAMPLES: &[(&str, &str, &[Pair])] = &[
     ("storage.local.dir", "/srv/vod", &[]),
     ("storage.s3.access_key_id", "another", S3_NEEDS),
     ("storage.s3.bucket", "another", S3_NEEDS),
-    (
-        "storage.s3.endpoint",
-        "https://another.example.com",
-        S3_NEEDS,
-    ),
+    ("storage.s3.endpoint", "https://another.example.com", S3_NEEDS),
     ("storage.s3.part_size", "16MiB", S3_NEEDS),
     ("storage.s3.path_style", "false", S3_NEEDS),
     ("storage.s3.prefix", "live/", S3_NEEDS),
@@ -113,10 +100,7 @@ const REFUSED: &[Pair] = &[
 
 fn variables<'a>(pairs: impl IntoIterator<Item = &'a (&'a str, &'a str)>) -> Sources {
     let pair = |(key, value): &(&str, &str)| (variable_of(key).into(), OsString::from(value));
-    Sources {
-        environment: pairs.into_iter().map(pair).collect(),
-        ..Sources::default()
-    }
+    Sources { environment: pairs.into_iter().map(pair).collect(), ..Sources::default() }
 }
 
 #[test]
@@ -130,11 +114,7 @@ fn every_key_has_a_sample() {
 #[test]
 fn every_key_works_from_the_environment_and_as_a_flag() {
     for (key, value, beside) in SAMPLES {
-        let others: Vec<_> = beside
-            .iter()
-            .filter(|(other, _)| other != key)
-            .copied()
-            .collect();
+        let others: Vec<_> = beside.iter().filter(|(other, _)| other != key).copied().collect();
         let base = match *key {
             "storage.kind" => Config::builtin().unwrap(),
             _ => Config::load(&variables(beside.iter()))
@@ -144,20 +124,14 @@ fn every_key_works_from_the_environment_and_as_a_flag() {
         all.push((key, value));
         let by_variable = Config::load(&variables(all.iter())).unwrap();
         assert_ne!(by_variable, base, "{key} must have an effect");
-        assert_eq!(
-            Config::load(&flags(&all)).unwrap(),
-            by_variable,
-            "{key} as a flag"
-        );
+        assert_eq!(Config::load(&flags(&all)).unwrap(), by_variable, "{key} as a flag");
     }
 }
 
 #[test]
 fn a_key_without_effect_is_refused_by_name() {
     for (key, value) in REFUSED {
-        let error = Config::load(&variables([&(*key, *value)]))
-            .unwrap_err()
-            .to_string();
+        let error = Config::load(&variables([&(*key, *value)])).unwrap_err().to_string();
         assert!(error.starts_with(key), "{error}");
         assert!(error.contains(&variable_of(key)), "{error}");
     }
@@ -194,34 +168,17 @@ fn what_is_unknown_is_refused_by_name() {
         let error = from_file(text).unwrap_err().to_string();
         assert!(error.starts_with(start), "{error}");
     }
-    for name in [
-        "LIVEREC__HTTP__LISTNE",
-        "LIVEREC__",
-        "LIVEREC__http__listen",
-        "LIVEREC__HTTP.LISTEN",
-    ] {
-        let error = Config::load(&environment(&[(name, "x")]))
-            .unwrap_err()
-            .to_string();
-        assert!(
-            error.starts_with(&format!("unknown environment variable {name}:")),
-            "{error}"
-        );
+    for name in
+        ["LIVEREC__HTTP__LISTNE", "LIVEREC__", "LIVEREC__http__listen", "LIVEREC__HTTP.LISTEN"]
+    {
+        let error = Config::load(&environment(&[(name, "x")])).unwrap_err().to_string();
+        assert!(error.starts_with(&format!("unknown environment variable {name}:")), "{error}");
     }
-    let error = Config::load(&flags(&[("http.listne", "x")]))
-        .unwrap_err()
-        .to_string();
+    let error = Config::load(&flags(&[("http.listne", "x")])).unwrap_err().to_string();
     assert_eq!(error, "unknown key http.listne (--set)");
-    let other = environment(&[
-        ("LIVEREC_TEST", "x"),
-        ("LIVEREC", "x"),
-        ("XLIVEREC__A", "x"),
-    ]);
+    let other = environment(&[("LIVEREC_TEST", "x"), ("LIVEREC", "x"), ("XLIVEREC__A", "x")]);
     assert_eq!(Config::load(&other).unwrap(), Config::builtin().unwrap());
-    assert!(
-        from_file("[http]").is_ok(),
-        "an empty section that exists is fine"
-    );
+    assert!(from_file("[http]").is_ok(), "an empty section that exists is fine");
 }
 
 #[test]
@@ -246,10 +203,7 @@ fn values_are_typed_by_their_key() {
 fn a_bad_value_is_named_with_its_key_and_place() {
     let cases = [
         ("[http]\nlisten = 'localhost'", "http.listen (in "),
-        (
-            "[api]\nsecret_id = 5\nsecret_key = 'x'",
-            "api.secret_id (in ",
-        ),
+        ("[api]\nsecret_id = 5\nsecret_key = 'x'", "api.secret_id (in "),
         ("[api]\nsecret_id = 'x'", "api.secret_key: is missing"),
         ("[api]\nsecret_key = 'x'", "api.secret_id: is missing"),
         ("[api]\nutc_offset = '+15:00'", "api.utc_offset (in "),
@@ -257,43 +211,22 @@ fn a_bad_value_is_named_with_its_key_and_place() {
         ("[rtmp]\nidle_timeout = 0.5", "rtmp.idle_timeout (in "),
         ("[rtmp]\nidle_timeout = -1", "rtmp.idle_timeout (in "),
         ("[rtmp]\nidle_timeout = '5 weeks'", "rtmp.idle_timeout (in "),
-        (
-            "[rtmp]\nidle_timeout = '99999999999999999999s'",
-            "rtmp.idle_timeout (in ",
-        ),
-        (
-            "[rtmp]\nmax_message_size = '16MiB'",
-            "rtmp.max_message_size (in ",
-        ),
-        (
-            "[rtmp]\ndefault_domain = '127.0.0.1'",
-            "rtmp.default_domain (in ",
-        ),
+        ("[rtmp]\nidle_timeout = '99999999999999999999s'", "rtmp.idle_timeout (in "),
+        ("[rtmp]\nmax_message_size = '16MiB'", "rtmp.max_message_size (in "),
+        ("[rtmp]\ndefault_domain = '127.0.0.1'", "rtmp.default_domain (in "),
         ("[rtmp]\ntrust_loopback = 'yes'", "rtmp.trust_loopback (in "),
         ("[rtmp]\nmax_connections = 0", "rtmp.max_connections (in "),
         ("[http]\npublic_url = 'ftp://host'", "http.public_url (in "),
-        (
-            "[http]\npublic_url = 'http://host/?a=b'",
-            "http.public_url (in ",
-        ),
+        ("[http]\npublic_url = 'http://host/?a=b'", "http.public_url (in "),
         ("[http]\ntrusted_proxies = [1]", "http.trusted_proxies (in "),
         ("[database]\nurl = 'mysql://host'", "database.url (in "),
         ("[database]\nurl = 'sqlite::memory:'", "database.url (in "),
         ("[storage]\nkind = 'ftp'", "storage.kind (in "),
         ("[storage]\nkind = 's3'", "storage.s3.endpoint: is needed"),
-        (
-            "[storage.s3]\nbucket = 'vod'",
-            "storage.s3.bucket: has no effect",
-        ),
-        (
-            "[storage.s3]\npart_size = '1MiB'",
-            "storage.s3.part_size (in ",
-        ),
+        ("[storage.s3]\nbucket = 'vod'", "storage.s3.bucket: has no effect"),
+        ("[storage.s3]\npart_size = '1MiB'", "storage.s3.part_size (in "),
         ("[storage.s3]\nprefix = '../x'", "storage.s3.prefix (in "),
-        (
-            "[callback]\ndeny_networks = ['10.0.0.0/33']",
-            "callback.deny_networks (in ",
-        ),
+        ("[callback]\ndeny_networks = ['10.0.0.0/33']", "callback.deny_networks (in "),
         ("[log]\nlevel = 'a=b=c'", "log.level (in "),
         ("[log]\nlevel = ''", "log.level (in "),
         ("data_dir = ''", "data_dir (in "),
@@ -308,10 +241,7 @@ fn a_bad_value_is_named_with_its_key_and_place() {
 fn no_message_and_no_debug_text_holds_a_secret() {
     let error = from_file("[api]\nsecret_key = hunter2\n").unwrap_err();
     assert!(error.to_string().contains("line 2"), "{error}");
-    assert!(
-        !format!("{error} {error:?}").contains("hunter2"),
-        "{error:?}"
-    );
+    assert!(!format!("{error} {error:?}").contains("hunter2"), "{error:?}");
     let config = Config::load(&flags(&[
         ("api.secret_id", "id"),
         ("api.secret_key", "hunter2"),
@@ -324,42 +254,21 @@ fn no_message_and_no_debug_text_holds_a_secret() {
 #[test]
 fn paths_follow_the_data_folder() {
     let config = Config::load(&flags(&[("data_dir", "/srv/a b%2f?")])).unwrap();
-    assert_eq!(
-        config.storage,
-        Storage::Local {
-            dir: "/srv/a b%2f?/vod".into()
-        }
-    );
-    assert_eq!(
-        config.database.sqlite_file().unwrap(),
-        Path::new("/srv/a b%2f?/liverec.db")
-    );
-    assert!(
-        !config.database.as_str().contains('?'),
-        "{}",
-        config.database.as_str()
-    );
+    assert_eq!(config.storage, Storage::Local { dir: "/srv/a b%2f?/vod".into() });
+    assert_eq!(config.database.sqlite_file().unwrap(), Path::new("/srv/a b%2f?/liverec.db"));
+    assert!(!config.database.as_str().contains('?'), "{}", config.database.as_str());
     let url = "postgres://h/d";
     assert_eq!(
-        Config::load(&flags(&[("database.url", url)]))
-            .unwrap()
-            .database
-            .sqlite_file(),
+        Config::load(&flags(&[("database.url", url)])).unwrap().database.sqlite_file(),
         None
     );
 }
 
 #[test]
 fn a_missing_file_is_named() {
-    let sources = Sources {
-        file: Some("/no/such/file.toml".into()),
-        ..Sources::default()
-    };
+    let sources = Sources { file: Some("/no/such/file.toml".into()), ..Sources::default() };
     let error = Config::load(&sources).unwrap_err().to_string();
-    assert!(
-        error.starts_with("configuration file /no/such/file.toml: "),
-        "{error}"
-    );
+    assert!(error.starts_with("configuration file /no/such/file.toml: "), "{error}");
 }
 
 #[test]
@@ -384,11 +293,6 @@ fn the_example_file_holds_every_key_with_its_default() {
     for (number, pair) in lines.windows(2).enumerate() {
         let is_key = pair[1].contains(" = ") && !pair[1].starts_with('#');
         let is_explained = pair[0].starts_with('#') || pair[0].contains(" = ");
-        assert!(
-            !is_key || is_explained,
-            "line {}: {} has no comment",
-            number + 2,
-            pair[1]
-        );
+        assert!(!is_key || is_explained, "line {}: {} has no comment", number + 2, pair[1]);
     }
 }

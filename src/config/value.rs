@@ -40,14 +40,9 @@ impl Raw {
             toml::Value::Integer(number) => Raw::Integer(number),
             toml::Value::Boolean(flag) => Raw::Boolean(flag),
             toml::Value::Array(items) => {
-                let texts: Option<Vec<String>> = items
-                    .into_iter()
-                    .map(|v| v.as_str().map(str::to_owned))
-                    .collect();
-                texts.map_or(
-                    Raw::Other("an array of something else than texts"),
-                    Raw::List,
-                )
+                let texts: Option<Vec<String>> =
+                    items.into_iter().map(|v| v.as_str().map(str::to_owned)).collect();
+                texts.map_or(Raw::Other("an array of something else than texts"), Raw::List)
             }
             toml::Value::Float(_) => Raw::Other("a number with a fraction"),
             toml::Value::Datetime(_) => Raw::Other("a date"),
@@ -91,8 +86,7 @@ pub(super) fn optional<T>(parse: impl Fn(&Raw) -> Parsed<T>) -> impl Fn(&Raw) ->
 pub(super) fn parsed<T: FromStr>(what: &'static str) -> impl Fn(&Raw) -> Parsed<T> {
     move |raw| {
         let text = raw.text()?;
-        text.parse()
-            .map_err(|_| format!("must be {what}, found {text:?}"))
+        text.parse().map_err(|_| format!("must be {what}, found {text:?}"))
     }
 }
 
@@ -121,10 +115,7 @@ pub(super) fn flag(raw: &Raw) -> Parsed<bool> {
             _ => Err(format!("must be true, false, 1 or 0, found {text:?}")),
         },
         Raw::Integer(number) => Err(format!("must be true, false, 1 or 0, found {number}")),
-        other => Err(format!(
-            "must be true, false, 1 or 0, found {}",
-            other.kind()
-        )),
+        other => Err(format!("must be true, false, 1 or 0, found {}", other.kind())),
     }
 }
 
@@ -132,10 +123,7 @@ pub(super) fn flag(raw: &Raw) -> Parsed<bool> {
 pub(super) fn choice<T: Copy>(options: &[(&str, T)]) -> impl Fn(&Raw) -> Parsed<T> {
     move |raw| {
         let text = raw.text()?;
-        let found = options
-            .iter()
-            .find(|(name, _)| *name == text)
-            .map(|(_, value)| *value);
+        let found = options.iter().find(|(name, _)| *name == text).map(|(_, value)| *value);
         found.ok_or_else(|| {
             let names: Vec<&str> = options.iter().map(|(name, _)| *name).collect();
             format!("must be {}, found {text:?}", names.join(" or "))
@@ -148,9 +136,9 @@ pub(super) fn integer<T: TryFrom<i64>>(min: i64, max: i64) -> impl Fn(&Raw) -> P
     move |raw| {
         let number = match raw {
             Raw::Integer(number) => *number,
-            Raw::Text(text) => text
-                .parse()
-                .map_err(|_| format!("must be a whole number, found {text:?}"))?,
+            Raw::Text(text) => {
+                text.parse().map_err(|_| format!("must be a whole number, found {text:?}"))?
+            }
             other => return Err(format!("must be a whole number, found {}", other.kind())),
         };
         let is_inside = (min..=max).contains(&number);
@@ -164,26 +152,14 @@ pub(super) fn integer<T: TryFrom<i64>>(min: i64, max: i64) -> impl Fn(&Raw) -> P
 /// Units and what one of them is worth, in the base unit of the quantity.
 type Units = &'static [(&'static str, u64)];
 
-const DURATION_UNITS: Units = &[
-    ("ms", 1),
-    ("s", 1_000),
-    ("m", 60_000),
-    ("h", 3_600_000),
-    ("d", 86_400_000),
-];
-const SIZE_UNITS: Units = &[
-    ("B", 1),
-    ("KiB", 1 << 10),
-    ("MiB", 1 << 20),
-    ("GiB", 1 << 30),
-    ("TiB", 1 << 40),
-];
+const DURATION_UNITS: Units =
+    &[("ms", 1), ("s", 1_000), ("m", 60_000), ("h", 3_600_000), ("d", 86_400_000)];
+const SIZE_UNITS: Units =
+    &[("B", 1), ("KiB", 1 << 10), ("MiB", 1 << 20), ("GiB", 1 << 30), ("TiB", 1 << 40)];
 
 /// `10s`, `8MiB`: digits and a unit; digits alone count in `bare`.
 fn quantity(text: &str, units: Units, bare: u64) -> Option<u64> {
-    let digits = text
-        .find(|c: char| !c.is_ascii_digit())
-        .unwrap_or(text.len());
+    let digits = text.find(|c: char| !c.is_ascii_digit()).unwrap_or(text.len());
     let (number, unit) = text.split_at(digits);
     let factor = match unit.trim_start() {
         "" => bare,
@@ -251,8 +227,7 @@ pub(super) fn list<T: FromStr>(what: &'static str) -> impl Fn(&Raw) -> Parsed<Ve
             other => return Err(format!("must be an array of texts, found {}", other.kind())),
         };
         let parse = |item: &str| {
-            item.parse()
-                .map_err(|_| format!("every item must be {what}, found {item:?}"))
+            item.parse().map_err(|_| format!("every item must be {what}, found {item:?}"))
         };
         items.into_iter().map(parse).collect()
     }
@@ -341,10 +316,7 @@ impl DatabaseUrl {
     /// The URL of a SQLite file.
     pub fn of_file(path: &Path) -> Parsed<Self> {
         let text = path.to_str().ok_or("the path must be valid UTF-8")?;
-        Ok(Self(format!(
-            "sqlite://{}",
-            utf8_percent_encode(text, SQLITE_PATH)
-        )))
+        Ok(Self(format!("sqlite://{}", utf8_percent_encode(text, SQLITE_PATH))))
     }
 
     /// The URL for the driver; not for logs.
@@ -354,24 +326,15 @@ impl DatabaseUrl {
 
     /// The file of a SQLite database, `None` for PostgreSQL.
     pub fn sqlite_file(&self) -> Option<PathBuf> {
-        let path = self
-            .0
-            .strip_prefix("sqlite://")
-            .or_else(|| self.0.strip_prefix("sqlite:"))?;
+        let path = self.0.strip_prefix("sqlite://").or_else(|| self.0.strip_prefix("sqlite:"))?;
         let path = path.split('?').next().unwrap_or(path);
-        Some(PathBuf::from(
-            percent_decode_str(path).decode_utf8_lossy().into_owned(),
-        ))
+        Some(PathBuf::from(percent_decode_str(path).decode_utf8_lossy().into_owned()))
     }
 }
 
 impl fmt::Debug for DatabaseUrl {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(
-            f,
-            "DatabaseUrl({}..)",
-            self.0.split(':').next().unwrap_or_default()
-        )
+        write!(f, "DatabaseUrl({}..)", self.0.split(':').next().unwrap_or_default())
     }
 }
 

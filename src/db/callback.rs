@@ -142,8 +142,7 @@ impl Db {
         now_ms: i64,
         result: &str,
     ) -> Result<bool> {
-        self.finish_attempt(callback, DELIVERED, now_ms, now_ms, result)
-            .await
+        self.finish_attempt(callback, DELIVERED, now_ms, now_ms, result).await
     }
 
     /// An attempt failed: try again at `next_try_ms` (unix milliseconds), or give up. False if the
@@ -156,14 +155,8 @@ impl Db {
         result: &str,
     ) -> Result<bool> {
         match next_try_ms {
-            Some(next) => {
-                self.finish_attempt(callback, PENDING, next, now_ms, result)
-                    .await
-            }
-            None => {
-                self.finish_attempt(callback, FAILED, now_ms, now_ms, result)
-                    .await
-            }
+            Some(next) => self.finish_attempt(callback, PENDING, next, now_ms, result).await,
+            None => self.finish_attempt(callback, FAILED, now_ms, now_ms, result).await,
         }
     }
 
@@ -176,11 +169,7 @@ impl Db {
         result: &str,
     ) -> Result<bool> {
         // A finished row needs its key no more; its next_try_ms is when it was finished.
-        let result: String = result
-            .chars()
-            .filter(|c| *c != '\0')
-            .take(MAX_RESULT_CHARS)
-            .collect();
+        let result: String = result.chars().filter(|c| *c != '\0').take(MAX_RESULT_CHARS).collect();
         let done = sqlx::query(
             "UPDATE callback SET state = $3, attempts = attempts + 1, next_try_ms = $4, \
              last_result = $5, lease_owner = '', lease_until = 0, updated_ms = $6, \
@@ -300,20 +289,15 @@ fn decode(row: &AnyRow) -> Result<DueCallback> {
 }
 
 fn unreadable(what: &dyn std::fmt::Display) -> DbError {
-    DbError::Row {
-        table: "callback",
-        what: what.to_string(),
-    }
+    DbError::Row { table: "callback", what: what.to_string() }
 }
 
 fn text(row: &AnyRow, column: &'static str) -> Result<String> {
-    row.try_get(column)
-        .map_err(at("read a column of a callback"))
+    row.try_get(column).map_err(at("read a column of a callback"))
 }
 
 fn int(row: &AnyRow, column: &'static str) -> Result<i64> {
-    row.try_get(column)
-        .map_err(at("read a column of a callback"))
+    row.try_get(column).map_err(at("read a column of a callback"))
 }
 
 #[cfg(test)]

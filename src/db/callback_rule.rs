@@ -61,11 +61,7 @@ impl Db {
 
     /// Every rule, by scope.
     pub async fn callback_rules(&self) -> Result<Vec<CallbackRule>> {
-        let mut connection = self
-            .pool()
-            .acquire()
-            .await
-            .map_err(at("read callback rules"))?;
+        let mut connection = self.pool().acquire().await.map_err(at("read callback rules"))?;
         all(&mut connection).await
     }
 }
@@ -82,14 +78,8 @@ pub(super) async fn all(connection: &mut AnyConnection) -> Result<Vec<CallbackRu
 }
 
 fn read(row: &AnyRow) -> Result<CallbackRule> {
-    let number = |column: &str| {
-        row.try_get::<i64, _>(column)
-            .map_err(at("read a callback rule"))
-    };
-    let text = |column: &str| {
-        row.try_get::<String, _>(column)
-            .map_err(at("read a callback rule"))
-    };
+    let number = |column: &str| row.try_get::<i64, _>(column).map_err(at("read a callback rule"));
+    let text = |column: &str| row.try_get::<String, _>(column).map_err(at("read a callback rule"));
     Ok(CallbackRule {
         domain: domain_name("callback_rule", &text("domain")?)?,
         app: text("app")?,
@@ -128,19 +118,9 @@ mod tests {
                 t.key = "k".to_owned();
                 Ok::<(), ()>(())
             };
-            assert_eq!(
-                db.change_callback_template(id, 2, change).await.unwrap(),
-                Change::Changed
-            );
-            let stored = CallbackTemplate {
-                id,
-                key: "k".to_owned(),
-                ..template
-            };
-            assert_eq!(
-                db.callback_template(id).await.unwrap(),
-                Some(stored.clone())
-            );
+            assert_eq!(db.change_callback_template(id, 2, change).await.unwrap(), Change::Changed);
+            let stored = CallbackTemplate { id, key: "k".to_owned(), ..template };
+            assert_eq!(db.callback_template(id).await.unwrap(), Some(stored.clone()));
             assert_eq!(db.callback_templates().await.unwrap(), [stored]);
 
             let domain = DomainName::parse("d.com").unwrap();
@@ -163,25 +143,13 @@ mod tests {
                 db.create_callback_rule(&rule("live", id)).await.unwrap(),
                 RuleCreation::Created
             );
-            assert_eq!(
-                db.create_callback_rule(&rule("", id)).await.unwrap(),
-                RuleCreation::Exists
-            );
-            assert_eq!(
-                db.callback_rules().await.unwrap(),
-                [rule("", id), rule("live", id)]
-            );
-            assert_eq!(
-                db.remove_callback_template(id).await.unwrap(),
-                Removal::InUse
-            );
+            assert_eq!(db.create_callback_rule(&rule("", id)).await.unwrap(), RuleCreation::Exists);
+            assert_eq!(db.callback_rules().await.unwrap(), [rule("", id), rule("live", id)]);
+            assert_eq!(db.remove_callback_template(id).await.unwrap(), Removal::InUse);
             assert!(db.remove_callback_rule(&domain, "").await.unwrap());
             assert!(!db.remove_callback_rule(&domain, "").await.unwrap());
             assert!(db.remove_callback_rule(&domain, "live").await.unwrap());
-            assert_eq!(
-                db.remove_callback_template(id).await.unwrap(),
-                Removal::Removed
-            );
+            assert_eq!(db.remove_callback_template(id).await.unwrap(), Removal::Removed);
         }
     }
 }

@@ -36,9 +36,7 @@ impl Db {
             .execute(&mut *tx)
             .await
             .map_err(at("insert a callback template"))?;
-        tx.commit()
-            .await
-            .map_err(at("create a callback template"))?;
+        tx.commit().await.map_err(at("create a callback template"))?;
         Ok(Creation::Created(id))
     }
 
@@ -69,11 +67,7 @@ impl Db {
 
     /// Every template, by id.
     pub async fn callback_templates(&self) -> Result<Vec<CallbackTemplate>> {
-        let mut connection = self
-            .pool()
-            .acquire()
-            .await
-            .map_err(at("read callback templates"))?;
+        let mut connection = self.pool().acquire().await.map_err(at("read callback templates"))?;
         all(&mut connection).await
     }
 }
@@ -90,8 +84,5 @@ pub(super) async fn all(connection: &mut AnyConnection) -> Result<Vec<CallbackTe
 fn read(row: &AnyRow) -> Result<CallbackTemplate> {
     let id: i64 = row.try_get(0).map_err(at("read a callback template"))?;
     let body: String = row.try_get(1).map_err(at("read a callback template"))?;
-    Ok(CallbackTemplate {
-        id,
-        ..template::decode(SQL.table, &body)?
-    })
+    Ok(CallbackTemplate { id, ..template::decode(SQL.table, &body)? })
 }

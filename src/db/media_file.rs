@@ -250,11 +250,7 @@ fn decode(row: &AnyRow) -> Result<MediaFile> {
         end_ms: int(row, "end_ms")?,
         ..facts
     };
-    let (domain, app, stream) = (
-        text(row, "domain")?,
-        text(row, "app")?,
-        text(row, "stream")?,
-    );
+    let (domain, app, stream) = (text(row, "domain")?, text(row, "app")?, text(row, "stream")?);
     let (recording, container) = (text(row, "recording_id")?, text(row, "container")?);
     let (state, origin) = (text(row, "state")?, text(row, "origin")?);
     Ok(MediaFile {
@@ -272,9 +268,7 @@ fn decode(row: &AnyRow) -> Result<MediaFile> {
             .ok_or_else(|| unreadable("container", &container))?,
         origin: match origin.as_str() {
             "rule" => Origin::Rule,
-            "task" => Origin::Task {
-                task_id: text(row, "task_id")?,
-            },
+            "task" => Origin::Task { task_id: text(row, "task_id")? },
             _ => return Err(unreadable("origin", &origin)),
         },
         session_id: decimal(row, "session_id")?,
@@ -307,20 +301,15 @@ fn facts_text(facts: &MediaFacts) -> Result<String> {
 }
 
 fn unreadable(column: &str, what: &dyn std::fmt::Display) -> DbError {
-    DbError::Row {
-        table: "media_file",
-        what: format!("{column}: {what}"),
-    }
+    DbError::Row { table: "media_file", what: format!("{column}: {what}") }
 }
 
 fn text(row: &AnyRow, column: &'static str) -> Result<String> {
-    row.try_get(column)
-        .map_err(at("read a column of a media file"))
+    row.try_get(column).map_err(at("read a column of a media file"))
 }
 
 fn int(row: &AnyRow, column: &'static str) -> Result<i64> {
-    row.try_get(column)
-        .map_err(at("read a column of a media file"))
+    row.try_get(column).map_err(at("read a column of a media file"))
 }
 
 fn unsigned(row: &AnyRow, column: &'static str) -> Result<u64> {

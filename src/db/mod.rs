@@ -20,11 +20,11 @@ pub mod setting;
 pub mod snapshot;
 pub mod template;
 
-use std::{sync::Arc, time::Duration};
+use std::{str::FromStr, sync::Arc, time::Duration};
 
 use sqlx::{
-    AnyPool, Executor, Transaction,
-    any::{Any, AnyPoolOptions},
+    AnyPool, ConnectOptions, Executor, Transaction,
+    any::{Any, AnyConnectOptions, AnyPoolOptions},
 };
 use tokio::sync::Notify;
 
@@ -131,7 +131,11 @@ impl Db {
             Kind::Sqlite if !url.contains('?') => format!("{url}?mode=rwc"),
             _ => url.to_owned(),
         };
-        let pool = options.connect(&url).await.map_err(at("connect to the database"))?;
+        let target = AnyConnectOptions::from_str(&url)
+            .map_err(at("read database.url"))?
+            // A busy disk is no defect that an operator must look into.
+            .log_slow_statements(log::LevelFilter::Info, Duration::from_secs(1));
+        let pool = options.connect_with(target).await.map_err(at("connect to the database"))?;
         sqlx::migrate!("migrations/common").run(&pool).await?;
         Ok(Self {
             pool,

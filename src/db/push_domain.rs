@@ -19,12 +19,8 @@ impl Db {
         name: &DomainName,
         now_ms: i64,
     ) -> Result<bool> {
-        let domain = PushDomain {
-            name: name.clone(),
-            enabled: true,
-            keys: None,
-            created_ms: now_ms,
-        };
+        let domain =
+            PushDomain { name: name.clone(), enabled: true, keys: None, created_ms: now_ms };
         Self::insert_domain(tx, &domain).await
     }
 
@@ -102,14 +98,8 @@ pub(super) async fn all(connection: &mut AnyConnection) -> Result<Vec<PushDomain
 }
 
 fn read(row: &AnyRow) -> Result<PushDomain> {
-    let number = |column: &str| {
-        row.try_get::<i64, _>(column)
-            .map_err(at("read a push domain"))
-    };
-    let text = |column: &str| {
-        row.try_get::<String, _>(column)
-            .map_err(at("read a push domain"))
-    };
+    let number = |column: &str| row.try_get::<i64, _>(column).map_err(at("read a push domain"));
+    let text = |column: &str| row.try_get::<String, _>(column).map_err(at("read a push domain"));
     let keys = PushKeys {
         enabled: number("keys_on")? != 0,
         master: text("master_key")?,
@@ -126,8 +116,5 @@ fn read(row: &AnyRow) -> Result<PushDomain> {
 
 /// A domain name read back from a row.
 pub(super) fn domain_name(table: &'static str, text: &str) -> Result<DomainName> {
-    DomainName::parse(text).map_err(|e| DbError::Row {
-        table,
-        what: e.to_string(),
-    })
+    DomainName::parse(text).map_err(|e| DbError::Row { table, what: e.to_string() })
 }

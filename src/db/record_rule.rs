@@ -58,11 +58,7 @@ impl Db {
 
     /// Every rule, by scope.
     pub async fn record_rules(&self) -> Result<Vec<RecordRule>> {
-        let mut connection = self
-            .pool()
-            .acquire()
-            .await
-            .map_err(at("read record rules"))?;
+        let mut connection = self.pool().acquire().await.map_err(at("read record rules"))?;
         all(&mut connection).await
     }
 }
@@ -100,14 +96,8 @@ pub(super) async fn all(connection: &mut AnyConnection) -> Result<Vec<RecordRule
 }
 
 fn read(row: &AnyRow) -> Result<RecordRule> {
-    let number = |column: &str| {
-        row.try_get::<i64, _>(column)
-            .map_err(at("read a record rule"))
-    };
-    let text = |column: &str| {
-        row.try_get::<String, _>(column)
-            .map_err(at("read a record rule"))
-    };
+    let number = |column: &str| row.try_get::<i64, _>(column).map_err(at("read a record rule"));
+    let text = |column: &str| row.try_get::<String, _>(column).map_err(at("read a record rule"));
     Ok(RecordRule {
         domain: domain_name("record_rule", &text("domain")?)?,
         app: text("app")?,

@@ -118,10 +118,8 @@ impl Db {
 
     /// One page of tasks that were not deleted, by start and id.
     pub async fn record_tasks(&self, filter: &TaskFilter, limit: i64) -> Result<Vec<RecordTask>> {
-        let (after_s, after_id) = filter
-            .after
-            .as_ref()
-            .map_or((i64::MIN, ""), |(s, id)| (*s, id.as_str()));
+        let (after_s, after_id) =
+            filter.after.as_ref().map_or((i64::MIN, ""), |(s, id)| (*s, id.as_str()));
         let rows = sqlx::query(
             "SELECT id, domain, app, stream, start_s, end_s, template_id, stream_type, stopped_ms, deleted_ms, \
              created_ms FROM record_task WHERE deleted_ms = 0 AND start_s >= $1 AND end_s <= $2 \
@@ -174,18 +172,9 @@ pub(super) async fn current(
 }
 
 fn read(row: &AnyRow) -> Result<RecordTask> {
-    let number = |column: &str| {
-        row.try_get::<i64, _>(column)
-            .map_err(at("read a record task"))
-    };
-    let text = |column: &str| {
-        row.try_get::<String, _>(column)
-            .map_err(at("read a record task"))
-    };
-    let odd = |e: NameError| DbError::Row {
-        table: "record_task",
-        what: e.to_string(),
-    };
+    let number = |column: &str| row.try_get::<i64, _>(column).map_err(at("read a record task"));
+    let text = |column: &str| row.try_get::<String, _>(column).map_err(at("read a record task"));
+    let odd = |e: NameError| DbError::Row { table: "record_task", what: e.to_string() };
     Ok(RecordTask {
         id: text("id")?,
         path: StreamPath {

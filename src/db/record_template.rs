@@ -104,10 +104,7 @@ pub(super) async fn all(connection: &mut AnyConnection) -> Result<Vec<RecordTemp
 fn read(row: &AnyRow) -> Result<RecordTemplate> {
     let id: i64 = row.try_get(0).map_err(at("read a record template"))?;
     let body: String = row.try_get(1).map_err(at("read a record template"))?;
-    Ok(RecordTemplate {
-        id,
-        ..template::decode(SQL.table, &body)?
-    })
+    Ok(RecordTemplate { id, ..template::decode(SQL.table, &body)? })
 }
 
 #[cfg(test)]

@@ -20,10 +20,8 @@ impl Db {
         node_id: &str,
         span: &Span,
     ) -> Result<bool> {
-        let body = serde_json::to_string(recording).map_err(|e| DbError::Row {
-            table: "recording",
-            what: e.to_string(),
-        })?;
+        let body = serde_json::to_string(recording)
+            .map_err(|e| DbError::Row { table: "recording", what: e.to_string() })?;
         let done = sqlx::query(
             "INSERT INTO recording (id, node_id, session_id, task_id, container, body, started_ms, ended_ms, \
              lease_owner, lease_until, fence) VALUES ($1, $2, $3, $4, $5, $6, $7, 0, '', 0, 0) \
@@ -73,13 +71,15 @@ impl Db {
         if done.rows_affected() == 0 {
             return Ok(false);
         }
-        sqlx::query("UPDATE recording_span SET to_pos = $2 WHERE recording_id = $1 AND to_pos = $3")
-            .bind(id.to_string())
-            .bind(i64::try_from(to).unwrap_or(i64::MAX))
-            .bind(OPEN)
-            .execute(&mut **tx)
-            .await
-            .map_err(at("close a recording span"))?;
+        sqlx::query(
+            "UPDATE recording_span SET to_pos = $2 WHERE recording_id = $1 AND to_pos = $3",
+        )
+        .bind(id.to_string())
+        .bind(i64::try_from(to).unwrap_or(i64::MAX))
+        .bind(OPEN)
+        .execute(&mut **tx)
+        .await
+        .map_err(at("close a recording span"))?;
         Ok(true)
     }
 

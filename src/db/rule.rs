@@ -23,10 +23,7 @@ pub enum RuleCreation {
 
 /// Whether a statement without parameters that counts rows answers `max` or more.
 pub(super) async fn is_full(connection: &mut AnyConnection, count: &'static str) -> Result<bool> {
-    let row = sqlx::query(count)
-        .fetch_one(connection)
-        .await
-        .map_err(at("count rules"))?;
+    let row = sqlx::query(count).fetch_one(connection).await.map_err(at("count rules"))?;
     let count: i64 = row.try_get(0).map_err(at("count rules"))?;
     Ok(count >= MAX_RULES)
 }

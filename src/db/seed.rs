@@ -34,12 +34,8 @@ pub async fn run(db: &Db, default_domain: &DomainName, now_ms: i64) -> Result<bo
     if is_first {
         Db::claim_setting(&mut tx, DEFAULT_DOMAIN, default_domain.as_str()).await?;
         let keys = Some(generated_keys());
-        let domain = PushDomain {
-            name: default_domain.clone(),
-            enabled: true,
-            keys,
-            created_ms: now_ms,
-        };
+        let domain =
+            PushDomain { name: default_domain.clone(), enabled: true, keys, created_ms: now_ms };
         Db::insert_domain(&mut tx, &domain).await?;
         let id = Db::next_number(&mut tx, record_template::SQL.table).await?;
         record_template::insert(&mut tx, id, &default_template(), now_ms).await?;
@@ -51,9 +47,7 @@ pub async fn run(db: &Db, default_domain: &DomainName, now_ms: i64) -> Result<bo
             created_ms: now_ms,
             updated_ms: now_ms,
         };
-        record_rule::insert(&mut tx, &rule)
-            .await
-            .map_err(at("insert the first record rule"))?;
+        record_rule::insert(&mut tx, &rule).await.map_err(at("insert the first record rule"))?;
     } else {
         follow_default_domain(&mut tx, default_domain, now_ms).await?;
     }
@@ -71,10 +65,8 @@ async fn follow_default_domain(
         .fetch_optional(&mut **tx)
         .await
         .map_err(at("read the default domain"))?;
-    let former: Option<String> = row
-        .map(|r| r.try_get(0))
-        .transpose()
-        .map_err(at("read the default domain"))?;
+    let former: Option<String> =
+        row.map(|r| r.try_get(0)).transpose().map_err(at("read the default domain"))?;
     let Some(former) = former.filter(|former| former != default_domain.as_str()) else {
         return Ok(());
     };
@@ -93,9 +85,7 @@ async fn follow_default_domain(
     let registered = Db::push_domain(tx, default_domain).await?;
     if registered.is_some_and(|domain| domain.keys.is_none()) {
         let former = Db::push_domain(tx, &domain_name("setting", &former)?).await?;
-        let keys = former
-            .and_then(|domain| domain.keys)
-            .unwrap_or_else(generated_keys);
+        let keys = former.and_then(|domain| domain.keys).unwrap_or_else(generated_keys);
         Db::set_push_keys(tx, default_domain, &keys).await?;
     }
     Ok(())
@@ -115,17 +105,9 @@ fn default_template() -> RecordTemplate {
 }
 
 fn generated_keys() -> PushKeys {
-    let master = rand::rng()
-        .sample_iter(rand::distr::Alphanumeric)
-        .take(KEY_LEN)
-        .map(char::from)
-        .collect();
-    PushKeys {
-        enabled: true,
-        master,
-        backup: String::new(),
-        delta_s: 0,
-    }
+    let master =
+        rand::rng().sample_iter(rand::distr::Alphanumeric).take(KEY_LEN).map(char::from).collect();
+    PushKeys { enabled: true, master, backup: String::new(), delta_s: 0 }
 }
 
 #[cfg(test)]
@@ -144,21 +126,14 @@ mod tests {
             let domain = name("live.local");
             let starts =
                 futures_util::future::join_all((0..6).map(|n| run(db, &domain, 1000 + n))).await;
-            assert_eq!(
-                starts.iter().filter(|s| matches!(s, Ok(true))).count(),
-                1,
-                "{starts:?}"
-            );
+            assert_eq!(starts.iter().filter(|s| matches!(s, Ok(true))).count(), 1, "{starts:?}");
             assert!(starts.iter().all(|s| s.is_ok()), "{starts:?}");
             let snapshot = snapshot::load(db, 1000).await.unwrap();
             let keys = snapshot.push_domains[&domain].keys.clone().unwrap();
             assert!(keys.enabled && keys.master.len() == KEY_LEN);
             assert_eq!(snapshot.record_rules.len(), 1);
             let template = &snapshot.record_templates[&snapshot.record_rules[0].template_id];
-            assert_eq!(
-                (template.name.as_str(), template.mp4.record_interval),
-                ("default", 7200)
-            );
+            assert_eq!((template.name.as_str(), template.mp4.record_interval), ("default", 7200));
             assert_eq!(
                 template.containers().collect::<Vec<_>>(),
                 [crate::domain::container::Container::Mp4]
@@ -189,10 +164,7 @@ mod tests {
             run(db, &name("old.local"), 1).await.unwrap();
             assert!(!run(db, &name("new.local"), 2).await.unwrap());
             let domains = snapshot::load(db, 2).await.unwrap().push_domains;
-            assert_eq!(
-                domains[&name("new.local")].keys,
-                domains[&name("old.local")].keys
-            );
+            assert_eq!(domains[&name("new.local")].keys, domains[&name("old.local")].keys);
             assert!(domains[&name("new.local")].keys.is_some());
             run(db, &name("new.local"), 3).await.unwrap();
             assert_eq!(snapshot::load(db, 3).await.unwrap().push_domains, domains);

@@ -11,11 +11,12 @@ use crate::domain::{
 impl Db {
     /// Writes the row of a session that has begun. True if it was not there yet: the caller then
     /// enqueues event 1 in the same transaction.
-    pub async fn insert_session(tx: &mut Transaction<'static, Any>, session: &Session) -> Result<bool> {
-        let body = serde_json::to_string(session).map_err(|e| DbError::Row {
-            table: "session",
-            what: e.to_string(),
-        })?;
+    pub async fn insert_session(
+        tx: &mut Transaction<'static, Any>,
+        session: &Session,
+    ) -> Result<bool> {
+        let body = serde_json::to_string(session)
+            .map_err(|e| DbError::Row { table: "session", what: e.to_string() })?;
         let done = sqlx::query(
             "INSERT INTO session (id, node_id, domain, app, stream, body, started_ms, ended_ms, end_reason, has_journal) \
              VALUES ($1, $2, $3, $4, $5, $6, $7, 0, '', 1) ON CONFLICT (id) DO NOTHING",

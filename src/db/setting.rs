@@ -12,8 +12,7 @@ impl Db {
             .fetch_optional(self.pool())
             .await
             .map_err(at("read a setting"))?;
-        row.map(|row| row.try_get(0).map_err(at("read a setting")))
-            .transpose()
+        row.map(|row| row.try_get(0).map_err(at("read a setting"))).transpose()
     }
 
     /// Sets a setting only if nobody did before. True for the one that did: of several nodes

@@ -35,9 +35,7 @@ pub async fn load(db: &Db, now_ms: i64) -> Result<Snapshot> {
             .collect(),
         callback_rules: callback_rule::all(&mut tx).await?,
     };
-    tx.rollback()
-        .await
-        .map_err(at("end reading the snapshot"))?;
+    tx.rollback().await.map_err(at("end reading the snapshot"))?;
     Ok(snapshot)
 }
 
@@ -47,9 +45,7 @@ async fn begin_read(db: &Db) -> Result<Transaction<'static, Any>> {
     match db.kind() {
         Kind::Sqlite => db.pool().begin().await,
         Kind::Postgres => {
-            db.pool()
-                .begin_with("BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY")
-                .await
+            db.pool().begin_with("BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY").await
         }
     }
     .map_err(at("begin reading the snapshot"))

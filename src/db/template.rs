@@ -62,10 +62,7 @@ pub(super) async fn take_id(
     sql: &Statements,
 ) -> Result<Option<i64>> {
     let id = Db::next_number(tx, sql.table).await?;
-    let row = sqlx::query(sql.count)
-        .fetch_one(&mut **tx)
-        .await
-        .map_err(at("count templates"))?;
+    let row = sqlx::query(sql.count).fetch_one(&mut **tx).await.map_err(at("count templates"))?;
     let count: i64 = row.try_get(0).map_err(at("count templates"))?;
     Ok((count < MAX_TEMPLATES).then_some(id))
 }
@@ -120,29 +117,17 @@ pub(super) async fn remove(db: &Db, sql: &Statements, id: i64) -> Result<Removal
         .fetch_optional(db.pool())
         .await
         .map_err(at("read a template"))?;
-    Ok(if row.is_some() {
-        Removal::InUse
-    } else {
-        Removal::Absent
-    })
+    Ok(if row.is_some() { Removal::InUse } else { Removal::Absent })
 }
 
 pub(super) fn is_foreign_key_violation(error: &sqlx::Error) -> bool {
-    error
-        .as_database_error()
-        .is_some_and(|e| e.is_foreign_key_violation())
+    error.as_database_error().is_some_and(|e| e.is_foreign_key_violation())
 }
 
 pub(super) fn encode<T: Serialize>(table: &'static str, template: &T) -> Result<String> {
-    serde_json::to_string(template).map_err(|e| DbError::Row {
-        table,
-        what: e.to_string(),
-    })
+    serde_json::to_string(template).map_err(|e| DbError::Row { table, what: e.to_string() })
 }
 
 pub(super) fn decode<T: DeserializeOwned>(table: &'static str, body: &str) -> Result<T> {
-    serde_json::from_str(body).map_err(|e| DbError::Row {
-        table,
-        what: e.to_string(),
-    })
+    serde_json::from_str(body).map_err(|e| DbError::Row { table, what: e.to_string() })
 }

@@ -81,15 +81,7 @@ impl CallbackSender {
         let receivers = Receivers::new(settings.timeout, settings.deny_networks.clone())?;
         let owner = format!("{}/{}", settings.node_id, Uuid::now_v7());
         let lease_ms = millis(settings.timeout.saturating_add(LEASE_MARGIN));
-        Ok(Self {
-            sending: Arc::new(Sending {
-                db,
-                settings,
-                receivers,
-                owner,
-            }),
-            lease_ms,
-        })
+        Ok(Self { sending: Arc::new(Sending { db, settings, receivers, owner }), lease_ms })
     }
 
     /// Sends until stopped. Attempts under way then get a moment to end; what is left is released
@@ -105,8 +97,7 @@ impl CallbackSender {
         loop {
             let round = async {
                 if Instant::now() >= prune_at {
-                    db.prune_callbacks(now_ms().saturating_sub(KEEP_MS), KEEP_ROWS)
-                        .await?;
+                    db.prune_callbacks(now_ms().saturating_sub(KEEP_MS), KEEP_ROWS).await?;
                     prune_at = Instant::now() + PRUNE_EVERY;
                 }
                 self.start_due(&mut slots, &mut attempts).await
@@ -163,10 +154,7 @@ impl CallbackSender {
                 continue;
             }
             let owner = &self.sending.owner;
-            let due = match db
-                .claim_callbacks(&url, owner, now_ms, self.lease_ms, free)
-                .await
-            {
+            let due = match db.claim_callbacks(&url, owner, now_ms, self.lease_ms, free).await {
                 Ok(due) => due,
                 Err(error) => {
                     // The other receivers must not suffer from it.
@@ -178,10 +166,7 @@ impl CallbackSender {
                 let sending = Arc::clone(&self.sending);
                 let handle = attempts.spawn(async move {
                     let started = Instant::now();
-                    let outcome = sending
-                        .receivers
-                        .post(&callback.url, body_of(&callback))
-                        .await;
+                    let outcome = sending.receivers.post(&callback.url, body_of(&callback)).await;
                     let took = started.elapsed();
                     sending.note(&callback, outcome).await;
                     took
@@ -234,16 +219,10 @@ impl Sending {
         }
         for pause_ms in NOTE_PAUSES_MS {
             let written = match &outcome {
-                Ok(()) => {
-                    self.db
-                        .callback_delivered(callback, now_ms(), "HTTP 200")
-                        .await
-                }
+                Ok(()) => self.db.callback_delivered(callback, now_ms(), "HTTP 200").await,
                 Err(failure) => {
                     let result = failure.to_string();
-                    self.db
-                        .callback_failed(callback, next_try_ms, now_ms(), &result)
-                        .await
+                    self.db.callback_failed(callback, next_try_ms, now_ms(), &result).await
                 }
             };
             match written {

@@ -38,9 +38,13 @@ pub(super) struct FirstWalk {
 enum Plan {
     Flv(Box<FlvPlan>),
     Mp4(Box<Mp4Builder>),
-    Aac { total_len: u64 },
+    Aac {
+        total_len: u64,
+    },
     /// The first samples, which decide whether all times are shifted.
-    Hls { first: Vec<Sample> },
+    Hls {
+        first: Vec<Sample>,
+    },
 }
 
 #[derive(Default)]
@@ -67,7 +71,11 @@ impl FirstWalk {
         Self { facts: Facts::default(), plan, segment_ms }
     }
 
-    pub(super) fn begin_span(&mut self, source: &mut Source, span: usize) -> Result<(), ProjectError> {
+    pub(super) fn begin_span(
+        &mut self,
+        source: &mut Source,
+        span: usize,
+    ) -> Result<(), ProjectError> {
         let configs = source.configs(span)?;
         self.facts.push_configs(&configs);
         match &mut self.plan {
@@ -78,7 +86,12 @@ impl FirstWalk {
         Ok(())
     }
 
-    pub(super) fn push(&mut self, source: &mut Source, span: usize, sample: &Sample) -> Result<(), ProjectError> {
+    pub(super) fn push(
+        &mut self,
+        source: &mut Source,
+        span: usize,
+        sample: &Sample,
+    ) -> Result<(), ProjectError> {
         self.facts.push(sample);
         match &mut self.plan {
             Plan::Flv(flv) => flv.push(source, span, sample),
@@ -125,7 +138,8 @@ impl FirstWalk {
                     Err(mp4::Error::Empty) => {
                         return Err(ProjectError::Unsupported {
                             container: Container::Mp4,
-                            reason: "no frame came with a configuration that describes it".to_owned(),
+                            reason: "no frame came with a configuration that describes it"
+                                .to_owned(),
                         });
                     }
                     layout => layout.map_err(unsupported(Container::Mp4))?,
@@ -146,7 +160,8 @@ impl FirstWalk {
                 Ok((facts, total_len, single(Vec::new(), Vec::new(), emit)))
             }
             Plan::Hls { first } => {
-                let body = HlsBody::new(&codecs, &first, self.segment_ms).map_err(unsupported(Container::Hls))?;
+                let body = HlsBody::new(&codecs, &first, self.segment_ms)
+                    .map_err(unsupported(Container::Hls))?;
                 facts.shift_ms = body.shift_ms();
                 Ok((facts, 0, Body::Hls(Box::new(body))))
             }
@@ -155,7 +170,12 @@ impl FirstWalk {
 }
 
 impl FlvPlan {
-    fn push(&mut self, source: &mut Source, span: usize, sample: &Sample) -> Result<(), ProjectError> {
+    fn push(
+        &mut self,
+        source: &mut Source,
+        span: usize,
+        sample: &Sample,
+    ) -> Result<(), ProjectError> {
         self.settle(sample);
         let mut moves_to_head = false;
         if sample.kind == SampleKind::Script && self.metadata.is_none() {

@@ -162,7 +162,8 @@ impl HlsBody {
     }
 
     fn playlist(&self) -> String {
-        let paths: Vec<String> = (0..self.segments.len()).map(|number| format!("{number}.ts")).collect();
+        let paths: Vec<String> =
+            (0..self.segments.len()).map(|number| format!("{number}.ts")).collect();
         let entries = paths
             .iter()
             .zip(&self.segments)

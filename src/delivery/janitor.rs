@@ -77,7 +77,11 @@ impl Janitor {
             if token.is_cancelled() {
                 return Ok(());
             }
-            self.release(session).await?;
+            match self.release(session).await {
+                // It is being recovered, or has just begun: the next round sees it again.
+                Err(JanitorError::Journal(JournalError::Live { .. })) => {}
+                released => released?,
+            }
         }
         self.expire().await
     }

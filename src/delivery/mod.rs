@@ -238,7 +238,9 @@ impl Delivery {
         };
         let mut tx = self.db.begin().await?;
         let reason = error.to_string();
-        if Db::fail_media_file(&mut tx, file.id, fence, state, &reason, now_ms).await? == Fenced::Lost {
+        if Db::fail_media_file(&mut tx, file.id, fence, state, &reason, now_ms).await?
+            == Fenced::Lost
+        {
             return Err(DeliverError::LeaseLost);
         }
         if state == MediaFileState::Failed {

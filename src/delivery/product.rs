@@ -2,6 +2,8 @@
 //!
 //! Claiming, committing and giving up are [`super`]'s; this file only gets the bytes into the store.
 
+use tracing::info;
+
 use crate::{
     db::media_file::{Fence, Fenced, MediaUpload},
     domain::media_file::MediaFile,
@@ -21,7 +23,11 @@ const BLOCK_BYTES: usize = 1 << 20;
 
 impl Delivery {
     /// Makes and stores the product of a file, then commits it.
-    pub(super) async fn deliver(&self, mut file: MediaFile, fence: Fence) -> Result<(), DeliverError> {
+    pub(super) async fn deliver(
+        &self,
+        mut file: MediaFile,
+        fence: Fence,
+    ) -> Result<(), DeliverError> {
         let spans = file.spans.clone();
         let (journal, container) = (self.journal.clone(), file.container);
         let (facts, segment_ms) = (file.facts.clone(), self.settings.hls_segment_ms);
@@ -108,17 +114,18 @@ impl Delivery {
         }
     }
 
-    /// Aborts the upload that an earlier attempt at this file left open.
+    /// Frees what the store holds of an upload that an earlier attempt at this file left open. If
+    /// the store will not, it costs space there (a lifecycle rule ends that), never the product.
     async fn abort_earlier(&self, file: &MediaFile, main: &StorageKey) -> Result<(), DeliverError> {
         let Some(earlier) = self.db.media_upload(file.id).await? else { return Ok(()) };
         let Some((number, id)) = earlier.upload_id.split_once(':') else { return Ok(()) };
         let object = number.parse().map_or(Object::Main, Object::Segment);
-        let upload = Upload {
-            key: key_of(main, object),
-            id: id.to_owned(),
-            part_size: earlier.part_size,
-        };
-        Ok(self.store.abort(&upload).await?)
+        let upload =
+            Upload { key: key_of(main, object), id: id.to_owned(), part_size: earlier.part_size };
+        if let Err(error) = self.store.abort(&upload).await {
+            info!(upload.id = id, %error, "an abandoned upload could not be aborted");
+        }
+        Ok(())
     }
 }
 

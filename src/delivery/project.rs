@@ -231,6 +231,8 @@ impl Emit {
 }
 
 /// Names the container in an error of its writer.
-pub(super) fn unsupported<E: std::fmt::Display>(container: Container) -> impl Fn(E) -> ProjectError {
+pub(super) fn unsupported<E: std::fmt::Display>(
+    container: Container,
+) -> impl Fn(E) -> ProjectError {
     move |error| ProjectError::Unsupported { container, reason: error.to_string() }
 }

@@ -143,12 +143,7 @@ pub fn template_for<'a>(snapshot: &'a Snapshot, path: &StreamPath) -> Option<&'a
 
 /// `sign`: lower-case hex MD5 of the key followed by `t` in decimal.
 pub fn sign(key: &str, t: i64) -> String {
-    hex::encode(
-        Md5::new()
-            .chain_update(key)
-            .chain_update(t.to_string())
-            .finalize(),
-    )
+    hex::encode(Md5::new().chain_update(key).chain_update(t.to_string()).finalize())
 }
 
 /// The body as it is sent at `now_s` (unix seconds); without a key it stays unsigned.
@@ -166,10 +161,7 @@ pub fn push_started(session: &Session, app_id: u64, width: u32, height: u32) -> 
     let mut body = push(session, app_id, width, height);
     body.insert("errcode".to_owned(), 0.into());
     body.insert("errmsg".to_owned(), "ok".into());
-    body.insert(
-        "event_time".to_owned(),
-        session.started_ms.div_euclid(1000).into(),
-    );
+    body.insert("event_time".to_owned(), session.started_ms.div_euclid(1000).into());
     event(EventType::PushStarted, &session.path, body)
 }
 
@@ -300,11 +292,7 @@ fn push(session: &Session, app_id: u64, width: u32, height: u32) -> Map<String, 
 
 fn event(event_type: EventType, path: &StreamPath, mut body: Map<String, Value>) -> Event {
     body.insert("event_type".to_owned(), event_type.number().into());
-    Event {
-        event_type,
-        path: path.clone(),
-        body,
-    }
+    Event { event_type, path: path.clone(), body }
 }
 
 fn object(value: Value) -> Map<String, Value> {

@@ -90,13 +90,11 @@ impl CallbackTemplate {
         check_len("CallbackKey", &self.key, MAX_KEY_BYTES)?;
         if self.key.chars().any(char::is_control) {
             return Err(
-                TemplateError::Value("CallbackKey holds a control character".to_owned()).into(),
+                TemplateError::Value("CallbackKey holds a control character".to_owned()).into()
             );
         }
-        if let Some(odd) = self
-            .record_exception_levels
-            .iter()
-            .find(|l| !LEVELS.contains(&l.as_str()))
+        if let Some(odd) =
+            self.record_exception_levels.iter().find(|l| !LEVELS.contains(&l.as_str()))
         {
             let message = format!(
                 "RecordExceptionLevels holds {odd:.40?}: error, warning and info are known"
@@ -164,10 +162,7 @@ mod tests {
             assert!(
                 matches!(
                     check(bad),
-                    Err(CallbackTemplateError::Url {
-                        field: "RecordNotifyUrl",
-                        ..
-                    })
+                    Err(CallbackTemplateError::Url { field: "RecordNotifyUrl", .. })
                 ),
                 "{bad}"
             );
@@ -186,31 +181,10 @@ mod tests {
             ..CallbackTemplate::default()
         };
         assert_eq!(good.check(), Ok(()));
-        let bad = CallbackTemplate {
-            record_exception_levels: vec!["fatal".to_owned()],
-            ..good.clone()
-        };
-        assert!(
-            bad.check()
-                .unwrap_err()
-                .to_string()
-                .starts_with("RecordExceptionLevels holds")
-        );
-        assert!(
-            CallbackTemplate {
-                key: "k".repeat(256),
-                ..good.clone()
-            }
-            .check()
-            .is_err()
-        );
-        assert!(
-            CallbackTemplate {
-                key: "a\nb".to_owned(),
-                ..good
-            }
-            .check()
-            .is_err()
-        );
+        let bad =
+            CallbackTemplate { record_exception_levels: vec!["fatal".to_owned()], ..good.clone() };
+        assert!(bad.check().unwrap_err().to_string().starts_with("RecordExceptionLevels holds"));
+        assert!(CallbackTemplate { key: "k".repeat(256), ..good.clone() }.check().is_err());
+        assert!(CallbackTemplate { key: "a\nb".to_owned(), ..good }.check().is_err());
     }
 }

@@ -20,7 +20,8 @@ pub enum Container {
 
 impl Container {
     /// Every container, in the order of the vendor's `record_detail.file_format` numbers.
-    pub const ALL: [Container; 4] = [Container::Flv, Container::Hls, Container::Mp4, Container::Aac];
+    pub const ALL: [Container; 4] =
+        [Container::Flv, Container::Hls, Container::Mp4, Container::Aac];
 
     /// The text in `file_format` of event 100, in the database and in `BasicInfo.Type`.
     pub fn as_str(self) -> &'static str {

@@ -22,11 +22,7 @@ pub fn expand(
 ) -> String {
     let start = local_time(start_ms, utc_offset_s);
     let end = local_time(end_ms, utc_offset_s);
-    let mut rest = if pattern.is_empty() {
-        DEFAULT_PATTERN
-    } else {
-        pattern
-    };
+    let mut rest = if pattern.is_empty() { DEFAULT_PATTERN } else { pattern };
     let mut name = String::with_capacity(rest.len() + stream.len());
     while let Some(open) = rest.find('{') {
         let (before, tail) = rest.split_at(open);
@@ -85,9 +81,7 @@ fn local_time(unix_ms: i64, utc_offset_s: i32) -> DateTime<FixedOffset> {
     // A day is kept free at both ends, so that adding the offset cannot leave the calendar.
     let range = -8_000_000_000_000_000..8_000_000_000_000_000;
     let unix_ms = if range.contains(&unix_ms) { unix_ms } else { 0 };
-    DateTime::from_timestamp_millis(unix_ms)
-        .unwrap_or(DateTime::UNIX_EPOCH)
-        .with_timezone(&offset)
+    DateTime::from_timestamp_millis(unix_ms).unwrap_or(DateTime::UNIX_EPOCH).with_timezone(&offset)
 }
 
 #[cfg(test)]
@@ -110,35 +104,18 @@ mod tests {
 
     #[test]
     fn every_placeholder() {
-        let fields = [
-            "Year",
-            "Month",
-            "Day",
-            "Hour",
-            "Minute",
-            "Second",
-            "Millisecond",
-        ];
-        let pattern: Vec<String> = ["Start", "End"]
-            .iter()
-            .flat_map(|p| fields.map(|f| format!("{{{p}{f}}}")))
-            .collect();
+        let fields = ["Year", "Month", "Day", "Hour", "Minute", "Second", "Millisecond"];
+        let pattern: Vec<String> =
+            ["Start", "End"].iter().flat_map(|p| fields.map(|f| format!("{{{p}{f}}}"))).collect();
         let name = expand(&pattern.join(" "), "s", START_MS, END_MS, BEIJING_S);
         assert_eq!(name, "2025 04 01 13 08 14 007 2025 04 02 08 59 59 999");
     }
 
     #[test]
     fn what_is_no_placeholder_stays() {
-        for text in [
-            "{Nope}",
-            "{",
-            "}{",
-            "{StreamID",
-            "{streamid}",
-            "{{}}",
-            "a{Start}b",
-            "{EndWeek}",
-        ] {
+        for text in
+            ["{Nope}", "{", "}{", "{StreamID", "{streamid}", "{{}}", "a{Start}b", "{EndWeek}"]
+        {
             assert_eq!(expand(text, "s", 0, 0, 0), text);
         }
         assert_eq!(expand("{{StreamID}}", "s", 0, 0, 0), "{s}");

@@ -89,7 +89,9 @@ pub fn plan(
             .filter(|t| t.deleted_ms == 0 || stream.running_tasks.contains(&t.id))
             .collect();
         // Those already recording keep their place; then the earliest.
-        due.sort_by_key(|t| (!stream.running_tasks.contains(&t.id), t.start_s, t.created_ms, &t.id));
+        due.sort_by_key(|t| {
+            (!stream.running_tasks.contains(&t.id), t.start_s, t.created_ms, &t.id)
+        });
         for task in due.into_iter().take(MAX_TASKS_PER_STREAM) {
             let template = templates
                 .get(&task.template_id)
@@ -176,7 +178,10 @@ mod tests {
     #[test]
     fn window_is_half_open() {
         for (now_ms, inside) in [(9_999, false), (10_000, true), (19_999, true), (20_000, false)] {
-            assert_eq!(run(now_ms, live(None, &[]), &[task("t", 10, 20)]).len(), usize::from(inside));
+            assert_eq!(
+                run(now_ms, live(None, &[]), &[task("t", 10, 20)]).len(),
+                usize::from(inside)
+            );
         }
     }
 
@@ -197,8 +202,7 @@ mod tests {
 
     #[test]
     fn at_most_three_tasks_and_running_ones_first() {
-        let tasks =
-            [task("a", 1, 99), task("b", 2, 99), task("c", 3, 99), task("d", 4, 99)];
+        let tasks = [task("a", 1, 99), task("b", 2, 99), task("c", 3, 99), task("d", 4, 99)];
         assert_eq!(ids(&run(15_000, live(None, &[]), &tasks)), ["a", "b", "c"]);
         assert_eq!(ids(&run(15_000, live(None, &["d"]), &tasks)), ["d", "a", "b"]);
     }

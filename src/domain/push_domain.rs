@@ -13,8 +13,8 @@ use std::net::IpAddr;
 
 use serde::{Deserialize, Serialize};
 
-pub use self::{resolve::resolve, signature::SignatureError};
 use self::signature::Verdict;
+pub use self::{resolve::resolve, signature::SignatureError};
 use super::{
     snapshot::Snapshot,
     stream::{AppName, DomainName, NameError, StreamName, StreamPath},
@@ -114,7 +114,9 @@ impl Refusal {
             Refusal::DisabledDomain(_) => "disabled_domain",
             Refusal::NoKey(_) => "no_key",
             Refusal::Signature(SignatureError::Missing) => "unsigned",
-            Refusal::Signature(SignatureError::MissingTime | SignatureError::MalformedTime(_)) => "bad_time",
+            Refusal::Signature(SignatureError::MissingTime | SignatureError::MalformedTime(_)) => {
+                "bad_time"
+            }
             Refusal::Signature(SignatureError::Expired { .. }) => "expired",
             Refusal::Signature(SignatureError::Mismatch) => "bad_signature",
         }

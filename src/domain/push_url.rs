@@ -40,10 +40,7 @@ impl PushUrl {
             1935 => format!("rtmp://{host}/{app}"),
             port => format!("rtmp://{host}:{port}/{app}"),
         };
-        let mut url = Self {
-            server,
-            stream_key: stream.to_owned(),
-        };
+        let mut url = Self { server, stream_key: stream.to_owned() };
         if let Some(domain) = domain {
             url.add_parameter("domain", domain);
         }
@@ -58,11 +55,7 @@ impl PushUrl {
     }
 
     fn add_parameter(&mut self, name: &str, value: &str) {
-        let mark = if self.stream_key.contains('?') {
-            '&'
-        } else {
-            '?'
-        };
+        let mark = if self.stream_key.contains('?') { '&' } else { '?' };
         // writing to a String cannot fail
         let _ = write!(self.stream_key, "{mark}{name}={value}");
     }
@@ -94,9 +87,8 @@ pub fn explicit_domain<'a>(
     is_registered: impl FnOnce(&DomainName) -> bool,
 ) -> Option<&'a str> {
     let is_address = host.trim_matches(['[', ']']).parse::<IpAddr>().is_ok();
-    let name = DomainName::parse(host)
-        .ok()
-        .filter(|name| !is_address && name.as_str() != "localhost");
+    let name =
+        DomainName::parse(host).ok().filter(|name| !is_address && name.as_str() != "localhost");
     let named = name.filter(is_registered);
     (named.as_ref().unwrap_or(default_domain) != domain).then_some(domain.as_str())
 }
@@ -118,18 +110,9 @@ mod tests {
     fn signs_as_the_specification_does() {
         assert_eq!(tx_time(1_795_430_636), "6B0418EC");
         let secret = |key, time| tx_secret(key, "livetest", time);
-        assert_eq!(
-            secret("PUSHKEYEXAMPLE", "6B0418EC"),
-            "0a77540aef2de3351d87fab71cb7af1b"
-        );
-        assert_eq!(
-            secret("BACKUPKEYEXAMPLE", "6B0418EC"),
-            "b635c3e6845f08ae2d00d1d7fbbfa66a"
-        );
-        assert_eq!(
-            secret("PUSHKEYEXAMPLE", "6b0418ec"),
-            "3b8ac1fb802f7ad04b8ffa666b3c57e5"
-        );
+        assert_eq!(secret("PUSHKEYEXAMPLE", "6B0418EC"), "0a77540aef2de3351d87fab71cb7af1b");
+        assert_eq!(secret("BACKUPKEYEXAMPLE", "6B0418EC"), "b635c3e6845f08ae2d00d1d7fbbfa66a");
+        assert_eq!(secret("PUSHKEYEXAMPLE", "6b0418ec"), "3b8ac1fb802f7ad04b8ffa666b3c57e5");
     }
 
     #[test]
@@ -143,10 +126,7 @@ mod tests {
             "livetest?txSecret=0a77540aef2de3351d87fab71cb7af1b&txTime=6B0418EC"
         );
         let url = PushUrl::new("[::1]", 19350, "a/b", "s", Some("push.example.com"));
-        assert_eq!(
-            url.full(),
-            "rtmp://[::1]:19350/a/b/s?domain=push.example.com"
-        );
+        assert_eq!(url.full(), "rtmp://[::1]:19350/a/b/s?domain=push.example.com");
     }
 
     #[test]
@@ -162,28 +142,14 @@ mod tests {
         assert_eq!(explicit("localhost", "live.local"), None);
         assert_eq!(explicit("recorder.lan", "live.local"), None);
         assert_eq!(explicit("push.example.com", "push.example.com"), None);
-        assert_eq!(
-            explicit("192.0.2.7", "push.example.com").unwrap(),
-            "push.example.com"
-        );
-        assert_eq!(
-            explicit("push.example.com", "live.local").unwrap(),
-            "live.local"
-        );
+        assert_eq!(explicit("192.0.2.7", "push.example.com").unwrap(), "push.example.com");
+        assert_eq!(explicit("push.example.com", "live.local").unwrap(), "live.local");
     }
 
     #[test]
     fn the_command_survives_a_shell() {
         let command = |stream| PushUrl::new("h", 1935, "live", stream, None).ffmpeg_command();
-        assert!(
-            command("a b&c").ends_with("-f flv \"rtmp://h/live/a b&c\""),
-            "{}",
-            command("a b")
-        );
-        assert!(
-            command("$(x)'").ends_with(r"'rtmp://h/live/$(x)'\'''"),
-            "{}",
-            command("$(x)'")
-        );
+        assert!(command("a b&c").ends_with("-f flv \"rtmp://h/live/a b&c\""), "{}", command("a b"));
+        assert!(command("$(x)'").ends_with(r"'rtmp://h/live/$(x)'\'''"), "{}", command("$(x)'"));
     }
 }

@@ -58,13 +58,9 @@ mod tests {
     /// The table of the specification, tried row by row.
     fn oracle<'a>(rules: &'a [RecordRule], path: &StreamPath) -> Option<&'a RecordRule> {
         let (app, stream) = (path.app.as_str(), path.stream.as_str());
-        [(app, stream), ("", stream), (app, ""), ("", "")]
-            .into_iter()
-            .find_map(|(app, stream)| {
-                rules
-                    .iter()
-                    .find(|r| r.domain == path.domain && r.app == app && r.stream == stream)
-            })
+        [(app, stream), ("", stream), (app, ""), ("", "")].into_iter().find_map(|(app, stream)| {
+            rules.iter().find(|r| r.domain == path.domain && r.app == app && r.stream == stream)
+        })
     }
 
     prop_compose! {

@@ -96,22 +96,13 @@ mod tests {
         assert_eq!(check_window(NOW, NOW + 1, NOW), Ok(()));
         assert_eq!(check_window(NOW - 10, NOW + 1, NOW), Ok(()));
         assert_eq!(check_window(NOW, NOW + MAX_WINDOW_S, NOW), Ok(()));
-        assert_eq!(
-            check_window(NOW + 5, NOW + 5, NOW),
-            Err(WindowError::Reversed)
-        );
+        assert_eq!(check_window(NOW + 5, NOW + 5, NOW), Err(WindowError::Reversed));
         assert_eq!(check_window(NOW - 10, NOW, NOW), Err(WindowError::Past));
-        assert_eq!(
-            check_window(NOW, NOW + MAX_WINDOW_S + 1, NOW),
-            Err(WindowError::TooLong)
-        );
+        assert_eq!(check_window(NOW, NOW + MAX_WINDOW_S + 1, NOW), Err(WindowError::TooLong));
         let end = NOW + MAX_AHEAD_S;
         assert_eq!(check_window(end - 10, end - 1, NOW), Ok(()));
         assert_eq!(check_window(end - 10, end, NOW), Err(WindowError::TooFar));
-        assert_eq!(
-            check_window(i64::MIN, i64::MAX, NOW),
-            Err(WindowError::TooLong)
-        );
+        assert_eq!(check_window(i64::MIN, i64::MAX, NOW), Err(WindowError::TooLong));
     }
 
     #[test]
@@ -131,24 +122,13 @@ mod tests {
             deleted_ms: 0,
             created_ms: 0,
         };
-        for (now_ms, is_open) in [
-            (9_999, false),
-            (10_000, true),
-            (19_999, true),
-            (20_000, false),
-        ] {
+        for (now_ms, is_open) in [(9_999, false), (10_000, true), (19_999, true), (20_000, false)] {
             assert_eq!(task.is_open_at(now_ms), is_open, "{now_ms}");
             assert_eq!(task.is_wanted_at(now_ms), is_open, "{now_ms}");
         }
-        let deleted = RecordTask {
-            deleted_ms: 12_000,
-            ..task.clone()
-        };
+        let deleted = RecordTask { deleted_ms: 12_000, ..task.clone() };
         assert!(deleted.is_open_at(15_000) && !deleted.is_wanted_at(15_000));
-        let stopped = RecordTask {
-            stopped_ms: 12_000,
-            ..task
-        };
+        let stopped = RecordTask { stopped_ms: 12_000, ..task };
         assert!(!stopped.is_open_at(15_000) && !stopped.is_wanted_at(15_000));
     }
 }

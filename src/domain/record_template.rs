@@ -140,10 +140,7 @@ pub fn check_name(name: &str) -> Result<(), String> {
         return Err("is empty".to_owned());
     }
     if name.len() > MAX_NAME_BYTES {
-        return Err(format!(
-            "is {} bytes long, at most {MAX_NAME_BYTES} are allowed",
-            name.len()
-        ));
+        return Err(format!("is {} bytes long, at most {MAX_NAME_BYTES} are allowed", name.len()));
     }
     let is_chinese = |c: char| matches!(c, '\u{3007}' | '\u{3400}'..='\u{4dbf}' | '\u{4e00}'..='\u{9fff}' | '\u{f900}'..='\u{faff}' | '\u{20000}'..='\u{3ffff}');
     match name
@@ -196,15 +193,9 @@ impl RecordTemplate {
             && self.flv.vod_file_name.contains("{End")
         {
             let why = "cannot hold end times while FlvSpecialParam.UploadInRecording is on";
-            return Err(TemplateError::FileName {
-                field: "FlvParam",
-                why,
-            });
+            return Err(TemplateError::FileName { field: "FlvParam", why });
         }
-        for (what, value) in [
-            ("IsDelayLive", self.is_delay_live),
-            ("CosStore", self.cos_store),
-        ] {
+        for (what, value) in [("IsDelayLive", self.is_delay_live), ("CosStore", self.cos_store)] {
             if !(0..=1).contains(&value) {
                 return Err(TemplateError::Value(format!("{what} must be 0 or 1")));
             }
@@ -234,27 +225,14 @@ impl RecordParam {
         for (name, text, max) in texts {
             check_len(&format!("{field}.{name}"), text, max)?;
         }
-        if self
-            .vod_file_name
-            .chars()
-            .nth(MAX_FILE_NAME_CHARS)
-            .is_some()
-        {
-            return Err(TemplateError::FileName {
-                field,
-                why: "is longer than 255 characters",
-            });
+        if self.vod_file_name.chars().nth(MAX_FILE_NAME_CHARS).is_some() {
+            return Err(TemplateError::FileName { field, why: "is longer than 255 characters" });
         }
         if self.vod_file_name.chars().any(char::is_control) {
-            return Err(TemplateError::FileName {
-                field,
-                why: "holds a control character",
-            });
+            return Err(TemplateError::FileName { field, why: "holds a control character" });
         }
         let value = |what: &str, wanted: String| {
-            Err(TemplateError::Value(format!(
-                "{field}.{what} must be {wanted}"
-            )))
+            Err(TemplateError::Value(format!("{field}.{what} must be {wanted}")))
         };
         if !matches!(self.storage_mode.as_str(), "normal" | "cold") {
             return value("StorageMode", "normal or cold".to_owned());

@@ -67,7 +67,9 @@ impl DomainName {
         }
         let ascii = idna::domain_to_ascii(host)
             .map_err(|_| NameError::Character { what: WHAT, found: first_odd(host) })?;
-        let bad = |c: char| !(c.is_ascii_alphanumeric() || matches!(c, '-' | '.' | '_' | ':' | '[' | ']'));
+        let bad = |c: char| {
+            !(c.is_ascii_alphanumeric() || matches!(c, '-' | '.' | '_' | ':' | '[' | ']'))
+        };
         if let Some(found) = ascii.chars().find(|c| bad(*c)) {
             return Err(NameError::Character { what: WHAT, found });
         }

@@ -79,7 +79,9 @@ impl Cause {
             Cause::Idle => info!("a publisher is disconnected: {self}"),
             Cause::Unread => info!("a connection is closed: {self}"),
             // The journal has said what is wrong with it.
-            Cause::Journal(error) => warn!(%error, "a publisher is disconnected: its journal takes no more"),
+            Cause::Journal(error) => {
+                warn!(%error, "a publisher is disconnected: its journal takes no more")
+            }
             Cause::Closed | Cause::Network(_) | Cause::Refused | Cause::Ended | Cause::Shutdown => {
                 debug!("connection over: {self}");
             }

@@ -66,7 +66,12 @@ pub(super) struct Connection<S> {
 
 impl<S: ByteSource> Connection<S> {
     /// A connection just accepted.
-    pub(super) fn new(context: Arc<Context>, source: S, peer: SocketAddr, local: SocketAddr) -> Self {
+    pub(super) fn new(
+        context: Arc<Context>,
+        source: S,
+        peer: SocketAddr,
+        local: SocketAddr,
+    ) -> Self {
         let now = Instant::now();
         Self {
             session: ServerSession::new(context.settings.max_message_bytes),
@@ -170,11 +175,17 @@ impl<S: ByteSource> Connection<S> {
         outcome
     }
 
-    async fn handle_events(&mut self, wall_ms: i64, token: &CancellationToken) -> Result<(), Cause> {
+    async fn handle_events(
+        &mut self,
+        wall_ms: i64,
+        token: &CancellationToken,
+    ) -> Result<(), Cause> {
         while let Some(event) = self.session.next_event()? {
             match event {
                 Event::Tag { stream, tag } => {
-                    if let Some((_, publishing)) = self.streams.iter_mut().find(|(id, _)| *id == stream) {
+                    if let Some((_, publishing)) =
+                        self.streams.iter_mut().find(|(id, _)| *id == stream)
+                    {
                         publishing.push(&tag, wall_ms);
                     }
                 }
@@ -210,7 +221,9 @@ impl<S: ByteSource> Connection<S> {
         if now.elapsed() > LONG_WAIT {
             self.last_data = Instant::now();
         }
-        let is_over = |(id, publishing): &(u32, Publishing)| publishing.end_reason().map(|reason| (*id, reason));
+        let is_over = |(id, publishing): &(u32, Publishing)| {
+            publishing.end_reason().map(|reason| (*id, reason))
+        };
         let over: Vec<(u32, EndReason)> = self.streams.iter().filter_map(is_over).collect();
         for (id, reason) in over {
             self.session.end(id, reason.event_code().1)?;
@@ -239,7 +252,11 @@ impl<S: ByteSource> Connection<S> {
     }
 
     /// Decides about a publish and opens it. Nothing is read meanwhile.
-    async fn publish(&mut self, request: PublishRequest, token: &CancellationToken) -> Result<(), Cause> {
+    async fn publish(
+        &mut self,
+        request: PublishRequest,
+        token: &CancellationToken,
+    ) -> Result<(), Cause> {
         self.write()?;
         let asked = push_domain::PublishRequest {
             app: &request.connect.app,
@@ -249,7 +266,8 @@ impl<S: ByteSource> Connection<S> {
             local: self.local.ip(),
         };
         let snapshot = self.context.snapshot.load_full();
-        let decision = push_domain::authorise(&snapshot, &asked, &self.context.policy, now_ms() / 1000);
+        let decision =
+            push_domain::authorise(&snapshot, &asked, &self.context.policy, now_ms() / 1000);
         let authorised = match decision {
             Ok(authorised) => authorised,
             Err(refusal) => return self.refuse(&request, &refusal),
@@ -305,17 +323,34 @@ impl<S: ByteSource> Connection<S> {
     fn refuse(&mut self, request: &PublishRequest, refusal: &Refusal) -> Result<(), Cause> {
         let bare = |text: &str| shown(text.split_once('?').map_or(text, |(name, _)| name));
         let (app, name) = (bare(&request.connect.app), bare(&request.key));
-        info!(reason = refusal.reason(), ?app, ?name, "publish refused: {}", shown(&refusal.to_string()));
-        let code = if refusal.is_bad_name() { "NetStream.Publish.BadName" } else { "NetStream.Publish.Denied" };
+        info!(
+            reason = refusal.reason(),
+            ?app,
+            ?name,
+            "publish refused: {}",
+            shown(&refusal.to_string())
+        );
+        let code = if refusal.is_bad_name() {
+            "NetStream.Publish.BadName"
+        } else {
+            "NetStream.Publish.Denied"
+        };
         self.deny(request.stream, refusal.reason(), code, &refusal.to_string())
     }
 
-    fn cannot_open(&mut self, request: &PublishRequest, path: &str, error: &OpenError) -> Result<(), Cause> {
+    fn cannot_open(
+        &mut self,
+        request: &PublishRequest,
+        path: &str,
+        error: &OpenError,
+    ) -> Result<(), Cause> {
         let (reason, code) = match error {
             OpenError::Occupied(_) => ("occupied", "NetStream.Publish.BadName"),
             OpenError::Ended(_) => ("replaced", "NetStream.Publish.BadName"),
             OpenError::Stopping => ("shutdown", "NetStream.Publish.Denied"),
-            OpenError::Late | OpenError::Journal(_) | OpenError::Head(_) => ("journal", "NetStream.Publish.Denied"),
+            OpenError::Late | OpenError::Journal(_) | OpenError::Head(_) => {
+                ("journal", "NetStream.Publish.Denied")
+            }
         };
         if reason == "journal" {
             error!(stream.path = path, %error, "publish refused: it cannot be stored");
@@ -326,7 +361,13 @@ impl<S: ByteSource> Connection<S> {
         self.deny(request.stream, reason, code, &error.to_string())
     }
 
-    fn deny(&mut self, stream: u32, reason: &'static str, code: &str, description: &str) -> Result<(), Cause> {
+    fn deny(
+        &mut self,
+        stream: u32,
+        reason: &'static str,
+        code: &str,
+        description: &str,
+    ) -> Result<(), Cause> {
         refused(reason);
         self.session.refuse(stream, code, description)?;
         if self.streams.is_empty() { Err(Cause::Refused) } else { Ok(()) }

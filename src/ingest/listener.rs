@@ -11,12 +11,7 @@ use tokio::{
 use tokio_util::sync::CancellationToken;
 use tracing::{Instrument, debug, info, info_span, warn};
 
-use super::{
-    Ingest,
-    cause::refused,
-    connection::Connection,
-    source::TcpSource,
-};
+use super::{Ingest, cause::refused, connection::Connection, source::TcpSource};
 
 /// Pause after a failed accept: there are no files left, and trying at once would only burn time.
 const BACK_OFF: Duration = Duration::from_millis(100);
@@ -27,7 +22,9 @@ impl Ingest {
     /// Serves publishers until `token` is cancelled, then ends every publish and returns when their
     /// journals are closed.
     pub async fn run(self, listener: TcpListener, token: CancellationToken) {
-        let places = Arc::new(Semaphore::new(self.context.settings.max_connections.min(Semaphore::MAX_PERMITS)));
+        let places = Arc::new(Semaphore::new(
+            self.context.settings.max_connections.min(Semaphore::MAX_PERMITS),
+        ));
         let mut connections = JoinSet::new();
         let (mut full, mut failing) = (Complaint::default(), Complaint::default());
         loop {

@@ -118,11 +118,19 @@ impl Live {
     ) -> Result<Place, Occupied> {
         let generation = self.generations.fetch_add(1, Ordering::Relaxed);
         let end = OnceLock::new();
-        let state = Arc::new(PlaceState { generation, is_signed, end, wake, received_bytes: AtomicU64::new(0) });
+        let state = Arc::new(PlaceState {
+            generation,
+            is_signed,
+            end,
+            wake,
+            received_bytes: AtomicU64::new(0),
+        });
         let predecessor = self.with(|entries| {
             let predecessor = match entries.get(path) {
                 None => None,
-                Some(old) if old.state.is_signed && !is_signed && old.state.end_reason().is_none() => {
+                Some(old)
+                    if old.state.is_signed && !is_signed && old.state.end_reason().is_none() =>
+                {
                     return Err(Occupied);
                 }
                 Some(old) => {
@@ -217,7 +225,13 @@ mod tests {
         };
         let (_, progress) = watch::channel(Progress::default());
         let (control, _) = mpsc::channel(1);
-        Arc::new(LiveSession { session, progress, control, encoder: String::new(), place: place.state.clone() })
+        Arc::new(LiveSession {
+            session,
+            progress,
+            control,
+            encoder: String::new(),
+            place: place.state.clone(),
+        })
     }
 
     fn enter(live: &Arc<Live>, signed: bool) -> Result<Place, Occupied> {

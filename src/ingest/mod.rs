@@ -25,16 +25,12 @@ use tokio::{
     time::Instant,
 };
 
-pub use self::live::{Live, LiveSession};
 use self::buffer::BufferPool;
+pub use self::live::{Live, LiveSession};
 use crate::{
     domain::{
-        ids::SessionId,
-        push_domain::Policy,
-        recording::Recording,
-        session::EndReason,
-        snapshot::Snapshot,
-        stream::DomainName,
+        ids::SessionId, push_domain::Policy, recording::Recording, session::EndReason,
+        snapshot::Snapshot, stream::DomainName,
     },
     journal::Journal,
 };

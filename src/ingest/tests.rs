@@ -79,14 +79,17 @@ impl Server {
             max_message_bytes: 16_777_215,
         };
         change(&mut settings);
-        let keys = PushKeys { enabled: true, master: KEY.into(), backup: String::new(), delta_s: 0 };
-        let push_domain = PushDomain { name: domain.clone(), enabled: true, keys: Some(keys), created_ms: 0 };
+        let keys =
+            PushKeys { enabled: true, master: KEY.into(), backup: String::new(), delta_s: 0 };
+        let push_domain =
+            PushDomain { name: domain.clone(), enabled: true, keys: Some(keys), created_ms: 0 };
         let push_domains = BTreeMap::from([(domain, push_domain)]);
         let snapshot = Snapshot { push_domains, ..Snapshot::default() };
         let folder = tempfile::tempdir().unwrap();
         let sync_interval = Duration::from_secs(1);
         let root = folder.path().join("journal");
-        let journal = Journal::open(journal::Settings { root, sync_interval, roll_bytes: 64 << 20 }).unwrap();
+        let journal =
+            Journal::open(journal::Settings { root, sync_interval, roll_bytes: 64 << 20 }).unwrap();
         let (sender, receiver) = mpsc::channel(4);
         let live = Arc::new(Live::default());
         let snapshot = Arc::new(ArcSwap::from_pointee(snapshot));
@@ -113,11 +116,13 @@ impl Server {
     async fn ended(&self, nth: usize) -> (SessionId, EndReason, u64) {
         let find = || {
             let told = self.told.lock().unwrap();
-            let ends = told.iter().filter_map(|told| match told {
-                Told::Ended { session, reason, end_position } => Some((*session, *reason, *end_position)),
+            let mut ends = told.iter().filter_map(|told| match told {
+                Told::Ended { session, reason, end_position } => {
+                    Some((*session, *reason, *end_position))
+                }
                 Told::Started { .. } => None,
             });
-            ends.skip(nth).next()
+            ends.nth(nth)
         };
         eventually(find).await
     }
@@ -140,7 +145,10 @@ impl Server {
             if let Some(note) = reader.note(&sample).unwrap() {
                 notes.push(Note::parse(&note).unwrap());
             }
-            let is_ours = matches!(sample.kind, SampleKind::Private | SampleKind::Repeated | SampleKind::Clock);
+            let is_ours = matches!(
+                sample.kind,
+                SampleKind::Private | SampleKind::Repeated | SampleKind::Clock
+            );
             if is_ours || sample.tag_len == 0 {
                 continue;
             }
@@ -243,7 +251,10 @@ impl Client {
     }
 
     async fn flush(&mut self) {
-        timeout(PATIENCE, self.stream.write_all(&self.publisher.take_output())).await.unwrap().unwrap();
+        timeout(PATIENCE, self.stream.write_all(&self.publisher.take_output()))
+            .await
+            .unwrap()
+            .unwrap();
     }
 
     /// Closes in good order, with everything heard: a socket closed with something unread in it
@@ -267,7 +278,11 @@ fn signed(stream: &str) -> String {
 
 /// Tags of all sizes and kinds, recognisable by their bytes.
 fn tags(count: usize) -> Vec<Tag> {
-    let config = |kind, payload: &'static [u8]| Tag { kind, time_ms: 0, payload: Bytes::from_static(payload) };
+    let config = |kind, payload: &'static [u8]| Tag {
+        kind,
+        time_ms: 0,
+        payload: Bytes::from_static(payload),
+    };
     let mut tags = vec![
         config(TagKind::Script, b"\x02\0\x0d@setDataFrame\x02\0\x0aonMetaData\x08\0\0\0\0\0\0\x09"),
         config(TagKind::Audio, b"\xAF\0\x12\x10"),
@@ -298,7 +313,10 @@ async fn a_push_is_journaled_as_it_came() {
     let head = server.journal.reader(session.id).unwrap().head().to_owned();
     assert_eq!(serde_json::from_str::<JournalHead>(&head).unwrap().session, session);
     assert_eq!(session.path.to_string(), "live.local/live/s");
-    assert_eq!((session.stream_param.as_str(), session.user_ip.as_str(), session.node_ip.as_str()), ("a=b", "127.0.0.1", "127.0.0.1"));
+    assert_eq!(
+        (session.stream_param.as_str(), session.user_ip.as_str(), session.node_ip.as_str()),
+        ("a=b", "127.0.0.1", "127.0.0.1")
+    );
     assert!(!session.signed);
 
     let tags = tags(200);
@@ -311,7 +329,10 @@ async fn a_push_is_journaled_as_it_came() {
     assert_eq!((id, reason), (session.id, EndReason::Unpublished));
     let (journaled, notes) = server.journaled(id, end);
     assert_eq!(journaled, tags);
-    assert!(matches!(&notes[..], [Note::Attach { .. }, Note::End { reason: EndReason::Unpublished, .. }]));
+    assert!(matches!(
+        &notes[..],
+        [Note::Attach { .. }, Note::End { reason: EndReason::Unpublished, .. }]
+    ));
     eventually(|| server.live.list().is_empty().then_some(())).await;
     client.over().await;
     server.stop().await;
@@ -394,7 +415,10 @@ async fn a_publish_that_cannot_be_stored_is_refused() {
     std::fs::remove_dir_all(&root).unwrap();
     let mut client = server.client("s").await;
     let (code, description) = client.over().await;
-    assert_eq!((code.as_str(), description.as_str()), ("NetStream.Publish.Denied", "the server cannot store the stream"));
+    assert_eq!(
+        (code.as_str(), description.as_str()),
+        ("NetStream.Publish.Denied", "the server cannot store the stream")
+    );
     client.closed().await;
     // The place is free again.
     std::fs::create_dir(&root).unwrap();
@@ -436,7 +460,11 @@ async fn limits_are_kept() {
     let mut client = server.publishing("s").await;
     let mut second = TcpStream::connect(server.address).await.unwrap();
     assert_eq!(timeout(PATIENCE, second.read(&mut [0; 16])).await.unwrap().unwrap_or(0), 0);
-    let tag = |length: usize| Tag { kind: TagKind::Video, time_ms: 0, payload: vec![0x17; length].into() };
+    let tag = |length: usize| Tag {
+        kind: TagKind::Video,
+        time_ms: 0,
+        payload: vec![0x17; length].into(),
+    };
     client.send(&[tag(100_000), tag(100_001)]).await;
     let (id, reason, end) = server.ended(0).await;
     assert_eq!(reason, EndReason::TooLarge);
@@ -474,12 +502,18 @@ async fn stopping_closes_publishers_and_journals() {
     let tags = tags(40);
     client.send(&tags).await;
     let id = server.started()[0].0.id;
-    let (journal, told, folder) = (server.journal.clone(), server.told.clone(), server.token.clone());
+    let (journal, told, folder) =
+        (server.journal.clone(), server.told.clone(), server.token.clone());
     folder.cancel();
     client.closed().await;
     let Server { running, folder, .. } = server;
     timeout(PATIENCE, running).await.unwrap().unwrap();
-    let ended = || told.lock().unwrap().iter().any(|told| matches!(told, Told::Ended { reason: EndReason::Shutdown, .. }));
+    let ended = || {
+        told.lock()
+            .unwrap()
+            .iter()
+            .any(|told| matches!(told, Told::Ended { reason: EndReason::Shutdown, .. }))
+    };
     eventually(|| ended().then_some(())).await;
     // Closed properly: nothing to repair.
     assert_eq!(journal.recover(id).unwrap().cut_bytes, 0);
@@ -491,7 +525,8 @@ async fn several_streams_share_a_connection() {
     let server = Server::start().await;
     let mut client = server.publishing("one").await;
     // By hand: publish on message stream 7, and a tag on it right behind.
-    let values: [Value; 5] = ["publish".into(), 9.0.into(), Value::Null, "two".into(), "live".into()];
+    let values: [Value; 5] =
+        ["publish".into(), 9.0.into(), Value::Null, "two".into(), "live".into()];
     let body = amf0::encode_all(&values);
     let mut wire = vec![20, 0, 0, 0, 0, 0, body.len() as u8, 20, 7, 0, 0, 0];
     wire.extend_from_slice(&body);
@@ -517,7 +552,8 @@ async fn garbage_leaves_others_alone() {
     let tags = tags(60);
     for (n, part) in tags.chunks(3).enumerate() {
         let mut stranger = TcpStream::connect(server.address).await.unwrap();
-        let garbage: Vec<u8> = (0..5000 + n).map(|i| if i == 0 { 3 } else { (i * n) as u8 }).collect();
+        let garbage: Vec<u8> =
+            (0..5000 + n).map(|i| if i == 0 { 3 } else { (i * n) as u8 }).collect();
         let _ = stranger.write_all(&garbage).await;
         client.send(part).await;
     }

@@ -76,7 +76,20 @@ macro_rules! from_byte {
 from_byte!(Track { Video, Audio, Script });
 from_byte!(SampleKind { Frame, Config, Script, EndOfSequence, Other, Private, Repeated, Clock });
 from_byte!(Codec {
-    None, H264, Hevc, Av1, Vp9, Vp8, Aac, Opus, Flac, Ac3, Eac3, Mp3, Legacy, Unknown
+    None,
+    H264,
+    Hevc,
+    Av1,
+    Vp9,
+    Vp8,
+    Aac,
+    Opus,
+    Flac,
+    Ac3,
+    Eac3,
+    Mp3,
+    Legacy,
+    Unknown
 });
 
 impl Codec {

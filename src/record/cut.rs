@@ -20,6 +20,10 @@ const ABSORBED_STEP_BACK_MS: i64 = 10_000;
 /// Pictures are taken to have ended when none came for this long; then sound may be cut anywhere.
 const VIDEO_GONE_MS: i64 = 60_000;
 
+/// Codec changes that begin a new file, per recording: a stream of garbage must not become a row
+/// and a file for every tag. What follows the last one is one file, possibly one that fails.
+const MAX_CODEC_CHANGES: u32 = 16;
+
 /// Why a file was ended before its recording.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum CutReason {
@@ -36,7 +40,9 @@ impl CutReason {
     pub fn remark(self) -> Option<&'static str> {
         match self {
             CutReason::Interval => None,
-            CutReason::StepBack => Some("begins where the clock went back further than an mp4 can express"),
+            CutReason::StepBack => {
+                Some("begins where the clock went back further than an mp4 can express")
+            }
             CutReason::CodecChange => Some("begins where a track changed its codec"),
         }
     }
@@ -81,6 +87,7 @@ pub struct Cutter {
     audio: Clock,
     video_wall_ms: Option<i64>,
     frames: u64,
+    codec_changes: u32,
 }
 
 impl Cutter {
@@ -100,6 +107,7 @@ impl Cutter {
             audio: Clock::default(),
             video_wall_ms: None,
             frames: 0,
+            codec_changes: 0,
         }
     }
 
@@ -109,7 +117,8 @@ impl Cutter {
             SampleKind::Clock => self.wall_ms = sample.dts_ms,
             SampleKind::Frame if sample.track_id == 0 && sample.tag_len > 0 => {
                 let reason = if self.frames == 0 { None } else { self.reason(sample) };
-                if reason.is_some() {
+                if let Some(reason) = reason {
+                    self.codec_changes += u32::from(reason == CutReason::CodecChange);
                     self.restart();
                 }
                 self.count(sample);
@@ -131,7 +140,8 @@ impl Cutter {
     fn reason(&self, sample: &Sample) -> Option<CutReason> {
         let clock = self.clock(sample.track)?;
         if self.container == Container::Mp4 {
-            if clock.codec.is_some_and(|codec| codec != sample.codec) {
+            let is_other = clock.codec.is_some_and(|codec| codec != sample.codec);
+            if is_other && self.codec_changes < MAX_CODEC_CHANGES {
                 return Some(CutReason::CodecChange);
             }
             let back = clock.last.map_or(0, |last| last.dts_ms.saturating_sub(sample.dts_ms));
@@ -166,12 +176,8 @@ impl Cutter {
 
     fn restart(&mut self) {
         // Whether there are pictures is a property of the stream, not of the file.
-        *self = Self {
-            video: Clock::default(),
-            audio: Clock::default(),
-            frames: 0,
-            ..self.clone()
-        };
+        *self =
+            Self { video: Clock::default(), audio: Clock::default(), frames: 0, ..self.clone() };
     }
 
     fn count(&mut self, sample: &Sample) {
@@ -272,11 +278,7 @@ mod tests {
         ];
         assert_eq!(
             cuts(&mut Cutter::new(Container::Mp4, 600, 0), &stream),
-            [
-                (90, CutReason::StepBack),
-                (-1, CutReason::StepBack),
-                (50, CutReason::CodecChange)
-            ]
+            [(90, CutReason::StepBack), (-1, CutReason::StepBack), (50, CutReason::CodecChange)]
         );
         assert!(cuts(&mut Cutter::new(Container::Flv, 600, 0), &stream).is_empty());
     }

@@ -112,7 +112,13 @@ impl Follow {
         let mut state = run_read(&self.shared.journal, move || {
             let reader = journal.reader(id)?;
             let cursor = reader.start();
-            Ok(State { reader, tracker: Tracker::new(started_ms), cursor, changes: Vec::new(), dimensions: (0, 0) })
+            Ok(State {
+                reader,
+                tracker: Tracker::new(started_ms),
+                cursor,
+                changes: Vec::new(),
+                dimensions: (0, 0),
+            })
         })
         .await?;
         loop {
@@ -168,6 +174,10 @@ impl State {
         let mut taken = 0usize;
         for sample in self.reader.samples(self.cursor, written)? {
             let sample = sample?;
+            // A step ends only where a tag does: its further samples have no length.
+            if taken >= STEP_SAMPLES && sample.tag_len > 0 {
+                break;
+            }
             self.cursor = self.cursor.max(sample.position + u64::from(sample.tag_len));
             taken += 1;
             match sample.kind {
@@ -177,7 +187,7 @@ impl State {
             }
             self.tracker.push(&sample, &mut self.changes);
             // A note takes effect before whatever follows it.
-            if taken == STEP_SAMPLES || !notes.is_empty() {
+            if !notes.is_empty() {
                 break;
             }
         }
@@ -201,7 +211,9 @@ impl State {
             return Ok(());
         };
         let preroll = match &note {
-            Note::Attach { recording, from } if *from < sample.position => Some((recording.id, *from)),
+            Note::Attach { recording, from } if *from < sample.position => {
+                Some((recording.id, *from))
+            }
             _ => None,
         };
         self.tracker.note(sample.position, note, &mut self.changes);

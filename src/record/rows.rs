@@ -55,7 +55,14 @@ impl Rows {
         self.retry("end a session", || async {
             let mut tx = self.shared.db.begin().await?;
             if Db::end_session(&mut tx, session.id, ended_ms, reason).await? {
-                let event = callback::push_ended(session, self.shared.app_id, width, height, reason, ended_ms);
+                let event = callback::push_ended(
+                    session,
+                    self.shared.app_id,
+                    width,
+                    height,
+                    reason,
+                    ended_ms,
+                );
                 let events = self.route(event);
                 Db::enqueue_callbacks(&mut tx, (self.shared.now_ms)(), &events).await?;
             }

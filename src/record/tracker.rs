@@ -4,12 +4,7 @@
 //! give the same rows. The only place that knows how notes, cuts and files fit together.
 
 use crate::{
-    domain::{
-        ids::RecordingId,
-        journal_note::Note,
-        recording::Recording,
-        session::EndReason,
-    },
+    domain::{ids::RecordingId, journal_note::Note, recording::Recording, session::EndReason},
     media::sample::{Sample, SampleKind},
 };
 
@@ -181,12 +176,7 @@ impl Running {
 mod tests {
     use super::*;
     use crate::{
-        domain::{
-            container::Container,
-            ids::DecimalId,
-            plan::default_profile,
-            recording::Origin,
-        },
+        domain::{container::Container, ids::DecimalId, plan::default_profile, recording::Origin},
         media::sample::{Codec, Track},
     };
 

@@ -40,7 +40,8 @@ impl Iterator for Aggregate {
 
     fn next(&mut self) -> Option<Self::Item> {
         let type_id = *self.rest.first()?;
-        let Some(&[_, l1, l2, l3, t1, t2, t3, t_high, ..]) = self.rest.first_chunk::<TAG_HEADER>() else {
+        let Some(&[_, l1, l2, l3, t1, t2, t3, t_high, ..]) = self.rest.first_chunk::<TAG_HEADER>()
+        else {
             self.rest.clear();
             return Some(Err(CutShort { type_id }));
         };
@@ -80,12 +81,16 @@ mod tests {
 
     fn split(payload: Vec<u8>, timestamp: u32) -> Vec<Part> {
         let message = Message { type_id: 22, timestamp, stream_id: 1, payload: payload.into() };
-        Aggregate::new(message).map(|m| m.map(|m| (m.type_id, m.timestamp, m.payload.to_vec()))).collect()
+        Aggregate::new(message)
+            .map(|m| m.map(|m| (m.type_id, m.timestamp, m.payload.to_vec())))
+            .collect()
     }
 
     #[test]
     fn times_count_from_the_first_message() {
-        let payload = [tag(9, 0x1000_0000, b"a"), tag(8, 0x1000_0017, b""), tag(18, 0x0FFF_FFFF, b"xyz")].concat();
+        let payload =
+            [tag(9, 0x1000_0000, b"a"), tag(8, 0x1000_0017, b""), tag(18, 0x0FFF_FFFF, b"xyz")]
+                .concat();
         let expected = [
             Ok((9, 5000, b"a".to_vec())),
             Ok((8, 5023, b"".to_vec())),

@@ -33,7 +33,11 @@ impl Handshake {
 
     /// Takes the handshake's part of `input` and appends the answer to `output`. True when the
     /// handshake is complete; what is left of `input` are chunks.
-    pub(super) fn read(&mut self, input: &mut Bytes, output: &mut Vec<u8>) -> Result<bool, HandshakeError> {
+    pub(super) fn read(
+        &mut self,
+        input: &mut Bytes,
+        output: &mut Vec<u8>,
+    ) -> Result<bool, HandshakeError> {
         let bytes = input.split_to(self.left.min(input.len()));
         if bytes.is_empty() {
             return Ok(false);

@@ -3,9 +3,7 @@
 
 use bytes::Bytes;
 use rml_amf0::Amf0Value;
-use rml_rtmp::{
-    chunk_io::ChunkSerializer, messages::RtmpMessage, time::RtmpTimestamp,
-};
+use rml_rtmp::{chunk_io::ChunkSerializer, messages::RtmpMessage, time::RtmpTimestamp};
 
 use super::{
     chunk::{ChunkError, ChunkReader, Limits, MAX_CHUNK_SIZE, Message},
@@ -175,7 +173,8 @@ impl Publisher {
             ("flashVer", "FMLE/3.0 (compatible; liverec)"),
             ("tcUrl", self.target.tc_url.as_str()),
         ];
-        let object = object.map(|(name, text)| (name.to_owned(), Amf0Value::Utf8String(text.to_owned())));
+        let object =
+            object.map(|(name, text)| (name.to_owned(), Amf0Value::Utf8String(text.to_owned())));
         self.command(0, "connect", 1.0, Amf0Value::Object(object.into()), Vec::new())
     }
 
@@ -183,7 +182,8 @@ impl Publisher {
     fn answered(&mut self, message: &Message) -> Result<(), PublisherError> {
         let answer = Command::decode(&message.payload)?;
         let info = answer.argument(0);
-        let word = |name| info.and_then(|info| info.get(name)).and_then(Value::as_str).unwrap_or_default();
+        let word =
+            |name| info.and_then(|info| info.get(name)).and_then(Value::as_str).unwrap_or_default();
         let is_error = answer.name == "_error" || word("level") == "error";
         match (answer.name.as_str(), &self.phase) {
             _ if is_error => {
@@ -227,9 +227,15 @@ impl Publisher {
         additional_arguments: Vec<Amf0Value>,
     ) -> Result<(), PublisherError> {
         let command_name = name.to_owned();
-        let message =
-            RtmpMessage::Amf0Command { command_name, transaction_id, command_object, additional_arguments };
-        let payload = message.into_message_payload(RtmpTimestamp::new(0), stream).map_err(ReplyError::from)?;
+        let message = RtmpMessage::Amf0Command {
+            command_name,
+            transaction_id,
+            command_object,
+            additional_arguments,
+        };
+        let payload = message
+            .into_message_payload(RtmpTimestamp::new(0), stream)
+            .map_err(ReplyError::from)?;
         let packet = self.serializer.serialize(&payload, false, false).map_err(ReplyError::from)?;
         self.output.extend_from_slice(&packet.bytes);
         Ok(())

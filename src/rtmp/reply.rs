@@ -22,7 +22,8 @@ const WINDOW_BYTES: u32 = 2_500_000;
 const MAX_DESCRIPTION: usize = 1024;
 /// Codecs by FourCC that we take; the star stands for any other.
 const FOUR_CCS: [&str; 13] = [
-    "avc1", "hvc1", "av01", "vp08", "vp09", "vvc1", "mp4a", "Opus", "fLaC", "ac-3", "ec-3", ".mp3", "*",
+    "avc1", "hvc1", "av01", "vp08", "vp09", "vvc1", "mp4a", "Opus", "fLaC", "ac-3", "ec-3", ".mp3",
+    "*",
 ];
 /// `FourCcInfoMask`: what is received can be passed on (enhanced RTMP v2, connect).
 const CAN_FORWARD: f64 = 4.0;
@@ -72,11 +73,10 @@ impl Replies {
 
     /// `_result` of `connect`. Object encoding 0 whatever was asked for: AMF0 is what we read.
     pub(super) fn connected(&mut self, transaction: f64, is_enhanced: bool) -> Result<()> {
-        let properties = object([
-            ("fmsVer", text("FMS/3,0,1,123")),
-            ("capabilities", Amf0Value::Number(31.0)),
-        ]);
-        let mut info = status(Level::Status, "NetConnection.Connect.Success", "connection succeeded");
+        let properties =
+            object([("fmsVer", text("FMS/3,0,1,123")), ("capabilities", Amf0Value::Number(31.0))]);
+        let mut info =
+            status(Level::Status, "NetConnection.Connect.Success", "connection succeeded");
         info.insert("objectEncoding".to_owned(), Amf0Value::Number(0.0));
         if is_enhanced {
             let map = object(FOUR_CCS.map(|name| (name, Amf0Value::Number(CAN_FORWARD))));
@@ -101,7 +101,13 @@ impl Replies {
     }
 
     /// `onStatus` on a message stream.
-    pub(super) fn on_status(&mut self, stream: u32, level: Level, code: &str, description: &str) -> Result<()> {
+    pub(super) fn on_status(
+        &mut self,
+        stream: u32,
+        level: Level,
+        code: &str,
+        description: &str,
+    ) -> Result<()> {
         self.notify(stream, "onStatus", level, code, description)
     }
 
@@ -146,7 +152,8 @@ impl Replies {
         stream_id: Option<u32>,
         timestamp: Option<RtmpTimestamp>,
     ) -> Result<()> {
-        let message = RtmpMessage::UserControl { event_type, stream_id, buffer_length: None, timestamp };
+        let message =
+            RtmpMessage::UserControl { event_type, stream_id, buffer_length: None, timestamp };
         self.send(message, 0)
     }
 
@@ -159,8 +166,12 @@ impl Replies {
         additional_arguments: Vec<Amf0Value>,
     ) -> Result<()> {
         let command_name = name.to_owned();
-        let message =
-            RtmpMessage::Amf0Command { command_name, transaction_id, command_object, additional_arguments };
+        let message = RtmpMessage::Amf0Command {
+            command_name,
+            transaction_id,
+            command_object,
+            additional_arguments,
+        };
         self.send(message, stream)
     }
 

@@ -13,12 +13,6 @@ use std::{collections::VecDeque, sync::Arc};
 
 use bytes::{Buf, Bytes, BytesMut};
 
-pub use super::{
-    aggregate::CutShort,
-    command::{CommandError, Connect},
-    handshake::HandshakeError,
-    reply::ReplyError,
-};
 use super::{
     aggregate::Aggregate,
     chunk::{ChunkError, ChunkReader, Limits, Message},
@@ -26,6 +20,12 @@ use super::{
     handshake::Handshake,
     reply::{Level, Replies},
     type_id,
+};
+pub use super::{
+    aggregate::CutShort,
+    command::{CommandError, Connect},
+    handshake::HandshakeError,
+    reply::ReplyError,
 };
 use crate::media::tag::{Tag, TagKind};
 
@@ -35,8 +35,6 @@ pub const MAX_MESSAGE_STREAMS: usize = 8;
 const STRANGER: Limits = Limits { message_bytes: 65536, partial_bytes: 65536 };
 /// Room beside the largest message for what other chunk streams have begun, in bytes.
 const PARTIAL_EXTRA: usize = 1 << 20;
-/// Window assumed until the peer announces one, and instead of 0.
-const DEFAULT_WINDOW: u32 = 2_500_000;
 /// A larger window than this is acknowledged as if it were this.
 const MAX_WINDOW: u32 = 16 << 20;
 
@@ -104,7 +102,9 @@ impl SessionError {
     pub fn is_too_large(&self) -> bool {
         matches!(
             self,
-            SessionError::Chunk(ChunkError::MessageTooLarge { .. } | ChunkError::PartialTooLarge { .. })
+            SessionError::Chunk(
+                ChunkError::MessageTooLarge { .. } | ChunkError::PartialTooLarge { .. }
+            )
         )
     }
 }
@@ -134,7 +134,9 @@ pub struct ServerSession {
     input: Bytes,
     received: u64,
     acknowledged: u64,
-    window: u32,
+    /// What the peer wants acknowledged. Until it says so nothing is: a byte that reaches an encoder
+    /// which has closed its socket makes its system throw away what it has not sent yet.
+    window: Option<u32>,
     max_message_bytes: usize,
     connect: Option<Arc<Connect>>,
     streams: Vec<MessageStream>,
@@ -153,7 +155,7 @@ impl ServerSession {
             input: Bytes::new(),
             received: 0,
             acknowledged: 0,
-            window: DEFAULT_WINDOW,
+            window: None,
             max_message_bytes,
             connect: None,
             streams: Vec::new(),
@@ -175,7 +177,8 @@ impl ServerSession {
             self.input = joined.freeze();
         }
         // Half a window early, so that the peer never has to wait for it.
-        let is_due = self.received - self.acknowledged >= u64::from(self.window).div_ceil(2);
+        let since = self.received - self.acknowledged;
+        let is_due = self.window.is_some_and(|window| since >= u64::from(window).div_ceil(2));
         if is_due && self.handshake.is_none() {
             self.acknowledged = self.received;
             self.replies.acknowledge(self.received)?;
@@ -224,7 +227,8 @@ impl ServerSession {
 
     /// Accepts the publish asked for on `stream`.
     pub fn accept(&mut self, stream: u32) -> Result<(), SessionError> {
-        let Some(entry) = self.stream_mut(stream).filter(|entry| entry.state == State::Asked) else {
+        let Some(entry) = self.stream_mut(stream).filter(|entry| entry.state == State::Asked)
+        else {
             return Ok(());
         };
         entry.state = State::Publishing;
@@ -239,7 +243,12 @@ impl ServerSession {
     }
 
     /// Refuses the publish asked for on `stream`. `code` is a `NetStream.Publish` code.
-    pub fn refuse(&mut self, stream: u32, code: &str, description: &str) -> Result<(), SessionError> {
+    pub fn refuse(
+        &mut self,
+        stream: u32,
+        code: &str,
+        description: &str,
+    ) -> Result<(), SessionError> {
         if let Some(entry) = self.stream_mut(stream) {
             entry.state = State::Idle;
             self.replies.on_status(stream, Level::Error, code, description)?;
@@ -252,7 +261,12 @@ impl ServerSession {
         if let Some(entry) = self.stream_mut(stream) {
             entry.state = State::Idle;
             self.replies.stream_eof(stream)?;
-            self.replies.on_status(stream, Level::Status, "NetStream.Unpublish.Success", description)?;
+            self.replies.on_status(
+                stream,
+                Level::Status,
+                "NetStream.Unpublish.Success",
+                description,
+            )?;
         }
         Ok(())
     }
@@ -321,8 +335,8 @@ impl ServerSession {
             type_id::WINDOW_ACK_SIZE => {
                 if let Some(window) = message.payload.first_chunk::<4>() {
                     self.window = match u32::from_be_bytes(*window) {
-                        0 => DEFAULT_WINDOW,
-                        window => window.min(MAX_WINDOW),
+                        0 => None,
+                        window => Some(window.min(MAX_WINDOW)),
                     };
                 }
             }

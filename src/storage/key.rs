@@ -28,7 +28,8 @@ const HASH_DIGITS: usize = 32;
 const EMPTY_NAME: &str = "%-";
 
 /// What a URL path segment keeps as it is: the unreserved characters of RFC 3986.
-const NOT_UNRESERVED: &AsciiSet = &NON_ALPHANUMERIC.remove(b'-').remove(b'.').remove(b'_').remove(b'~');
+const NOT_UNRESERVED: &AsciiSet =
+    &NON_ALPHANUMERIC.remove(b'-').remove(b'.').remove(b'_').remove(b'~');
 
 /// The name of an object, relative to the store's root.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -42,7 +43,13 @@ pub struct InvalidKey(&'static str);
 impl StorageKey {
     /// The main object of a product: `<domain>/<app>/<stream>/<file id>/f0.<ext>`, for HLS
     /// `…/playlist.m3u8`. Names may be any text; different names give different keys.
-    pub fn product(domain: &str, app: &str, stream: &str, file: FileId, container: Container) -> Self {
+    pub fn product(
+        domain: &str,
+        app: &str,
+        stream: &str,
+        file: FileId,
+        container: Container,
+    ) -> Self {
         let mut key = String::new();
         for name in [domain, app, stream] {
             push_escaped(&mut key, name);
@@ -50,7 +57,9 @@ impl StorageKey {
         }
         let _ = match container {
             Container::Hls => write!(key, "{file}/playlist.m3u8"),
-            Container::Flv | Container::Mp4 | Container::Aac => write!(key, "{file}/f0.{}", container.extension()),
+            Container::Flv | Container::Mp4 | Container::Aac => {
+                write!(key, "{file}/f0.{}", container.extension())
+            }
         };
         Self(key)
     }

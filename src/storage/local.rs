@@ -36,7 +36,9 @@ use self::{
     disk::{Disk, io_error, is_absent},
     place::Places,
 };
-use super::{BoxFuture, ObjectBody, ObjectInfo, ObjectStore, Part, Result, StorageError, StorageKey, Upload};
+use super::{
+    BoxFuture, ObjectBody, ObjectInfo, ObjectStore, Part, Result, StorageError, StorageKey, Upload,
+};
 
 /// Bytes of one read.
 const BLOCK_BYTES: u64 = 128 << 10;
@@ -92,7 +94,9 @@ impl LocalStore {
         let (file, info) = self.disk.read(ACTION, move || files.open_object(&wanted)).await?;
         let range = match range {
             None => 0..info.size,
-            Some(range) if range.start < range.end.min(info.size) => range.start..range.end.min(info.size),
+            Some(range) if range.start < range.end.min(info.size) => {
+                range.start..range.end.min(info.size)
+            }
             Some(_) => return Err(StorageError::Range { size: info.size }),
         };
         let (disk, file, end) = (self.disk.clone(), Arc::new(file), range.end);
@@ -127,14 +131,20 @@ impl ObjectStore for LocalStore {
         .boxed()
     }
 
-    fn put_part<'a>(&'a self, upload: &'a Upload, number: u32, body: Bytes) -> BoxFuture<'a, Result<Part>> {
+    fn put_part<'a>(
+        &'a self,
+        upload: &'a Upload,
+        number: u32,
+        body: Bytes,
+    ) -> BoxFuture<'a, Result<Part>> {
         let upload = upload.clone();
         self.write("store a part", move |files| files.put_part(&upload, number, &body)).boxed()
     }
 
     fn complete<'a>(&'a self, upload: &'a Upload, parts: &'a [Part]) -> BoxFuture<'a, Result<()>> {
         let (upload, parts) = (upload.clone(), parts.to_vec());
-        self.write("complete an upload", move |files| files.complete_upload(&upload, &parts)).boxed()
+        self.write("complete an upload", move |files| files.complete_upload(&upload, &parts))
+            .boxed()
     }
 
     fn abort<'a>(&'a self, upload: &'a Upload) -> BoxFuture<'a, Result<()>> {
@@ -152,14 +162,21 @@ impl ObjectStore for LocalStore {
         self.disk.read("look at an object", move || files.head(&key)).boxed()
     }
 
-    fn get<'a>(&'a self, key: &'a StorageKey, range: Option<Range<u64>>) -> BoxFuture<'a, Result<ObjectBody>> {
+    fn get<'a>(
+        &'a self,
+        key: &'a StorageKey,
+        range: Option<Range<u64>>,
+    ) -> BoxFuture<'a, Result<ObjectBody>> {
         self.open_object(key, range).boxed()
     }
 
     fn delete<'a>(&'a self, key: &'a StorageKey) -> BoxFuture<'a, Result<()>> {
         let key = key.clone();
         self.write("delete an object", move |files| {
-            files.places.remove(&key).map_err(|e| io_error("delete an object", Path::new(key.as_str()), e))
+            files
+                .places
+                .remove(&key)
+                .map_err(|e| io_error("delete an object", Path::new(key.as_str()), e))
         })
         .boxed()
     }
@@ -210,7 +227,9 @@ impl Files {
         // Looked at first: opening a pipe that somebody put there would block.
         self.head(key)?.ok_or_else(missing)?;
         let path = self.path(key);
-        match fs::File::open(&path).and_then(|file| file.metadata().map(|meta| (file, object_info(&meta)))) {
+        match fs::File::open(&path)
+            .and_then(|file| file.metadata().map(|meta| (file, object_info(&meta))))
+        {
             Ok(opened) => Ok(opened),
             Err(error) if is_absent(&error) => Err(missing()),
             Err(error) => Err(io_error("read an object", &path, error)),
@@ -257,7 +276,8 @@ fn write_synced(path: &Path, body: &[u8]) -> io::Result<()> {
 
 /// A tag that changes with the content: objects are replaced by renaming, never written in place.
 fn object_info(meta: &fs::Metadata) -> ObjectInfo {
-    let etag = format!("{:x}-{:x}-{:x}{:08x}", meta.size(), meta.ino(), meta.mtime(), meta.mtime_nsec());
+    let etag =
+        format!("{:x}-{:x}-{:x}{:08x}", meta.size(), meta.ino(), meta.mtime(), meta.mtime_nsec());
     ObjectInfo { size: meta.size(), etag }
 }
 

@@ -122,7 +122,10 @@ pub struct ObjectBody {
 
 impl fmt::Debug for ObjectBody {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("ObjectBody").field("info", &self.info).field("range", &self.range).finish_non_exhaustive()
+        f.debug_struct("ObjectBody")
+            .field("info", &self.info)
+            .field("range", &self.range)
+            .finish_non_exhaustive()
     }
 }
 
@@ -139,8 +142,14 @@ fn check_parts(upload: &Upload, parts: &[Part]) -> Result<u64> {
             return broken(format!("part {number} is missing"));
         }
         let is_last = part.number == last.number;
-        if part.size > upload.part_size || part.size == 0 || (part.size < upload.part_size && !is_last) {
-            return broken(format!("part {number} has {} bytes, parts have {}", part.size, upload.part_size));
+        if part.size > upload.part_size
+            || part.size == 0
+            || (part.size < upload.part_size && !is_last)
+        {
+            return broken(format!(
+                "part {number} has {} bytes, parts have {}",
+                part.size, upload.part_size
+            ));
         }
     }
     // Each is at most `part_size`, but that is any number from a row.
@@ -161,7 +170,12 @@ pub trait ObjectStore: Send + Sync + 'static {
     fn start<'a>(&'a self, key: &'a StorageKey, part_size: u64) -> BoxFuture<'a, Result<Upload>>;
     /// Stores one part of 1 to `part_size` bytes, `number` from 1 to [`MAX_PARTS`]; the same number
     /// again replaces it. Parts of one upload may be stored at the same time, one number only once.
-    fn put_part<'a>(&'a self, upload: &'a Upload, number: u32, body: Bytes) -> BoxFuture<'a, Result<Part>>;
+    fn put_part<'a>(
+        &'a self,
+        upload: &'a Upload,
+        number: u32,
+        body: Bytes,
+    ) -> BoxFuture<'a, Result<Part>>;
     /// Makes the object from all its parts, given in order. Durable when it returns. Saying it again
     /// after the answer was lost is no error.
     fn complete<'a>(&'a self, upload: &'a Upload, parts: &'a [Part]) -> BoxFuture<'a, Result<()>>;
@@ -176,7 +190,11 @@ pub trait ObjectStore: Send + Sync + 'static {
     /// Reads an object or a range of it; the end is cut to the size. A range that is empty or starts
     /// at or behind the end is [`StorageError::Range`]. Dropping the stream ends the reading; a
     /// stream that ends without an error has given the whole range.
-    fn get<'a>(&'a self, key: &'a StorageKey, range: Option<Range<u64>>) -> BoxFuture<'a, Result<ObjectBody>>;
+    fn get<'a>(
+        &'a self,
+        key: &'a StorageKey,
+        range: Option<Range<u64>>,
+    ) -> BoxFuture<'a, Result<ObjectBody>>;
     /// Removes an object; an absent one is no error.
     fn delete<'a>(&'a self, key: &'a StorageKey) -> BoxFuture<'a, Result<()>>;
     /// Cheap check that the store can be reached and written, for `/readyz`.

@@ -19,7 +19,9 @@ use self::{
     client::{SMALL, body_attempt, overrides},
     error::{is_forbidden, is_missing, status, storage_error, unsatisfied_size},
 };
-use super::{BoxFuture, ObjectBody, ObjectInfo, ObjectStore, Part, Result, StorageError, StorageKey, Upload};
+use super::{
+    BoxFuture, ObjectBody, ObjectInfo, ObjectStore, Part, Result, StorageError, StorageKey, Upload,
+};
 
 /// How long a body may give nothing while somebody waits for it.
 const STALL: Duration = Duration::from_secs(30);
@@ -99,32 +101,42 @@ impl S3Store {
             end if end > MAX_POSITION => format!("bytes={}-", range.start),
             end => format!("bytes={}-{}", range.start, end - 1),
         });
-        let request = self.client.get_object().bucket(&self.bucket).key(self.name(key)).set_range(header);
-        let sent = match request.customize().config_override(overrides(READ_ATTEMPTS, SMALL)).send().await {
-            Ok(sent) => sent,
-            Err(error) if status(&error) == Some(416) => {
-                return Err(match unsatisfied_size(&error) {
-                    Some(size) => StorageError::Range { size },
-                    None => self.out_of_range(key).await,
-                });
-            }
-            Err(error) => return Err(storage_error(ACTION, key, error)),
-        };
+        let request =
+            self.client.get_object().bucket(&self.bucket).key(self.name(key)).set_range(header);
+        let sent =
+            match request.customize().config_override(overrides(READ_ATTEMPTS, SMALL)).send().await
+            {
+                Ok(sent) => sent,
+                Err(error) if status(&error) == Some(416) => {
+                    return Err(match unsatisfied_size(&error) {
+                        Some(size) => StorageError::Range { size },
+                        None => self.out_of_range(key).await,
+                    });
+                }
+                Err(error) => return Err(storage_error(ACTION, key, error)),
+            };
         let length = length(sent.content_length)?;
         let (answered, size) = match sent.content_range.as_deref().map(parse_content_range) {
             Some(Some(parsed)) => parsed,
             None => (0..length, length),
             Some(None) => {
-                let message = "the store answered with a Content-Range that cannot be read".to_owned();
+                let message =
+                    "the store answered with a Content-Range that cannot be read".to_owned();
                 return Err(StorageError::Transient { action: ACTION, message });
             }
         };
         if range.as_ref().is_some_and(|range| answered != (range.start..range.end.min(size))) {
-            let message = format!("the store answered with bytes {answered:?} of {size} instead of {range:?}");
+            let message = format!(
+                "the store answered with bytes {answered:?} of {size} instead of {range:?}"
+            );
             return Err(StorageError::Refused { action: ACTION, message });
         }
         let info = object_info(size, sent.e_tag);
-        Ok(ObjectBody { info, range: answered, stream: Box::pin(blocks(sent.body, length, ACTION)) })
+        Ok(ObjectBody {
+            info,
+            range: answered,
+            stream: Box::pin(blocks(sent.body, length, ACTION)),
+        })
     }
 
     /// The error for a range outside an object, whose size the store did not say.
@@ -139,7 +151,10 @@ impl S3Store {
     async fn check_bucket(&self) -> Result<()> {
         const ACTION: &str = "check the bucket";
         let request = self.client.head_bucket().bucket(&self.bucket);
-        let Err(error) = request.customize().config_override(overrides(1, CHECK)).send().await else { return Ok(()) };
+        let Err(error) = request.customize().config_override(overrides(1, CHECK)).send().await
+        else {
+            return Ok(());
+        };
         if is_missing(&error) {
             let message = format!("there is no bucket {}", self.bucket);
             return Err(StorageError::Refused { action: ACTION, message });
@@ -151,7 +166,8 @@ impl S3Store {
         // that is begun and aborted leaves nothing and needs the right to write.
         let key = format!("{}{PROBE}", self.prefix);
         let id = self.create_upload(&key, "application/octet-stream", 1, CHECK).await?;
-        let request = self.client.abort_multipart_upload().bucket(&self.bucket).key(&key).upload_id(id);
+        let request =
+            self.client.abort_multipart_upload().bucket(&self.bucket).key(&key).upload_id(id);
         let aborted = request.customize().config_override(overrides(1, CHECK)).send().await;
         aborted.map(|_| ()).map_err(|e| storage_error(ACTION, &self.bucket, e))
     }
@@ -164,13 +180,19 @@ impl ObjectStore for S3Store {
 
     fn start<'a>(&'a self, key: &'a StorageKey, part_size: u64) -> BoxFuture<'a, Result<Upload>> {
         async move {
-            let id = self.create_upload(&self.name(key), key.content_type(), ATTEMPTS, SMALL).await?;
+            let id =
+                self.create_upload(&self.name(key), key.content_type(), ATTEMPTS, SMALL).await?;
             Ok(Upload { key: key.clone(), id, part_size })
         }
         .boxed()
     }
 
-    fn put_part<'a>(&'a self, upload: &'a Upload, number: u32, body: Bytes) -> BoxFuture<'a, Result<Part>> {
+    fn put_part<'a>(
+        &'a self,
+        upload: &'a Upload,
+        number: u32,
+        body: Bytes,
+    ) -> BoxFuture<'a, Result<Part>> {
         self.upload_part(upload, number, body).boxed()
     }
 
@@ -190,7 +212,11 @@ impl ObjectStore for S3Store {
         self.head_object(key).boxed()
     }
 
-    fn get<'a>(&'a self, key: &'a StorageKey, range: Option<Range<u64>>) -> BoxFuture<'a, Result<ObjectBody>> {
+    fn get<'a>(
+        &'a self,
+        key: &'a StorageKey,
+        range: Option<Range<u64>>,
+    ) -> BoxFuture<'a, Result<ObjectBody>> {
         self.get_object(key, range).boxed()
     }
 
@@ -230,12 +256,17 @@ fn length(content_length: Option<i64>) -> Result<u64> {
 fn parse_content_range(text: &str) -> Option<(Range<u64>, u64)> {
     let (range, size) = text.strip_prefix("bytes ")?.split_once('/')?;
     let (first, last) = range.split_once('-')?;
-    let (first, last, size): (u64, u64, u64) = (first.parse().ok()?, last.parse().ok()?, size.parse().ok()?);
+    let (first, last, size): (u64, u64, u64) =
+        (first.parse().ok()?, last.parse().ok()?, size.parse().ok()?);
     (first <= last && last < size).then(|| (first..last + 1, size))
 }
 
 /// The blocks of a body of `length` bytes; an error if it stalls, breaks off or is too long.
-fn blocks(body: ByteStream, length: u64, action: &'static str) -> impl futures_util::Stream<Item = Result<Bytes>> {
+fn blocks(
+    body: ByteStream,
+    length: u64,
+    action: &'static str,
+) -> impl futures_util::Stream<Item = Result<Bytes>> {
     let broken = move |message: String| StorageError::Transient { action, message };
     stream::try_unfold((body, length), move |(mut body, left)| async move {
         let next = tokio::time::timeout(STALL, body.next()).await;
@@ -245,7 +276,9 @@ fn blocks(body: ByteStream, length: u64, action: &'static str) -> impl futures_u
                 None => Err(broken("the store sent more than it said".to_owned())),
             },
             Some(Err(error)) => Err(broken(error::chain(&error))),
-            None if left > 0 => Err(broken(format!("the store broke off {left} bytes before the end"))),
+            None if left > 0 => {
+                Err(broken(format!("the store broke off {left} bytes before the end")))
+            }
             None => Ok(None),
         }
     })

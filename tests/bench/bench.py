@@ -179,17 +179,20 @@ def measure(options, name, streams, how):
         if options.pin:
             command = ["taskset", "-c", "1"] + command
         load = subprocess.Popen(command, stdout=subprocess.PIPE, text=True)
-        peak = idle
+        samples = [idle]
         while load.poll() is None:
-            peak = max(peak, resident_bytes(pids))
+            samples.append(resident_bytes(pids))
             time.sleep(0.1)
         sent = json.loads(load.stdout.read())
         received = cpu_seconds(pids)
+        # streams end within a second of each other; what is done with ended ones is not their memory
+        live = samples[:-15] if "--duration" in how else samples
+        live_peak = max(live or samples)
         # until nothing moves any more: files are finished
         last, quiet, deadline = cpu_seconds(pids), 0, time.monotonic() + 120
         while (quiet < 10 or len(server.files()) < sent["ok"]) and time.monotonic() < deadline:
             time.sleep(0.1)
-            peak = max(peak, resident_bytes(pids))
+            samples.append(resident_bytes(pids))
             now = cpu_seconds(pids)
             quiet = quiet + 1 if now - last < 0.02 else 0
             last = now
@@ -199,7 +202,8 @@ def measure(options, name, streams, how):
             "server": name, "streams": streams, "ok": sent["ok"], "errors": sent["errors"], "whole": whole,
             "gigabytes": sent["bytes"] / 1e9, "seconds": sent["seconds"], "late_ms": sent["late_ms"],
             "cpu_per_gb": (last - before) / (sent["bytes"] / 1e9),
-            "after_per_gb": (last - received) / (sent["bytes"] / 1e9), "kib_per_stream": (peak - idle) / streams / 1024,
+            "after_per_gb": (last - received) / (sent["bytes"] / 1e9), "kib_per_stream": (live_peak - idle) / streams / 1024,
+            "peak_mib": max(samples) / 1024 / 1024,
         }
     finally:
         server.stop()
@@ -208,16 +212,16 @@ def measure(options, name, streams, how):
 def row(runs):
     first = runs[0]
     middle = {key: statistics.median(run[key] for run in runs) 
-              for key in ("cpu_per_gb", "after_per_gb", "kib_per_stream", "gigabytes", "seconds")}
+              for key in ("cpu_per_gb", "after_per_gb", "kib_per_stream", "peak_mib", "gigabytes", "seconds")}
     whole = min(run["whole"] for run in runs)
     return (f"| {first['server']} | {first['streams']} | {middle['cpu_per_gb']:.2f} "
-            f"| {middle['after_per_gb']:.2f} | {middle['kib_per_stream']:.0f} "
+            f"| {middle['after_per_gb']:.2f} | {middle['kib_per_stream']:.0f} | {middle['peak_mib']:.0f} "
             f"| {middle['gigabytes'] * 1000 / middle['seconds']:.0f} | {whole}/{first['streams']} |")
 
 
 def table(title, options, names, streams, how):
     print(f"\n### {title}\n\n| server | streams | CPU s per GB | of it after the last byte "
-          "| KiB per stream | MB/s | whole files |\n|---|---|---|---|---|---|---|", flush=True)
+          "| KiB per live stream | peak MiB | MB/s | whole files |\n|---|---|---|---|---|---|---|---|", flush=True)
     runs = {name: [] for name in names}
     for _ in range(options.rounds):
         for name in names:
@@ -237,9 +241,9 @@ def main():
     parser.add_argument("--source", required=True)
     parser.add_argument("--out", default="/dev/shm", help="where servers write; a folder on a disk brings the disk in")
     parser.add_argument("--streams", type=int, default=100)
-    parser.add_argument("--seconds", type=int, default=20, help="length of a paced run")
+    parser.add_argument("--seconds", type=int, default=40, help="length of a paced run")
     parser.add_argument("--megabytes", type=int, default=1000, help="size of an unpaced run")
-    parser.add_argument("--rounds", type=int, default=3)
+    parser.add_argument("--rounds", type=int, default=2)
     options = parser.parse_args()
     options.pin = (os.cpu_count() or 1) > 1 and shutil.which("taskset") is not None
     names = ["liverec", "nginx-rtmp", "bare copy", "bare copy every 100 ms"]
@@ -250,11 +254,11 @@ def main():
     table("Real time", options, names, options.streams, paced)
     table("As fast as the server reads", options, names[:3], options.streams, unpaced)
 
-    print("\n### liverec in real time by number of streams\n\n| streams | CPU s per GB | KiB per stream |\n|---|---|---|")
+    print("\n### liverec in real time by number of streams\n\n| streams | CPU s per GB | KiB per live stream | peak MiB |\n|---|---|---|---|")
     for streams in sorted({max(1, options.streams // 4), max(1, options.streams // 2), options.streams, options.streams * 2}):
         runs = [measure(options, "liverec", streams, paced) for _ in range(options.rounds)]
-        cpu, memory = (statistics.median(run[key] for run in runs) for key in ("cpu_per_gb", "kib_per_stream"))
-        print(f"| {streams} | {cpu:.2f} | {memory:.0f} |", flush=True)
+        cpu, live, peak = (statistics.median(run[key] for run in runs) for key in ("cpu_per_gb", "kib_per_stream", "peak_mib"))
+        print(f"| {streams} | {cpu:.2f} | {live:.0f} | {peak:.0f} |", flush=True)
 
 
 if __name__ == "__main__":

@@ -29,9 +29,7 @@ pub struct Media {
 }
 
 fn be24(bytes: &[u8]) -> usize {
-    bytes
-        .iter()
-        .fold(0, |number, byte| number << 8 | usize::from(*byte))
+    bytes.iter().fold(0, |number, byte| number << 8 | usize::from(*byte))
 }
 
 fn read_flv(path: &Path) -> Result<Vec<Tag>> {
@@ -45,11 +43,7 @@ fn read_flv(path: &Path) -> Result<Vec<Tag>> {
             break;
         };
         let time_ms = u32::try_from(be24(&head[4..7]))? | u32::from(head[7]) << 24;
-        tags.push(Tag {
-            kind: head[0],
-            time_ms,
-            body: body.to_vec(),
-        });
+        tags.push(Tag { kind: head[0], time_ms, body: body.to_vec() });
         rest = after.get(4..).unwrap_or_default();
     }
     Ok(tags)
@@ -108,18 +102,8 @@ pub fn message(
 pub fn prepare(path: &Path, chunk: usize) -> Result<Media> {
     let tags = read_flv(path)?;
     let is_frame = |tag: &&Tag| !tag.is_header();
-    let start = tags
-        .iter()
-        .filter(is_frame)
-        .map(|tag| tag.time_ms)
-        .min()
-        .context("no frames")?;
-    let end = tags
-        .iter()
-        .filter(is_frame)
-        .map(|tag| tag.time_ms)
-        .max()
-        .context("no frames")?;
+    let start = tags.iter().filter(is_frame).map(|tag| tag.time_ms).min().context("no frames")?;
+    let end = tags.iter().filter(is_frame).map(|tag| tag.time_ms).max().context("no frames")?;
     ensure!(end < 0xff_ffff, "the file is too long");
     let round_ms = end - start + 33;
     let mut last = [None::<u32>; 8]; // by chunk stream
@@ -137,9 +121,7 @@ pub fn prepare(path: &Path, chunk: usize) -> Result<Media> {
             Some(previous) => (None, tag.time_ms.saturating_sub(previous)),
         };
         message(&mut first.bytes, id, stream, time, tag.kind, &body, chunk);
-        first
-            .messages
-            .push((tag.time_ms.saturating_sub(start), first.bytes.len()));
+        first.messages.push((tag.time_ms.saturating_sub(start), first.bytes.len()));
     }
     let mut again = Pass::default();
     for tag in tags.iter().filter(is_frame) {
@@ -147,22 +129,8 @@ pub fn prepare(path: &Path, chunk: usize) -> Result<Media> {
         // the first of a round follows the last of the round before
         let previous = last[usize::from(id)].replace(tag.time_ms).unwrap_or(start);
         let time = (i64::from(tag.time_ms) - i64::from(previous)).rem_euclid(i64::from(round_ms));
-        message(
-            &mut again.bytes,
-            id,
-            None,
-            u32::try_from(time)?,
-            tag.kind,
-            &tag.body,
-            chunk,
-        );
-        again
-            .messages
-            .push((tag.time_ms - start, again.bytes.len()));
+        message(&mut again.bytes, id, None, u32::try_from(time)?, tag.kind, &tag.body, chunk);
+        again.messages.push((tag.time_ms - start, again.bytes.len()));
     }
-    Ok(Media {
-        first,
-        again,
-        round_ms,
-    })
+    Ok(Media { first, again, round_ms })
 }

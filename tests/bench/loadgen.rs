@@ -78,11 +78,7 @@ struct Push {
 async fn main() -> Result<()> {
     match Arguments::parse().command {
         Command::Push(push) => push_all(push).await,
-        Command::Sink {
-            listen,
-            dir,
-            tick_ms,
-        } => sink(&listen, &dir, tick_ms).await,
+        Command::Sink { listen, dir, tick_ms } => sink(&listen, &dir, tick_ms).await,
     }
 }
 
@@ -166,10 +162,7 @@ async fn push_all(push: Push) -> Result<()> {
 
 async fn publish(number: usize, push: Arc<Push>, media: Arc<Media>) -> Result<Sent> {
     // spread over a second, as real publishers are
-    sleep(Duration::from_millis(
-        1000 * number as u64 / push.streams as u64,
-    ))
-    .await;
+    sleep(Duration::from_millis(1000 * number as u64 / push.streams as u64)).await;
     let mut socket = TcpStream::connect(&push.to).await.context("connect")?;
     socket.set_nodelay(true)?;
     if !push.raw {
@@ -184,28 +177,12 @@ async fn publish(number: usize, push: Arc<Push>, media: Arc<Media>) -> Result<Se
     if !push.raw {
         let mut bytes = Vec::new();
         let stream_number = [&[0][..], &1f64.to_be_bytes()].concat();
-        command(
-            &mut bytes,
-            0,
-            push.chunk,
-            "FCUnpublish",
-            5.0,
-            &[&text(&format!("s_{number}"))],
-        );
-        command(
-            &mut bytes,
-            0,
-            push.chunk,
-            "deleteStream",
-            6.0,
-            &[&stream_number],
-        );
+        command(&mut bytes, 0, push.chunk, "FCUnpublish", 5.0, &[&text(&format!("s_{number}"))]);
+        command(&mut bytes, 0, push.chunk, "deleteStream", 6.0, &[&stream_number]);
         writer.write_all(&bytes).await?;
     }
     writer.shutdown().await?;
-    timeout(PATIENCE, drain.join_next())
-        .await
-        .context("the server does not close")?;
+    timeout(PATIENCE, drain.join_next()).await.context("the server does not close")?;
     Ok(sent)
 }
 
@@ -220,11 +197,7 @@ async fn send(to: &mut (impl AsyncWriteExt + Unpin), push: &Push, media: &Media)
     let share = push.total_bytes.map(|total| total / push.streams as u64);
     let stop_ms = push.duration.map(|seconds| seconds * 1000);
     for round in 0u64.. {
-        let pass = if round == 0 {
-            &media.first
-        } else {
-            &media.again
-        };
+        let pass = if round == 0 { &media.first } else { &media.again };
         let (mut from, mut next) = (0, 0);
         while next < pass.messages.len() {
             let due = |number: usize| {
@@ -273,11 +246,9 @@ async fn begin_publish(socket: &mut TcpStream, number: usize, chunk: usize) -> R
     let chunk_size = u32::try_from(chunk)?.to_be_bytes();
     message(&mut bytes, 2, Some(0), 0, 1, &chunk_size, 128);
     let mut object = vec![3];
-    for (key, value) in [
-        ("app", "live"),
-        ("type", "nonprivate"),
-        ("tcUrl", "rtmp://127.0.0.1/live"),
-    ] {
+    for (key, value) in
+        [("app", "live"), ("type", "nonprivate"), ("tcUrl", "rtmp://127.0.0.1/live")]
+    {
         object.extend_from_slice(&text(key)[1..]);
         object.extend_from_slice(&text(value));
     }
@@ -294,14 +265,7 @@ async fn begin_publish(socket: &mut TcpStream, number: usize, chunk: usize) -> R
     expect(socket, "_result").await?;
 
     bytes.clear();
-    command(
-        &mut bytes,
-        1,
-        chunk,
-        "publish",
-        5.0,
-        &[&text(&name), &text("live")],
-    );
+    command(&mut bytes, 1, chunk, "publish", 5.0, &[&text(&name), &text("live")]);
     socket.write_all(&bytes).await?;
     expect(socket, "NetStream.Publish.Start").await
 }

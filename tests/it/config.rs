@@ -6,10 +6,7 @@ use crate::support::{logs::Logs, run};
 
 fn liverec(arguments: &[&str], variables: &[(&str, &str)]) -> Output {
     let mut command = Command::new(env!("CARGO_BIN_EXE_liverec"));
-    command
-        .env_clear()
-        .args(arguments)
-        .envs(variables.iter().copied());
+    command.env_clear().args(arguments).envs(variables.iter().copied());
     command.output().expect("the built program starts")
 }
 
@@ -37,10 +34,7 @@ fn a_bad_configuration_ends_with_2_and_names_the_key() {
     let message = refusal(&["--set", "rtmp.tls.listen=0.0.0.0:1936"], &[]);
     assert!(message.contains("rtmp.tls.listen"), "{message}");
     assert!(message.contains("without TLS"), "{message}");
-    let message = refusal(
-        &["push-url", "live.local", "live", "s", "--expires", "soon"],
-        &[],
-    );
+    let message = refusal(&["push-url", "live.local", "live", "s", "--expires", "soon"], &[]);
     assert!(message.contains("--expires"), "{message}");
     refusal(&["dance"], &[]);
 }
@@ -51,10 +45,7 @@ fn nothing_is_made_before_the_configuration_is_good() {
     let data = folder.path().join("data");
     refusal(
         &[],
-        &[
-            ("LIVEREC__DATA_DIR", data.to_str().unwrap()),
-            ("LIVEREC__LOG__LEVEL", "a=b=c"),
-        ],
+        &[("LIVEREC__DATA_DIR", data.to_str().unwrap()), ("LIVEREC__LOG__LEVEL", "a=b=c")],
     );
     assert!(!data.exists());
 }

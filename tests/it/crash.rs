@@ -18,7 +18,8 @@ use crate::{
         packets::Packets,
         publisher::Pusher,
         pushing::{
-            Source, as_in_product, assert_same_tags, frames, journal_files, journaled_frames, product_tags,
+            Source, as_in_product, assert_same_tags, frames, journal_files, journaled_frames,
+            product_tags,
         },
         receiver::Receiver,
         s3::{Fault, Op},
@@ -73,7 +74,12 @@ fn killed_during_a_push_of_ffmpeg() {
         let files = told(&receiver, SERVER_STOPPED, FORMATS.len());
         let flv = files.iter().find(|file| format_of(file) == "flv").unwrap();
         let found = frames(&product_tags(&here(&server, flv)));
-        assert!(found.len() >= journaled.len(), "{} of {} journaled frames", found.len(), journaled.len());
+        assert!(
+            found.len() >= journaled.len(),
+            "{} of {} journaled frames",
+            found.len(),
+            journaled.len()
+        );
         let sent = upto_frame(&source.tags, found.len());
         assert_holds(&server, &files, &source, sent);
     }
@@ -91,7 +97,9 @@ fn a_torn_tail_is_cut_at_a_tag() {
         // The beginning of a further tag.
         (|file| append(file, &[9, 0, 1, 0, 0, 0x20, 0, 0, 0, 0, 0, 0x27, 1, 0]), 0),
     ];
-    for (backend, (tear, lost)) in BACKENDS.into_iter().flat_map(|backend| tears.map(|tear| (backend, tear))) {
+    for (backend, (tear, lost)) in
+        BACKENDS.into_iter().flat_map(|backend| tears.map(|tear| (backend, tear)))
+    {
         let (mut server, receiver, source, sent) = half_pushed(backend, 500);
         server.kill();
         tear(journal_files(&server).last().unwrap());
@@ -104,7 +112,10 @@ fn a_torn_tail_is_cut_at_a_tag() {
 
 #[test]
 fn killed_during_delivery() {
-    let moments = [(Op::UploadPart, 3, Fault::Delay(Duration::from_secs(600))), (Op::Complete, 1, Fault::LoseResponse)];
+    let moments = [
+        (Op::UploadPart, 3, Fault::Delay(Duration::from_secs(600))),
+        (Op::Complete, 1, Fault::LoseResponse),
+    ];
     for (op, nth, fault) in moments {
         let settings = [("storage.s3.part_size", "5MiB")];
         let formats = ["Flv", "Mp4", "Hls"];
@@ -118,7 +129,7 @@ fn killed_during_delivery() {
         pusher.send(&source.tags);
         pusher.finish();
         eventually("the moment", || (s3.count(op) >= nth).then_some(()));
-        server.expect("");
+        server.expect("a media file could not be stored");
         server.kill();
         server.s3.as_ref().unwrap().heal();
         server.launch();
@@ -135,7 +146,10 @@ fn terminated_during_a_push() {
         if backend == Backend::Plain {
             let stored = files_under(&server.data_dir().join("vod"));
             for ending in ["f0.flv", "f0.mp4", "f0.aac", "playlist.m3u8"] {
-                assert!(stored.iter().any(|name| name.ends_with(ending)), "{ending} is not in {stored:?}");
+                assert!(
+                    stored.iter().any(|name| name.ends_with(ending)),
+                    "{ending} is not in {stored:?}"
+                );
             }
         }
         server.launch();
@@ -166,7 +180,8 @@ fn half_pushed(backend: Backend, count: usize) -> (Server, Receiver, Source, Vec
 fn told(receiver: &Receiver, end_code: i64, files: usize) -> Vec<Value> {
     let stored = eventually(&format!("events 100 of {files} files"), || {
         let events = receiver.of_type(100).into_iter();
-        let unique: BTreeMap<String, Value> = events.map(|event| (event["file_id"].to_string(), event)).collect();
+        let unique: BTreeMap<String, Value> =
+            events.map(|event| (event["file_id"].to_string(), event)).collect();
         (unique.len() >= files).then(|| unique.into_values().collect::<Vec<_>>())
     });
     assert_eq!(stored.len(), files);

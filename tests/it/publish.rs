@@ -2,7 +2,7 @@
 //! what the operator can see, and that whatever was accepted is in the product.
 
 use std::{
-    io::{Read, Write},
+    io::Read,
     net::TcpStream,
     thread::sleep,
     time::{Duration, Instant},
@@ -11,16 +11,12 @@ use std::{
 use bytes::Bytes;
 use liverec::media::tag::{Tag, TagKind};
 use rml_amf0::Amf0Value;
-use rml_rtmp::{
-    chunk_io::{ChunkDeserializer, ChunkSerializer},
-    messages::{MessagePayload, RtmpMessage},
-    time::RtmpTimestamp,
-};
 use serde_json::Value;
 
 use crate::support::{
     ffmpeg::{Codecs, make_source},
     publisher::{LivePush, Pusher, parse_tags, read_tags},
+    raw::Raw,
     receiver::{Receiver, SIGN_KEY},
     run,
     server::{Backend, PATIENCE, Server, eventually, fetch},
@@ -52,162 +48,18 @@ fn media(tags: &[Tag]) -> Vec<Tag> {
     tags.iter().filter(|tag| tag.kind != TagKind::Script).cloned().collect()
 }
 
-/// A client that says exactly what a test wants said.
-struct Raw {
-    socket: TcpStream,
-    serializer: ChunkSerializer,
-    deserializer: ChunkDeserializer,
-    output: Vec<u8>,
-}
-
-impl Raw {
-    /// Connects and shakes hands.
-    fn connect(server: &Server) -> Self {
-        let mut socket = TcpStream::connect(server.rtmp).unwrap();
-        socket.set_read_timeout(Some(PATIENCE)).unwrap();
-        let mut hello = vec![3, 0, 0, 0, 0, 0, 0, 0, 0];
-        hello.extend((0..1528u32).map(|n| n.to_le_bytes()[0]));
-        socket.write_all(&hello).unwrap();
-        let mut answer = vec![0; 1 + 2 * 1536];
-        socket.read_exact(&mut answer).unwrap();
-        assert_eq!(answer[0], 3);
-        assert_eq!(answer[1 + 1536 + 8..], hello[9..], "S2 echoes C1");
-        socket.write_all(&answer[1..1 + 1536]).unwrap();
-        let (serializer, deserializer) = (ChunkSerializer::new(), ChunkDeserializer::new());
-        Self { socket, serializer, deserializer, output: Vec::new() }
-    }
-
-    fn message(&mut self, message: MessagePayload) {
-        let packet = self.serializer.serialize(&message, false, false).unwrap();
-        self.output.extend_from_slice(&packet.bytes);
-    }
-
-    fn command(&mut self, stream: u32, name: &str, transaction: f64, object: Amf0Value, arguments: &[&str]) {
-        let message = RtmpMessage::Amf0Command {
-            command_name: name.to_owned(),
-            transaction_id: transaction,
-            command_object: object,
-            additional_arguments: arguments.iter().map(|text| Amf0Value::Utf8String((*text).to_owned())).collect(),
-        };
-        self.message(message.into_message_payload(RtmpTimestamp::new(0), stream).unwrap());
-    }
-
-    fn connect_command(&mut self, app: Option<&str>) {
-        let mut object = vec![("tcUrl", "rtmp://127.0.0.1/live")];
-        object.extend(app.map(|app| ("app", app)));
-        let object = object.into_iter().map(|(k, v)| (k.to_owned(), Amf0Value::Utf8String(v.to_owned())));
-        self.command(0, "connect", 1.0, Amf0Value::Object(object.collect()), &[]);
-    }
-
-    fn tag(&mut self, stream: u32, tag: &Tag) {
-        self.message(MessagePayload {
-            timestamp: RtmpTimestamp::new(u32::try_from(tag.time_ms).unwrap()),
-            type_id: tag.kind as u8,
-            message_stream_id: stream,
-            data: tag.payload.clone(),
-        });
-    }
-
-    fn send(&mut self) {
-        let output = std::mem::take(&mut self.output);
-        self.socket.write_all(&output).unwrap();
-    }
-
-    /// The next command from the server: its name, and `code` and `description` if it has them.
-    fn answer(&mut self) -> (String, f64, Said) {
-        let mut input = Vec::new();
-        loop {
-            while let Some(message) = self.deserializer.get_next_message(&input).unwrap() {
-                input.clear();
-                match message.to_rtmp_message().unwrap() {
-                    RtmpMessage::SetChunkSize { size } => {
-                        self.deserializer.set_max_chunk_size(size as usize).unwrap();
-                    }
-                    RtmpMessage::Amf0Command { command_name, transaction_id, additional_arguments, .. } => {
-                        return (command_name, transaction_id, Said::of(&additional_arguments));
-                    }
-                    _ => {}
-                }
-            }
-            let mut buffer = [0; 4096];
-            let read = self.socket.read(&mut buffer).unwrap();
-            assert!(read > 0, "the server closed the connection");
-            input = buffer[..read].to_vec();
-        }
-    }
-
-    /// Waits for a status with this code.
-    fn wait_for(&mut self, code: &str) -> Said {
-        loop {
-            let (_, _, said) = self.answer();
-            if said.code == code {
-                return said;
-            }
-        }
-    }
-
-    /// Waits for the result of a command.
-    fn result(&mut self, transaction: f64) -> Said {
-        loop {
-            let (name, answered, said) = self.answer();
-            if name == "_result" && answered == transaction {
-                return said;
-            }
-        }
-    }
-
-    /// Asks for a message stream; its id.
-    fn create_stream(&mut self, transaction: f64) -> u32 {
-        self.command(0, "createStream", transaction, Amf0Value::Null, &[]);
-        self.send();
-        self.result(transaction).number.unwrap() as u32
-    }
-
-    /// Must be closed by the server.
-    fn expect_end(mut self) {
-        let mut rest = Vec::new();
-        self.socket.read_to_end(&mut rest).unwrap();
-    }
-}
-
-/// What the server said in an answer.
-#[derive(Debug, Default)]
-struct Said {
-    code: String,
-    level: String,
-    description: String,
-    number: Option<f64>,
-}
-
-impl Said {
-    fn of(arguments: &[Amf0Value]) -> Self {
-        let mut said = Self::default();
-        for argument in arguments {
-            match argument {
-                Amf0Value::Number(number) => said.number = Some(*number),
-                Amf0Value::Object(members) => {
-                    let text = |name| match members.get(name) {
-                        Some(Amf0Value::Utf8String(text)) => text.clone(),
-                        _ => String::new(),
-                    };
-                    said.code = text("code");
-                    said.level = text("level");
-                    said.description = text("description");
-                }
-                _ => {}
-            }
-        }
-        said
-    }
-}
-
 #[test]
 fn refused_publishes_are_answered_logged_and_counted() {
     let server = Server::start(Backend::Plain, &[("rtmp.trust_loopback", "false")]);
     let host = server.rtmp.to_string();
     let arguments = ["push-url", "live.local", "live", "old", "--expires", "1s", "--host", &host];
     let text = String::from_utf8(run(server.cli().args(arguments))).unwrap();
-    let expired = text.lines().find_map(|line| line.strip_prefix("OBS stream key:")).unwrap().trim().to_owned();
+    let expired = text
+        .lines()
+        .find_map(|line| line.strip_prefix("OBS stream key:"))
+        .unwrap()
+        .trim()
+        .to_owned();
     // txTime is in whole seconds, and the second itself still counts.
     sleep(Duration::from_millis(2500));
     let good = server.signed_key("live.local", "live", "good");
@@ -220,8 +72,18 @@ fn refused_publishes_are_answered_logged_and_counted() {
         ("bad_signature", format!("other?{good_param}"), denied, "txSecret"),
         ("expired", expired, denied, "txTime has passed"),
         ("bad_time", "cam?txSecret=00&txTime=zz".to_owned(), denied, "zz"),
-        ("unknown_domain", format!("{good}&vhost=unknown.example.com"), bad_name, "unknown.example.com"),
-        ("conflicting_domains", format!("{good}&vhost=live.local&domain=b.example.com"), bad_name, "b.example.com"),
+        (
+            "unknown_domain",
+            format!("{good}&vhost=unknown.example.com"),
+            bad_name,
+            "unknown.example.com",
+        ),
+        (
+            "conflicting_domains",
+            format!("{good}&vhost=live.local&domain=b.example.com"),
+            bad_name,
+            "b.example.com",
+        ),
     ];
     for (index, (reason, key, code, part)) in cases.iter().enumerate() {
         let metric = format!("liverec_refusals_total{{reason=\"{reason}\"}}");
@@ -232,7 +94,13 @@ fn refused_publishes_are_answered_logged_and_counted() {
         assert_eq!(server.metric(&metric), before + 1.0, "{reason}");
         let lines = server.logs.count("publish refused: ");
         assert_eq!(lines, index + 1, "one line each");
-        let line = server.logs.text().lines().rfind(|line| line.contains("publish refused")).unwrap().to_owned();
+        let line = server
+            .logs
+            .text()
+            .lines()
+            .rfind(|line| line.contains("publish refused"))
+            .unwrap()
+            .to_owned();
         assert!(line.contains(" INFO ") && line.contains(reason) && line.contains(part), "{line}");
     }
     Pusher::connect(server.rtmp, &good, 4096).accepted().finish();
@@ -380,7 +248,8 @@ fn one_connection_publishes_two_streams() {
     assert_eq!(media(&product(&receiver, "other")), media(&tags[..half]));
     assert_eq!(server.metric("liverec_streams_live"), 1.0);
     let shift = 10_000;
-    let more: Vec<Tag> = tags.iter().map(|tag| Tag { time_ms: tag.time_ms + shift, ..tag.clone() }).collect();
+    let more: Vec<Tag> =
+        tags.iter().map(|tag| Tag { time_ms: tag.time_ms + shift, ..tag.clone() }).collect();
     for tag in media(&more) {
         raw.tag(one, &tag);
     }
@@ -428,7 +297,8 @@ fn every_script_message_is_in_the_product_where_it_was_sent() {
     let script = |name: &str, time_ms: i64| {
         let text = Amf0Value::Utf8String("字幕 & <b>".to_owned());
         let object = Amf0Value::Object([("text".to_owned(), text)].into());
-        let payload = rml_amf0::serialize(&vec![Amf0Value::Utf8String(name.to_owned()), object]).unwrap();
+        let payload =
+            rml_amf0::serialize(&vec![Amf0Value::Utf8String(name.to_owned()), object]).unwrap();
         Tag { kind: TagKind::Script, time_ms, payload: Bytes::from(payload) }
     };
     for (at, name) in [(60, "onTextData"), (90, "onCuePoint"), (91, "onUserDefined")] {
@@ -440,9 +310,24 @@ fn every_script_message_is_in_the_product_where_it_was_sent() {
     pusher.finish();
     let found = product(&receiver, "scripts");
     // The first onMetaData is the file's own, made from the encoder's.
-    let is_metadata = |tag: &Tag| tag.kind == TagKind::Script && tag.payload.starts_with(b"\x02\0\x0aonMetaData");
+    let is_metadata =
+        |tag: &Tag| tag.kind == TagKind::Script && tag.payload.starts_with(b"\x02\0\x0aonMetaData");
     assert!(is_metadata(&found[0]) && is_metadata(&tags[0]));
     assert_eq!(found[1..], tags[1..]);
+}
+
+#[test]
+fn callbacks_that_are_refused_are_sent_again() {
+    let (server, receiver) = recording_flv(&[]);
+    let tags = source(&server);
+    receiver.refuse(3);
+    let mut pusher = Pusher::connect(server.rtmp, "again", 4096).accepted();
+    pusher.send(&tags);
+    pusher.finish();
+    for (event_type, count) in [(1, 1), (0, 1), (332, 2), (100, 1)] {
+        assert_eq!(receiver.wait_for(event_type, count).len(), count, "event {event_type}");
+    }
+    assert!(server.metric("liverec_callbacks_total{outcome=\"retried\"}") >= 3.0);
 }
 
 #[test]
@@ -472,9 +357,15 @@ fn health_readiness_and_metrics_are_there() {
         assert!(server.metric(name) >= sent as f64, "{name} is {}", server.metric(name));
     }
     assert_eq!(server.metric("liverec_refusals_total{reason=\"unknown_domain\"}"), 1.0);
-    eventually("the backlog is worked off", || (server.metric("liverec_delivery_backlog") == 0.0).then_some(()));
+    eventually("the backlog is worked off", || {
+        (server.metric("liverec_delivery_backlog") == 0.0).then_some(())
+    });
     let text = String::from_utf8(fetch(&format!("{base}/metrics"))).unwrap();
-    for name in ["liverec_recordings{state=", "liverec_callbacks_total{outcome=", "liverec_delivery_backlog "] {
+    for name in [
+        "liverec_recordings{state=",
+        "liverec_callbacks_total{outcome=",
+        "liverec_delivery_backlog ",
+    ] {
         assert!(text.contains(name), "{name} is not in\n{text}");
     }
 }

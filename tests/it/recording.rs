@@ -18,10 +18,15 @@ fn a_push_becomes_four_products_and_their_callbacks() {
         server.call_back(&receiver.url(), SIGN_KEY);
         let source = server.folder().join("source.flv");
         make_source(Codecs::H264Aac, 6, &source);
-        run(ffmpeg().args(["-v", "error", "-i"]).arg(&source).args(["-c", "copy", "-f", "flv"]).arg(server.push_url("show")));
+        run(ffmpeg()
+            .args(["-v", "error", "-i"])
+            .arg(&source)
+            .args(["-c", "copy", "-f", "flv"])
+            .arg(server.push_url("show")));
 
         let files = receiver.wait_for(100, 4);
-        let mut formats: Vec<&str> = files.iter().map(|f| f["file_format"].as_str().unwrap()).collect();
+        let mut formats: Vec<&str> =
+            files.iter().map(|f| f["file_format"].as_str().unwrap()).collect();
         formats.sort_unstable();
         assert_eq!(formats, ["aac", "flv", "hls", "mp4"]);
         for file in &files {

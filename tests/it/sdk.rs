@@ -1,11 +1,11 @@
 //! The vendor's own Python SDK drives the recording schemes of the vendor's guide, in each of the
 //! ways in which it can sign: what customers' code does must work when only endpoint and keys change.
 
+mod driver;
+
 use std::{
-    cell::RefCell,
-    io::{BufRead, BufReader, Write},
     path::Path,
-    process::{Child, ChildStdin, ChildStdout, Command, Stdio},
+    process::{Child, Command},
     thread::sleep,
     time::Duration,
 };
@@ -13,99 +13,13 @@ use std::{
 use chrono::Utc;
 use serde_json::{Value, json};
 
+use self::driver::{SIGNINGS, Sdk, Signing};
 use crate::support::{
     ffmpeg::{Codecs, ffmpeg, make_source},
-    python,
     receiver::{Receiver, SIGN_KEY},
     run,
     server::{BACKENDS, Backend, SECRET_ID, SECRET_KEY, Server, eventually, fetch},
 };
-
-/// A way in which the SDK can sign, and the HTTP method it uses with it.
-#[derive(Debug, Clone, Copy)]
-struct Signing {
-    name: &'static str,
-    sign_method: &'static str,
-    http_method: &'static str,
-}
-
-const SIGNINGS: [Signing; 4] = [
-    Signing { name: "tc3-post", sign_method: "TC3-HMAC-SHA256", http_method: "POST" },
-    Signing { name: "tc3-get", sign_method: "TC3-HMAC-SHA256", http_method: "GET" },
-    Signing { name: "sha1", sign_method: "HmacSHA1", http_method: "POST" },
-    Signing { name: "sha256", sign_method: "HmacSHA256", http_method: "GET" },
-];
-
-/// The SDK in a process of its own, signing in one way.
-struct Sdk {
-    signing: Signing,
-    child: Child,
-    pipes: RefCell<(ChildStdin, BufReader<ChildStdout>)>,
-}
-
-impl Sdk {
-    fn start(server: &Server, signing: Signing) -> Self {
-        let mut command = python::script("sdk/driver.py");
-        command.args([&server.http.to_string(), SECRET_ID, SECRET_KEY]);
-        let mut child = command.stdin(Stdio::piped()).stdout(Stdio::piped()).spawn().unwrap();
-        let output = BufReader::new(child.stdout.take().unwrap());
-        let pipes = RefCell::new((child.stdin.take().unwrap(), output));
-        Self { signing, child, pipes }
-    }
-
-    fn answer(&self, product: &str, action: &str, parameters: &Value, key_pair: Option<[&str; 2]>) -> Value {
-        let mut request = json!({
-            "product": product, "action": action, "parameters": parameters,
-            "sign_method": self.signing.sign_method, "http_method": self.signing.http_method,
-        });
-        if let Some(pair) = key_pair {
-            request["key_pair"] = json!(pair);
-        }
-        let (input, output) = &mut *self.pipes.borrow_mut();
-        writeln!(input, "{request}").unwrap();
-        let mut line = String::new();
-        output.read_line(&mut line).unwrap();
-        serde_json::from_str(&line).unwrap_or_else(|_| panic!("the SDK failed at {request}"))
-    }
-
-    /// Must succeed.
-    fn call(&self, product: &str, action: &str, parameters: Value) -> Value {
-        let mut answer = self.answer(product, action, &parameters, None);
-        assert!(answer["error"].is_null(), "{:?} {action} {parameters}: {answer}", self.signing);
-        answer["ok"].take()
-    }
-
-    fn live(&self, action: &str, parameters: Value) -> Value {
-        self.call("live", action, parameters)
-    }
-
-    /// Must be refused with this code, as the SDK's own exception.
-    fn refused(&self, product: &str, action: &str, parameters: Value, code: &str) {
-        self.refused_with(product, action, parameters, None, code);
-    }
-
-    fn refused_with(&self, product: &str, action: &str, parameters: Value, pair: Option<[&str; 2]>, code: &str) {
-        let answer = self.answer(product, action, &parameters, pair);
-        assert_eq!(answer["error"], code, "{:?} {action} {parameters}: {answer}", self.signing);
-        assert!(!answer["message"].as_str().unwrap().is_empty(), "{answer}");
-        assert!(!answer["request_id"].as_str().unwrap().is_empty(), "{answer}");
-    }
-
-    fn template(&self, formats: Value) -> i64 {
-        let mut template = json!({"TemplateName": "guide", "Description": "录制 a&b=c+d/~"});
-        for (name, block) in formats.as_object().unwrap() {
-            template[name] = block.clone();
-        }
-        self.live("CreateLiveRecordTemplate", template)["TemplateId"].as_i64().unwrap()
-    }
-}
-
-impl Drop for Sdk {
-    fn drop(&mut self) {
-        let _ = self.child.kill();
-        let _ = self.child.wait();
-    }
-}
 
 /// ffmpeg pushing in real time until it is stopped.
 struct Push(Child);
@@ -163,9 +77,14 @@ impl Schemes {
             }),
         );
         let id = &callbacks["TemplateId"];
-        sdk.live("CreateLiveCallbackRule", json!({"DomainName": domain, "AppName": "", "TemplateId": id}));
-        let whole = sdk.template(json!({"FlvParam": {"Enable": 1, "RecordInterval": 3600, "StorageTime": 0}}));
-        let single = sdk.template(json!({"Mp4Param": {"Enable": 1, "RecordInterval": 3600, "StorageTime": 0}}));
+        sdk.live(
+            "CreateLiveCallbackRule",
+            json!({"DomainName": domain, "AppName": "", "TemplateId": id}),
+        );
+        let whole = sdk
+            .template(json!({"FlvParam": {"Enable": 1, "RecordInterval": 3600, "StorageTime": 0}}));
+        let single = sdk
+            .template(json!({"Mp4Param": {"Enable": 1, "RecordInterval": 3600, "StorageTime": 0}}));
         let audio = sdk.template(json!({"AacParam": {"Enable": 1, "RecordInterval": 3600}}));
         let rule = |app: &str, stream: &str, template: i64| {
             let scope = json!({"DomainName": domain, "AppName": app, "StreamName": stream, "TemplateId": template});
@@ -175,7 +94,11 @@ impl Schemes {
         rule("live", "single", single);
         rule("live", "radio", audio);
         let rules = sdk.live("DescribeLiveRecordRules", json!({}));
-        let ours = rules["Rules"].as_array().unwrap().iter().filter(|rule| rule["DomainName"] == domain.as_str());
+        let ours = rules["Rules"]
+            .as_array()
+            .unwrap()
+            .iter()
+            .filter(|rule| rule["DomainName"] == domain.as_str());
         assert_eq!(ours.count(), 3, "{rules}");
         Self { sdk, domain, whole, single, audio }
     }
@@ -208,7 +131,14 @@ impl Schemes {
     }
 
     /// The whole story of a push that a rule records once, as the receiver heard it.
-    fn check_rule(&self, receiver: &Receiver, stream: &str, format: &str, template: i64, param: &str) {
+    fn check_rule(
+        &self,
+        receiver: &Receiver,
+        stream: &str,
+        format: &str,
+        template: i64,
+        param: &str,
+    ) {
         let file = self.wait(receiver, 100, stream, 1).remove(0);
         let begun = self.wait(receiver, 1, stream, 1).remove(0);
         let ended = self.wait(receiver, 0, stream, 1).remove(0);
@@ -221,7 +151,8 @@ impl Schemes {
         assert_eq!(begun["stream_param"], param);
         assert_eq!((&begun["errcode"], &ended["errcode"]), (&json!(0), &json!(1)), "{ended}");
         assert_eq!(file["task_id"], begun["sequence"], "a rule's task_id is the session");
-        let mut said: Vec<&str> = status.iter().map(|s| s["record_event"].as_str().unwrap()).collect();
+        let mut said: Vec<&str> =
+            status.iter().map(|s| s["record_event"].as_str().unwrap()).collect();
         said.sort_unstable();
         assert_eq!(said, ["record_ended", "record_start_succeeded"]);
         for event in &status {
@@ -234,13 +165,17 @@ impl Schemes {
     /// The VOD product finds what the event announced, and it plays.
     fn check_found(&self, file: &Value) {
         let (id, stream) = (&file["file_id"], &file["stream_id"]);
-        let found = self.sdk.call("vod", "SearchMedia", json!({"FileIds": [id], "StreamIds": [stream]}));
+        let found =
+            self.sdk.call("vod", "SearchMedia", json!({"FileIds": [id], "StreamIds": [stream]}));
         assert_eq!(found["TotalCount"], 1, "{found}");
         let basic = &found["MediaInfoSet"][0]["BasicInfo"];
         assert_eq!(basic["MediaUrl"], file["video_url"], "{basic}");
         assert_eq!(found["MediaInfoSet"][0]["FileId"], *id);
         let described = self.sdk.call("vod", "DescribeMediaInfos", json!({"FileIds": [id, "1"]}));
-        assert_eq!(described["MediaInfoSet"][0]["BasicInfo"]["MediaUrl"], file["video_url"], "{described}");
+        assert_eq!(
+            described["MediaInfoSet"][0]["BasicInfo"]["MediaUrl"], file["video_url"],
+            "{described}"
+        );
         assert_eq!(described["NotExistFileIdSet"], json!(["1"]));
         let bytes = fetch(file["video_url"].as_str().unwrap());
         let start: &[u8] = match file["file_format"].as_str().unwrap() {
@@ -285,7 +220,8 @@ fn the_five_schemes(backend: Backend) {
         .iter()
         .map(|s| {
             let template = s.single;
-            let window = json!({"StartTime": from, "EndTime": to, "TemplateId": template, "StreamType": 0});
+            let window =
+                json!({"StartTime": from, "EndTime": to, "TemplateId": template, "StreamType": 0});
             let task = s.task("window", window);
             (task, Push::start(&source, &s.push_url(&server, "window")))
         })
@@ -351,9 +287,13 @@ fn the_five_schemes(backend: Backend) {
         assert_eq!(file["file_format"], "mp4");
         assert_eq!(file["record_temp_id"], s.single.to_string());
         // From the last key frame before the edge (they come every second) to the edge.
-        let (start, end) = (file["start_time"].as_i64().unwrap(), file["end_time"].as_i64().unwrap());
+        let (start, end) =
+            (file["start_time"].as_i64().unwrap(), file["end_time"].as_i64().unwrap());
         let duration = file["duration"].as_i64().unwrap();
-        assert!((from - 2..=from + 1).contains(&start) && (to - 1..=to + 1).contains(&end), "{from} {to} {file}");
+        assert!(
+            (from - 2..=from + 1).contains(&start) && (to - 1..=to + 1).contains(&end),
+            "{from} {to} {file}"
+        );
         assert!((2..=5).contains(&duration), "{file}");
         s.check_found(&file);
         push.stop();
@@ -367,7 +307,9 @@ fn the_five_schemes(backend: Backend) {
             assert_eq!(s.events(&receiver, 1, stream).len(), 1);
             assert_eq!(s.events(&receiver, 0, stream).len(), 1);
         }
-        for (stream, files) in [("whole", 1), ("single", 1), ("radio", 1), ("highlight", 2), ("window", 2)] {
+        for (stream, files) in
+            [("whole", 1), ("single", 1), ("radio", 1), ("highlight", 2), ("window", 2)]
+        {
             assert_eq!(s.events(&receiver, 100, stream).len(), files, "{stream}");
         }
     }
@@ -397,35 +339,72 @@ fn refusals_are_exceptions_of_the_sdk_with_the_documented_code() {
                 json!({"DomainName": "not a domain", "TemplateId": template}),
                 "InvalidParameter.DomainFormatError",
             );
-            live("DeleteLiveRecordTemplate", json!({"TemplateId": template}), "FailedOperation.ConfInUsed");
-            live("DescribeLiveRecordTemplate", json!({"TemplateId": 999_999}), "FailedOperation.NotFound");
-            live("ModifyLiveRecordTemplate", json!({"TemplateId": 999_999}), "FailedOperation.NotFound");
-            live("DeleteLiveRecordRule", json!({"DomainName": domain, "AppName": "other"}), "FailedOperation.NotFound");
+            live(
+                "DeleteLiveRecordTemplate",
+                json!({"TemplateId": template}),
+                "FailedOperation.ConfInUsed",
+            );
+            live(
+                "DescribeLiveRecordTemplate",
+                json!({"TemplateId": 999_999}),
+                "FailedOperation.NotFound",
+            );
+            live(
+                "ModifyLiveRecordTemplate",
+                json!({"TemplateId": 999_999}),
+                "FailedOperation.NotFound",
+            );
+            live(
+                "DeleteLiveRecordRule",
+                json!({"DomainName": domain, "AppName": "other"}),
+                "FailedOperation.NotFound",
+            );
             live("CreateLiveRecordTemplate", json!({"Description": "no name"}), "MissingParameter");
             live(
                 "CreateLiveRecordTemplate",
                 json!({"TemplateName": "t", "FlvParam": {"Enable": 1, "RecordInterval": 10}}),
                 "InvalidParameterValue",
             );
-            let task = |from: i64, to: i64| {
-                json!({"DomainName": domain, "AppName": "live", "StreamName": "s", "StartTime": from, "EndTime": to})
-            };
+            let task = |from: i64, to: i64| json!({"DomainName": domain, "AppName": "live", "StreamName": "s", "StartTime": from, "EndTime": to});
             live("CreateRecordTask", task(now - 20, now - 10), "InvalidParameter");
             live("CreateRecordTask", task(now + 20, now + 10), "InvalidParameter");
             live("CreateRecordTask", task(now, now + 25 * 3600), "InvalidParameter");
             live("StopRecordTask", json!({"TaskId": "x".repeat(60)}), "InvalidParameter");
             live("DeleteRecordTask", json!({"TaskId": "x".repeat(60)}), "InvalidParameter");
-            live("CreateLiveCallbackTemplate", json!({"TemplateName": "a/b", "RecordNotifyUrl": "http://127.0.0.1/"}), "InvalidParameter.ArgsNotMatch");
-            live("CreateLiveCallbackRule", json!({"DomainName": domain, "AppName": "", "TemplateId": 999_999}), "InvalidParameter.ConfNotFound");
-            live("DeleteLiveCallbackRule", json!({"DomainName": domain, "AppName": "none"}), "FailedOperation.NotFound");
+            live(
+                "CreateLiveCallbackTemplate",
+                json!({"TemplateName": "a/b", "RecordNotifyUrl": "http://127.0.0.1/"}),
+                "InvalidParameter.ArgsNotMatch",
+            );
+            live(
+                "CreateLiveCallbackRule",
+                json!({"DomainName": domain, "AppName": "", "TemplateId": 999_999}),
+                "InvalidParameter.ConfNotFound",
+            );
+            live(
+                "DeleteLiveCallbackRule",
+                json!({"DomainName": domain, "AppName": "none"}),
+                "FailedOperation.NotFound",
+            );
             live("NoSuchAction", json!({}), "InvalidAction");
             sdk.refused("vod", "SearchMedia", json!({"Tags": ["a"]}), "UnsupportedOperation");
-            sdk.refused("vod", "CreateLiveRecordTemplate", json!({"TemplateName": "t"}), "InvalidAction");
+            sdk.refused(
+                "vod",
+                "CreateLiveRecordTemplate",
+                json!({"TemplateName": "t"}),
+                "InvalidAction",
+            );
 
             let empty = json!({});
             let action = "DescribeLiveRecordTemplates";
             let wrong = [SECRET_ID, "wrong"];
-            sdk.refused_with("live", action, empty.clone(), Some(wrong), "AuthFailure.SignatureFailure");
+            sdk.refused_with(
+                "live",
+                action,
+                empty.clone(),
+                Some(wrong),
+                "AuthFailure.SignatureFailure",
+            );
             let unknown = ["AKIDNOBODY", SECRET_KEY];
             sdk.refused_with("live", action, empty, Some(unknown), "AuthFailure.SecretIdNotFound");
         }

@@ -120,7 +120,13 @@ fn one_line_says_where_it_listens_at_any_level() {
 fn bad_configuration_ends_with_2_naming_the_key_before_anything_is_touched() {
     let folder = tempfile::tempdir().unwrap();
     let file = folder.path().join("liverec.toml");
-    let cases: [(&str, &[(&str, &str)], &[&str], &str); 9] = [
+    type Case = (
+        &'static str,
+        &'static [(&'static str, &'static str)],
+        &'static [&'static str],
+        &'static str,
+    );
+    let cases: [Case; 9] = [
         ("", &[("LIVEREC__RTMP__LISTNE", "127.0.0.1:0")], &[], "LIVEREC__RTMP__LISTNE"),
         ("", &[("LIVEREC__RTMP__LISTEN", "nowhere")], &[], "rtmp.listen"),
         ("", &[("LIVEREC__API__SECRET_ID", "only")], &[], "api.secret_key"),
@@ -138,7 +144,10 @@ fn bad_configuration_ends_with_2_naming_the_key_before_anything_is_touched() {
         let held = TcpListener::bind("127.0.0.1:0").unwrap();
         let mut command = program(&data);
         command.env("LIVEREC__HTTP__LISTEN", held.local_addr().unwrap().to_string());
-        command.args(["--config", file.to_str().unwrap()]).args(arguments).envs(environment.iter().copied());
+        command
+            .args(["--config", file.to_str().unwrap()])
+            .args(arguments)
+            .envs(environment.iter().copied());
         let (code, stdout, stderr) = to_the_end(command);
         assert_eq!(code, 2, "{named}: {stderr}");
         assert!(stderr.contains(named), "{named} is not in {stderr}");
@@ -217,7 +226,10 @@ fn the_first_push_is_recorded_without_set_up_and_found_with_the_printed_key() {
         (answer["TotalCount"] == 1).then_some(answer)
     });
     let url = found["MediaInfoSet"][0]["BasicInfo"]["MediaUrl"].as_str().unwrap();
-    assert!(url.starts_with(&format!("http://{}/vod/", server.http)) && url.ends_with(".mp4"), "{url}");
+    assert!(
+        url.starts_with(&format!("http://{}/vod/", server.http)) && url.ends_with(".mp4"),
+        "{url}"
+    );
     let files = files_under(&data.join("vod"), "mp4");
     assert_eq!(files.len(), 1, "{files:?}");
     for place in [url, files[0].to_str().unwrap()] {
@@ -236,7 +248,14 @@ fn the_first_push_is_recorded_without_set_up_and_found_with_the_printed_key() {
 
     // The second start says nothing of it, and what an operator has deleted stays deleted.
     let mut again = start();
-    let rule = signed(again.http, pair, "2018-08-01", "DeleteLiveRecordRule", "", r#"{"DomainName":"live.local"}"#);
+    let rule = signed(
+        again.http,
+        pair,
+        "2018-08-01",
+        "DeleteLiveRecordRule",
+        "",
+        r#"{"DomainName":"live.local"}"#,
+    );
     assert!(!rule.contains("Error"), "{rule}");
     assert_eq!(again.stop("-TERM").code(), Some(0));
     assert_eq!(again.stdout.text(), "");
@@ -245,6 +264,7 @@ fn the_first_push_is_recorded_without_set_up_and_found_with_the_printed_key() {
     assert!(rules.contains("\"Rules\":[]"), "{rules}");
     assert_eq!(third.stop("-TERM").code(), Some(0));
     assert!(!again.stderr.text().contains(&secret));
+    assert!(again.stderr.text().contains("peer=\"127.0.0.1\""), "who called is in the log");
 }
 
 fn files_under(folder: &Path, extension: &str) -> Vec<PathBuf> {
@@ -279,7 +299,10 @@ fn stopping_stores_what_is_being_recorded() {
         let url = found["MediaInfoSet"][0]["BasicInfo"]["MediaUrl"].as_str().unwrap();
         // The port is another one after the restart.
         let (_, path) = url.split_once("/vod/").unwrap();
-        let shown = probe(&format!("{}/vod/{path}", server.base_url()), "stream=codec_name:format=duration");
+        let shown = probe(
+            &format!("{}/vod/{path}", server.base_url()),
+            "stream=codec_name:format=duration",
+        );
         let seconds: f64 = shown["format"]["duration"].as_str().unwrap().parse().unwrap();
         assert!(seconds > 2.0, "{shown}");
     }
@@ -302,7 +325,10 @@ fn the_demo_succeeds_whatever_the_environment_says() {
     let place = last.rsplit(' ').next().unwrap();
     assert!(Path::new(place).starts_with(folder.path()), "{last}");
     for extension in ["flv", "mp4", "m3u8", "ts", "aac"] {
-        assert!(!files_under(Path::new(place), extension).is_empty(), "no {extension} under {place}");
+        assert!(
+            !files_under(Path::new(place), extension).is_empty(),
+            "no {extension} under {place}"
+        );
     }
     assert!(!stderr.contains("ERROR") && !stderr.contains("WARN"), "{stderr}");
 }

@@ -33,7 +33,9 @@ pub async fn keeps_the_promises(store: Arc<dyn ObjectStore>) {
 
 /// Bytes that differ at every place of every part.
 pub fn pattern(seed: u64, len: u64) -> Bytes {
-    (0..len).map(|n| (n.wrapping_mul(31).wrapping_add(n >> 8).wrapping_add(seed * 101)) as u8).collect()
+    (0..len)
+        .map(|n| (n.wrapping_mul(31).wrapping_add(n >> 8).wrapping_add(seed * 101)) as u8)
+        .collect()
 }
 
 pub fn key(text: &str) -> StorageKey {
@@ -50,7 +52,10 @@ async fn small_objects(store: &dyn ObjectStore) {
     let name = key("conformance/small/f0.mp4");
     assert_eq!(store.head(&name).await.unwrap(), None);
     let missing = store.get(&name, None).await.unwrap_err();
-    assert!(matches!(&missing, StorageError::NotFound { key } if key == name.as_str()), "{missing}");
+    assert!(
+        matches!(&missing, StorageError::NotFound { key } if key == name.as_str()),
+        "{missing}"
+    );
     store.delete(&name).await.unwrap();
 
     store.put(&name, pattern(1, 700_000)).await.unwrap();
@@ -100,9 +105,15 @@ async fn ranges(store: &dyn ObjectStore) {
 
 /// Two names that only careful escaping keeps apart, and keys that were never escaped.
 async fn names(store: &dyn ObjectStore) {
-    let product = |stream: &str| StorageKey::product("d.example", "live", stream, DecimalId(7), Container::Mp4);
-    let keys =
-        [product("房 🎥%/.."), product("房 🎥%2F.."), product(".."), key("conformance/a b/房🎥 100%/+&?#=;.aac")];
+    let product = |stream: &str| {
+        StorageKey::product("d.example", "live", stream, DecimalId(7), Container::Mp4)
+    };
+    let keys = [
+        product("房 🎥%/.."),
+        product("房 🎥%2F.."),
+        product(".."),
+        key("conformance/a b/房🎥 100%/+&?#=;.aac"),
+    ];
     for (n, name) in (1..).zip(&keys) {
         store.put(name, pattern(n, 100)).await.unwrap();
     }
@@ -135,7 +146,9 @@ async fn an_upload(store: &dyn ObjectStore) {
     store.complete(&upload, &parts).await.unwrap();
     let size = 2 * PART + 1000;
     assert_eq!(store.head(&name).await.unwrap().unwrap().size, size);
-    assert!(read(store, &name).await == [pattern(1, PART), pattern(2, PART), pattern(3, 1000)].concat());
+    assert!(
+        read(store, &name).await == [pattern(1, PART), pattern(2, PART), pattern(3, 1000)].concat()
+    );
     let middle = store.get(&name, Some(PART - 2..PART + 2)).await.unwrap();
     let middle = middle.stream.try_collect::<Vec<_>>().await.unwrap().concat();
     assert_eq!(middle, [&pattern(1, PART)[PART as usize - 2..], &pattern(2, 2)[..]].concat());
@@ -159,9 +172,15 @@ async fn given_up_uploads(store: &dyn ObjectStore) {
     }
     // `Refused` is how s3s-fs says it.
     let gone = store.complete(&upload, std::slice::from_ref(&part)).await.unwrap_err();
-    assert!(matches!(gone, StorageError::NoSuchUpload { .. } | StorageError::Refused { .. }), "{gone}");
+    assert!(
+        matches!(gone, StorageError::NoSuchUpload { .. } | StorageError::Refused { .. }),
+        "{gone}"
+    );
     let gone = store.put_part(&upload, 1, pattern(1, 1000)).await.unwrap_err();
-    assert!(matches!(gone, StorageError::NoSuchUpload { .. } | StorageError::Refused { .. }), "{gone}");
+    assert!(
+        matches!(gone, StorageError::NoSuchUpload { .. } | StorageError::Refused { .. }),
+        "{gone}"
+    );
     assert_eq!(store.head(&name).await.unwrap(), None);
 }
 

@@ -210,8 +210,9 @@ async fn playback_proxies_ranges() {
     tasks.spawn(async move { axum::serve(listener, routes).await.unwrap() });
     let send = async |range: &str| {
         let mut socket = TcpStream::connect(address).await.unwrap();
-        let request =
-            format!("GET /vod/a%20b/f0.mp4 HTTP/1.1\r\nhost: x\r\nconnection: close\r\nrange: bytes={range}\r\n\r\n");
+        let request = format!(
+            "GET /vod/a%20b/f0.mp4 HTTP/1.1\r\nhost: x\r\nconnection: close\r\nrange: bytes={range}\r\n\r\n"
+        );
         socket.write_all(request.as_bytes()).await.unwrap();
         let mut all = Vec::new();
         socket.read_to_end(&mut all).await.unwrap();
@@ -220,12 +221,23 @@ async fn playback_proxies_ranges() {
     };
     let object = pattern(1, 300_000);
     let (head, body) = send("1000-200999").await;
-    assert!(head.starts_with("HTTP/1.1 206") && head.contains("content-range: bytes 1000-200999/300000"), "{head}");
+    assert!(
+        head.starts_with("HTTP/1.1 206")
+            && head.contains("content-range: bytes 1000-200999/300000"),
+        "{head}"
+    );
     assert!(head.contains("content-type: video/mp4"), "{head}");
     assert!(body == object[1000..201_000]);
-    assert_eq!((s3.server.count(Op::Get), s3.server.count(Op::Head)), (1, 0), "one request for one range");
+    assert_eq!(
+        (s3.server.count(Op::Get), s3.server.count(Op::Head)),
+        (1, 0),
+        "one request for one range"
+    );
     let (head, body) = send("-1000").await;
     assert!(head.starts_with("HTTP/1.1 206") && body == object[299_000..], "{head}");
     let (head, _) = send("300000-").await;
-    assert!(head.starts_with("HTTP/1.1 416") && head.contains("content-range: bytes */300000"), "{head}");
+    assert!(
+        head.starts_with("HTTP/1.1 416") && head.contains("content-range: bytes */300000"),
+        "{head}"
+    );
 }

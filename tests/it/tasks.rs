@@ -1,6 +1,9 @@
 //! Record tasks and rules end to end: when they begin and end, and which of them counts.
 
-use std::{thread::sleep, time::{Duration, Instant}};
+use std::{
+    thread::sleep,
+    time::{Duration, Instant},
+};
 
 use chrono::Utc;
 use liverec::media::tag::{Tag, TagKind};
@@ -97,7 +100,11 @@ fn a_task_waits_for_its_stream_and_records_every_push_in_its_window() {
             push(&server, "live", "early", &tags);
             let files = wait(&receiver, 100, "early", pushes);
             assert!(files.iter().all(|file| file["task_id"] == id.as_str()), "{files:#?}");
-            assert_eq!(product(files.last().unwrap()), media(&tags), "from the first tag to the last");
+            assert_eq!(
+                product(files.last().unwrap()),
+                media(&tags),
+                "from the first tag to the last"
+            );
         }
         // Once stopped it starts nothing, though its window is open.
         server.live("StopRecordTask", json!({"TaskId": id}));
@@ -123,7 +130,6 @@ fn a_task_on_a_live_stream_begins_at_the_last_key_frame_and_stops_at_once() {
         server.live("StopRecordTask", json!({"TaskId": id}));
         let stopped_ms = i64::try_from(begun.elapsed().as_millis()).unwrap();
         let file = wait(&receiver, 100, "highlight", 1).remove(0);
-        eprintln!("MEASURE {backend:?} stop->100 {} ms", begun.elapsed().as_millis() as i64 - stopped_ms);
         assert!(events(&receiver, 0, "highlight").is_empty(), "the push goes on");
         assert_eq!(file["task_id"], id.as_str());
         let found = product(&file);
@@ -139,9 +145,17 @@ fn a_task_on_a_live_stream_begins_at_the_last_key_frame_and_stops_at_once() {
         let first = frames.first().unwrap();
         assert!(is_keyframe(first), "{first:?}");
         // The last key frame is at most one second old, as far as the journal has been written.
-        assert!((created_ms - 2000..=created_ms).contains(&first.time_ms), "{} {created_ms}", first.time_ms);
+        assert!(
+            (created_ms - 2000..=created_ms).contains(&first.time_ms),
+            "{} {created_ms}",
+            first.time_ms
+        );
         let last = frames.last().unwrap();
-        assert!((stopped_ms - 1000..=stopped_ms + 2000).contains(&last.time_ms), "{} {stopped_ms}", last.time_ms);
+        assert!(
+            (stopped_ms - 1000..=stopped_ms + 2000).contains(&last.time_ms),
+            "{} {stopped_ms}",
+            last.time_ms
+        );
         let sent: Vec<Tag> = media(&sent);
         let from = sent.iter().position(|tag| tag == *first).unwrap();
         let sent: Vec<&Tag> = sent.iter().skip(from).take(frames.len()).collect();
@@ -161,7 +175,8 @@ fn a_deleted_task_finishes_what_it_records_and_starts_nothing() {
         wait(&receiver, 332, "deleted", 1);
         server.live("DeleteRecordTask", json!({"TaskId": id}));
         let now = Utc::now().timestamp();
-        let listed = server.live("DescribeRecordTask", json!({"StartTime": now - 3600, "EndTime": now + 7200}));
+        let listed = server
+            .live("DescribeRecordTask", json!({"StartTime": now - 3600, "EndTime": now + 7200}));
         assert_eq!(listed["TaskList"], json!([]));
         sleep(Duration::from_millis(1500));
         assert!(events(&receiver, 100, "deleted").is_empty(), "it goes on");
@@ -170,7 +185,10 @@ fn a_deleted_task_finishes_what_it_records_and_starts_nothing() {
         assert_eq!(product(&file), media(&sent), "to the end of the push");
         push(&server, "live", "deleted", &tags);
         assert_not_recorded(&receiver, "deleted", 2, 1);
-        assert_eq!(server.live_error("StopRecordTask", json!({"TaskId": "z".repeat(60)})), "InvalidParameter");
+        assert_eq!(
+            server.live_error("StopRecordTask", json!({"TaskId": "z".repeat(60)})),
+            "InvalidParameter"
+        );
     }
 }
 
@@ -207,7 +225,8 @@ fn a_window_that_is_over_records_nothing_and_one_that_closes_ends_its_recording(
         "StartTime": now - 60, "EndTime": now + 3, "TemplateId": template,
     });
     let id = server.live("CreateRecordTask", window)["TaskId"].as_str().unwrap().to_owned();
-    let push_now = LivePush::start(Pusher::connect(server.rtmp, "window", 128).accepted(), tags.clone());
+    let push_now =
+        LivePush::start(Pusher::connect(server.rtmp, "window", 128).accepted(), tags.clone());
     let file = wait(&receiver, 100, "window", 1).remove(0);
     assert_eq!(file["task_id"], id.as_str());
     assert!(events(&receiver, 0, "window").is_empty(), "the push goes on");
@@ -225,7 +244,11 @@ fn a_rule_and_a_task_record_the_same_push_each() {
         let id = task(&server, "both", template(&server, &["Flv"]));
         push(&server, "live", "both", &tags);
         let files = wait(&receiver, 100, "both", 2);
-        assert_eq!(files.iter().filter(|file| file["task_id"] == id.as_str()).count(), 1, "{files:#?}");
+        assert_eq!(
+            files.iter().filter(|file| file["task_id"] == id.as_str()).count(),
+            1,
+            "{files:#?}"
+        );
         assert_ne!(files[0]["file_id"], files[1]["file_id"]);
         for file in &files {
             assert_eq!(product(file), media(&tags));
@@ -244,8 +267,12 @@ fn the_most_specific_rule_counts_and_one_without_formats_excludes() {
         server.record("", "special", &["Mp4"], 3600);
         server.record("live", "special", &["Aac"], 3600);
         server.record("live", "secret", &[], 3600);
-        let pushes =
-            [("other", "plain", "flv"), ("live", "common", "hls"), ("other", "special", "mp4"), ("live", "special", "aac")];
+        let pushes = [
+            ("other", "plain", "flv"),
+            ("live", "common", "hls"),
+            ("other", "special", "mp4"),
+            ("live", "special", "aac"),
+        ];
         for (app, stream, _) in pushes {
             push(&server, app, stream, &tags);
         }
@@ -259,7 +286,8 @@ fn the_most_specific_rule_counts_and_one_without_formats_excludes() {
         }
         assert_not_recorded(&receiver, "secret", 1, 0);
         // Rules are looked at when a push starts: a new one leaves a running push alone.
-        let push_now = LivePush::start(Pusher::connect(server.rtmp, "secret", 4096).accepted(), tags.clone());
+        let push_now =
+            LivePush::start(Pusher::connect(server.rtmp, "secret", 4096).accepted(), tags.clone());
         wait(&receiver, 1, "secret", 2);
         server.live(
             "DeleteLiveRecordRule",

@@ -20,35 +20,21 @@ fn sources_have_the_codecs_and_packets_they_promise() {
         let path = folder.path().join(format!("{codecs:?}.flv"));
         make_source(codecs, 2, &path);
         let packets = packets(path.to_str().unwrap());
-        let of = |stream: u32| {
-            packets
-                .iter()
-                .filter(|packet| packet.stream == stream)
-                .count()
-        };
+        let of = |stream: u32| packets.iter().filter(|packet| packet.stream == stream).count();
         let streams = u32::try_from(names.len()).unwrap();
-        assert_eq!(
-            packets.iter().map(|packet| packet.stream).max(),
-            Some(streams - 1)
-        );
+        assert_eq!(packets.iter().map(|packet| packet.stream).max(), Some(streams - 1));
         if streams == 2 {
             assert_eq!(of(0), 50, "{codecs:?}: 25 frames a second");
             let is_reordered = packets.iter().any(|p| p.stream == 0 && p.pts > p.dts);
             assert!(is_reordered, "{codecs:?} has B-frames");
         }
         assert!(of(streams - 1) > 90, "{codecs:?}: 1024 samples a frame");
-        assert!(
-            packets
-                .iter()
-                .all(|packet| packet.size > 0 && packet.hash.len() == 64)
-        );
+        assert!(packets.iter().all(|packet| packet.size > 0 && packet.hash.len() == 64));
         if !matches!(codecs, Codecs::HevcAac) {
             let found = probe(path.to_str().unwrap(), "stream=codec_name");
             let streams = found["streams"].as_array().unwrap();
-            let found: Vec<&str> = streams
-                .iter()
-                .map(|stream| stream["codec_name"].as_str().unwrap())
-                .collect();
+            let found: Vec<&str> =
+                streams.iter().map(|stream| stream["codec_name"].as_str().unwrap()).collect();
             assert_eq!(found, names);
         }
     }
@@ -59,16 +45,7 @@ fn every_database_is_empty_and_its_own() {
     let (one, other) = (Database::create(), Database::create());
     assert_ne!(one.url(), other.url());
     let psql = |url: String, statement: &str| {
-        let arguments = [
-            "-X",
-            "-q",
-            "-t",
-            "-A",
-            "-v",
-            "ON_ERROR_STOP=1",
-            "-c",
-            statement,
-        ];
+        let arguments = ["-X", "-q", "-t", "-A", "-v", "ON_ERROR_STOP=1", "-c", statement];
         String::from_utf8(run(Command::new("psql").args(arguments).arg(url))).unwrap()
     };
     psql(one.url(), "CREATE TABLE only_here (a BIGINT)");

@@ -85,8 +85,13 @@ pub fn assert_products(files: &[Value], source: &Source, pushed: &Packets) {
             }
             "mp4" => {
                 let shift = found.assert_payloads_and_times(pushed, url);
-                let first = pushed.video.iter().chain(&pushed.audio).filter_map(|packet| packet.pts).min();
-                assert_eq!(shift, -first.unwrap(), "{url}: movie time 0 is the first presentation time");
+                let first =
+                    pushed.video.iter().chain(&pushed.audio).filter_map(|packet| packet.pts).min();
+                assert_eq!(
+                    shift,
+                    -first.unwrap(),
+                    "{url}: movie time 0 is the first presentation time"
+                );
             }
             "hls" => {
                 found.assert_payloads_and_times(pushed, url);
@@ -106,7 +111,9 @@ pub fn format_of(file: &Value) -> &str {
 fn assert_segments(url: &str, pushed: &Packets) {
     let playlist = String::from_utf8(fetch(url)).unwrap();
     assert!(playlist.ends_with("#EXT-X-ENDLIST\n"), "{playlist}");
-    let value = |line: &str, name: &str| line.strip_prefix(name).map(|v| v.trim_end_matches(',').parse::<f64>().unwrap());
+    let value = |line: &str, name: &str| {
+        line.strip_prefix(name).map(|v| v.trim_end_matches(',').parse::<f64>().unwrap())
+    };
     let target = playlist.lines().find_map(|line| value(line, "#EXT-X-TARGETDURATION:")).unwrap();
     let durations: Vec<f64> = playlist.lines().filter_map(|line| value(line, "#EXTINF:")).collect();
     let names: Vec<&str> = playlist.lines().filter(|line| !line.starts_with('#')).collect();
@@ -126,7 +133,10 @@ fn assert_segments(url: &str, pushed: &Packets) {
     let (mut video, mut audio) = (0, 0);
     for name in names {
         let segment = Packets::of(&format!("{folder}/{name}"));
-        assert!(segment.video.first().is_none_or(|first| first.key), "{name} begins within a group of pictures");
+        assert!(
+            segment.video.first().is_none_or(|first| first.key),
+            "{name} begins within a group of pictures"
+        );
         video += segment.video.len();
         audio += segment.audio.len();
     }

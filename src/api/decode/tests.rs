@@ -28,56 +28,26 @@ fn flattened_names_become_a_tree() {
 
 #[test]
 fn odd_names_are_refused() {
-    for bad in [
-        "A.999999999=1",
-        "A.1=x",
-        "A.0=x&A.2=y",
-        "A.00=x",
-        "A.99999999999999999999999=1",
-    ] {
-        assert!(
-            tree(bad)
-                .unwrap_err()
-                .to_string()
-                .contains("count up from 0"),
-            "{bad}"
-        );
+    for bad in ["A.999999999=1", "A.1=x", "A.0=x&A.2=y", "A.00=x", "A.99999999999999999999999=1"] {
+        assert!(tree(bad).unwrap_err().to_string().contains("count up from 0"), "{bad}");
     }
     for bad in ["A=1&A=2", "A=1&A.B=2", "A.B=2&A=1", "A.B=1&A.B.C=2"] {
         assert_eq!(code(tree(bad)), "InvalidParameter", "{bad}");
     }
     for bad in ["A", "A=1&", "&A=1", "A=1&&B=2"] {
-        assert!(
-            tree(bad)
-                .unwrap_err()
-                .to_string()
-                .contains("splited by `=`"),
-            "{bad}"
-        );
+        assert!(tree(bad).unwrap_err().to_string().contains("splited by `=`"), "{bad}");
     }
     let deep = format!("{}=1", vec!["a"; 25].join("."));
-    assert!(
-        tree(&deep)
-            .unwrap_err()
-            .to_string()
-            .contains("nested too deeply")
-    );
+    assert!(tree(&deep).unwrap_err().to_string().contains("nested too deeply"));
     let many: Vec<String> = (0..2001).map(|i| format!("p{i}=1")).collect();
-    assert!(
-        tree(&many.join("&"))
-            .unwrap_err()
-            .to_string()
-            .contains("more than 2000")
-    );
+    assert!(tree(&many.join("&")).unwrap_err().to_string().contains("more than 2000"));
 }
 
 #[test]
 fn json_bodies_are_bounded() {
     assert_eq!(json_fields(b" ").unwrap(), Fields::new());
     assert_eq!(
-        json_fields(br#"{"A":{"B":[1,"]]]]]]]]]]]]]]]]]]]]]]]]]]]\""]}}"#)
-            .unwrap()
-            .len(),
+        json_fields(br#"{"A":{"B":[1,"]]]]]]]]]]]]]]]]]]]]]]]]]]]\""]}}"#).unwrap().len(),
         1
     );
     for bad in ["[1]", "1", "{", "{\"a\":}", "null"] {
@@ -86,12 +56,7 @@ fn json_bodies_are_bounded() {
     let deep = format!("{{\"a\":{}{}}}", "[".repeat(25), "]".repeat(25));
     assert_eq!(code(json_fields(deep.as_bytes())), "InvalidRequest");
     let wide = format!("{{\"a\":[{}1]}}", "1,".repeat(20_001));
-    assert!(
-        json_fields(wide.as_bytes())
-            .unwrap_err()
-            .to_string()
-            .contains("too many values")
-    );
+    assert!(json_fields(wide.as_bytes()).unwrap_err().to_string().contains("too many values"));
 }
 
 #[tokio::test]
@@ -100,30 +65,14 @@ async fn multipart_has_one_part_for_each_parameter() {
     let part = |name: &str, value: &str| {
         format!("--XX\r\nContent-Disposition: form-data; name=\"{name}\"\r\n\r\n{value}\r\n")
     };
-    let body = format!(
-        "{}{}--XX--\r\n",
-        part("A", "a\r\nb"),
-        part("O", "{\"K\":1}")
-    );
+    let body = format!("{}{}--XX--\r\n", part("A", "a\r\nb"), part("O", "{\"K\":1}"));
     let fields = multipart_fields(kind, body.into()).await.unwrap();
-    assert_eq!(
-        Value::Object(fields),
-        json!({ "A": "a\r\nb", "O": "{\"K\":1}" })
-    );
+    assert_eq!(Value::Object(fields), json!({ "A": "a\r\nb", "O": "{\"K\":1}" }));
     let twice = format!("{}{}--XX--\r\n", part("A", "1"), part("A", "2"));
-    assert_eq!(
-        code(multipart_fields(kind, twice.into()).await),
-        "InvalidParameter"
-    );
+    assert_eq!(code(multipart_fields(kind, twice.into()).await), "InvalidParameter");
     let cut = part("A", "1");
-    assert_eq!(
-        code(multipart_fields(kind, cut.into()).await),
-        "InvalidRequest"
-    );
-    assert_eq!(
-        code(multipart_fields("multipart/form-data", "".into()).await),
-        "InvalidRequest"
-    );
+    assert_eq!(code(multipart_fields(kind, cut.into()).await), "InvalidRequest");
+    assert_eq!(code(multipart_fields("multipart/form-data", "".into()).await), "InvalidRequest");
 }
 
 proptest! {

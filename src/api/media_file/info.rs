@@ -42,10 +42,7 @@ impl Sections {
     /// Reads `Filters`; none or an empty list is all of them.
     pub fn parse(filters: Option<Vec<String>>) -> Result<Self> {
         let filters = filters.unwrap_or_default();
-        let mut sections = Self {
-            has_basic: filters.is_empty(),
-            has_meta: filters.is_empty(),
-        };
+        let mut sections = Self { has_basic: filters.is_empty(), has_meta: filters.is_empty() };
         for filter in &filters {
             let is = |name: &str| filter.eq_ignore_ascii_case(name);
             if is("basicInfo") {

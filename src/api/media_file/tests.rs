@@ -64,23 +64,9 @@ async fn servers() -> Vec<(Server, [MediaFile; 3])> {
         let files = [
             store(&test.db, "livetest", APP_ID, START_MS, Container::Mp4).await,
             store(&test.db, "b", APP_ID, START_MS + 60_000, Container::Aac).await,
-            store(
-                &test.db,
-                "b",
-                OTHER_APP_ID,
-                START_MS + 90_000,
-                Container::Mp4,
-            )
-            .await,
+            store(&test.db, "b", OTHER_APP_ID, START_MS + 90_000, Container::Mp4).await,
         ];
-        all.push((
-            Server {
-                state,
-                _dir: dir,
-                _db: test,
-            },
-            files,
-        ));
+        all.push((Server { state, _dir: dir, _db: test }, files));
     }
     all
 }
@@ -88,38 +74,24 @@ async fn servers() -> Vec<(Server, [MediaFile; 3])> {
 async fn store(db: &Db, stream: &str, app: u64, start_ms: i64, container: Container) -> MediaFile {
     let mut file = testing::media_file(stream, SessionId::new(), start_ms);
     (file.sub_app_id, file.container) = (app, container);
-    file.origin = Origin::Task {
-        task_id: "t".to_owned(),
-    };
+    file.origin = Origin::Task { task_id: "t".to_owned() };
     insert_parents(db, &file).await;
     let mut tx = db.begin().await.unwrap();
     Db::insert_media_file(&mut tx, &file).await.unwrap();
-    Db::end_media_file(&mut tx, file.id, Some(9), start_ms + 1, start_ms + 1)
-        .await
-        .unwrap();
+    Db::end_media_file(&mut tx, file.id, Some(9), start_ms + 1, start_ms + 1).await.unwrap();
     tx.commit().await.unwrap();
-    let claimed = db
-        .claim_ended_media_file("node", "w", start_ms + 1, 1)
-        .await
-        .unwrap();
+    let claimed = db.claim_ended_media_file("node", "w", start_ms + 1, 1).await.unwrap();
     let fence = claimed.unwrap().1;
     file.name = format!("{stream}_录制");
     let extension = container.extension();
-    file.storage_key = format!(
-        "push.example.com/live/{stream}/{}/f0%20.{extension}",
-        file.id
-    );
+    file.storage_key = format!("push.example.com/live/{stream}/{}/f0%20.{extension}", file.id);
     let has_pictures = container != Container::Aac;
     file.facts = MediaFacts {
         size_bytes: 31_869_806,
         duration_ms: 60_500,
         start_ms,
         end_ms: start_ms + 60_700,
-        video_codec: if has_pictures {
-            "hevc".to_owned()
-        } else {
-            String::new()
-        },
+        video_codec: if has_pictures { "hevc".to_owned() } else { String::new() },
         audio_codec: "aac".to_owned(),
         width: if has_pictures { 1920 } else { 0 },
         height: if has_pictures { 1080 } else { 0 },
@@ -130,25 +102,16 @@ async fn store(db: &Db, stream: &str, app: u64, start_ms: i64, container: Contai
         ..MediaFacts::default()
     };
     let mut tx = db.begin().await.unwrap();
-    let done = Db::commit_stored_media_file(&mut tx, &file, fence, start_ms + 61_000)
-        .await
-        .unwrap();
+    let done =
+        Db::commit_stored_media_file(&mut tx, &file, fence, start_ms + 61_000).await.unwrap();
     assert_eq!(done, Fenced::Done);
     tx.commit().await.unwrap();
     file
 }
 
 fn params(request: Value) -> Params {
-    let Value::Object(fields) = request else {
-        panic!("not an object")
-    };
-    Params::new(
-        fields,
-        Reading {
-            rejects_unknown: true,
-            has_json_text: false,
-        },
-    )
+    let Value::Object(fields) = request else { panic!("not an object") };
+    Params::new(fields, Reading { rejects_unknown: true, has_json_text: false })
 }
 
 async fn search(server: &Server, request: Value) -> Result<Value> {
@@ -161,19 +124,14 @@ async fn describe(server: &Server, request: Value) -> Result<Value> {
 
 fn ids(answer: &Value) -> Vec<&str> {
     let files = answer["MediaInfoSet"].as_array().unwrap();
-    files
-        .iter()
-        .map(|file| file["FileId"].as_str().unwrap())
-        .collect()
+    files.iter().map(|file| file["FileId"].as_str().unwrap()).collect()
 }
 
 #[tokio::test]
 async fn a_file_is_shown_with_exact_types() {
     let (server, [mp4, ..]) = servers().await.remove(0);
     let id = mp4.id.to_string();
-    let answer = describe(&server, json!({ "FileIds": [id, "nope", id] }))
-        .await
-        .unwrap();
+    let answer = describe(&server, json!({ "FileIds": [id, "nope", id] })).await.unwrap();
     let expected = json!({
         "FileId": id,
         "BasicInfo": {
@@ -208,49 +166,30 @@ async fn a_file_is_shown_with_exact_types() {
         "ReviewInfo": null, "MPSAiMediaInfo": null, "ImageUnderstandingInfo": null,
         "KnowledgeBasesInfo": null, "FaceRecognitionInfo": null,
     });
-    assert_eq!(
-        answer,
-        json!({ "MediaInfoSet": [expected], "NotExistFileIdSet": ["nope"] })
-    );
+    assert_eq!(answer, json!({ "MediaInfoSet": [expected], "NotExistFileIdSet": ["nope"] }));
 }
 
 #[tokio::test]
 async fn filters_select_sections_files_and_pages() {
     for (server, [mp4, aac, other]) in servers().await {
         let (mp4, aac, other) = (mp4.id.to_string(), aac.id.to_string(), other.id.to_string());
-        let all = search(&server, json!({ "Filters": ["metaData"] }))
-            .await
-            .unwrap();
-        assert_eq!(
-            (ids(&all), &all["TotalCount"]),
-            (vec![aac.as_str(), &mp4], &json!(2))
-        );
+        let all = search(&server, json!({ "Filters": ["metaData"] })).await.unwrap();
+        assert_eq!((ids(&all), &all["TotalCount"]), (vec![aac.as_str(), &mp4], &json!(2)));
         let first = &all["MediaInfoSet"][0];
         assert_eq!(
             (&first["BasicInfo"], &first["MetaData"]["VideoStreamSet"]),
             (&Value::Null, &json!([]))
         );
-        let one = search(
-            &server,
-            json!({ "FileIds": [aac], "Filters": ["basicInfo", "transcodeInfo"] }),
-        )
-        .await;
-        assert_eq!(
-            one.unwrap()["MediaInfoSet"][0]["BasicInfo"]["Category"],
-            "Audio"
-        );
+        let one =
+            search(&server, json!({ "FileIds": [aac], "Filters": ["basicInfo", "transcodeInfo"] }))
+                .await;
+        assert_eq!(one.unwrap()["MediaInfoSet"][0]["BasicInfo"]["Category"], "Audio");
 
         for (request, found) in [
             (json!({ "StreamIds": ["livetest", "zz"] }), vec![&mp4]),
             (json!({ "StreamId": "b" }), vec![&aac]),
-            (
-                json!({ "StreamId": "b", "StreamIds": ["livetest"] }),
-                vec![],
-            ),
-            (
-                json!({ "NamePrefixes": ["live", "b_录"] }),
-                vec![&aac, &mp4],
-            ),
+            (json!({ "StreamId": "b", "StreamIds": ["livetest"] }), vec![]),
+            (json!({ "NamePrefixes": ["live", "b_录"] }), vec![&aac, &mp4]),
             (json!({ "NamePrefixes": ["LIVE", "%"] }), vec![]),
             (
                 json!({ "SourceTypes": ["Upload", "Record"], "SourceType": "Record" }),
@@ -262,14 +201,8 @@ async fn filters_select_sections_files_and_pages() {
                 vec![&aac, &mp4],
             ),
             (json!({ "StreamPaths": ["vod"] }), vec![]),
-            (
-                json!({ "CreateTime": { "After": "2026-11-22T10:44:58Z" } }),
-                vec![&aac],
-            ),
-            (
-                json!({ "CreateTime": { "Before": "2026-11-22T18:44:58+08:00" } }),
-                vec![&mp4],
-            ),
+            (json!({ "CreateTime": { "After": "2026-11-22T10:44:58Z" } }), vec![&aac]),
+            (json!({ "CreateTime": { "Before": "2026-11-22T18:44:58+08:00" } }), vec![&mp4]),
             (json!({ "StartTime": "2026-11-22T10:44:58Z" }), vec![&aac]),
             (
                 json!({ "EndTime": "2026-11-22T10:44:58Z", "CreateTime": { "Before": "2027-01-01T00:00:00Z" } }),
@@ -294,22 +227,13 @@ async fn filters_select_sections_files_and_pages() {
 #[tokio::test]
 async fn a_key_of_one_application_sees_only_its_files() {
     let (server, [mp4, _, other]) = servers().await.remove(0);
-    let caller = Caller {
-        sub_app_id: Some(OTHER_APP_ID),
-        ..Caller::admin("id")
-    };
-    let answer = search_media(&server.state, &caller, params(json!({})))
-        .await
-        .unwrap();
+    let caller = Caller { sub_app_id: Some(OTHER_APP_ID), ..Caller::admin("id") };
+    let answer = search_media(&server.state, &caller, params(json!({}))).await.unwrap();
     assert_eq!(ids(&answer), [other.id.to_string()]);
     let request = params(json!({ "FileIds": [mp4.id.to_string()] }));
-    let answer = describe_media_infos(&server.state, &caller, request)
-        .await
-        .unwrap();
+    let answer = describe_media_infos(&server.state, &caller, request).await.unwrap();
     assert_eq!(answer["NotExistFileIdSet"], json!([mp4.id.to_string()]));
     let request = params(json!({ "SubAppId": APP_ID }));
-    let error = search_media(&server.state, &caller, request)
-        .await
-        .unwrap_err();
+    let error = search_media(&server.state, &caller, request).await.unwrap_err();
     assert_eq!(error.code(), "UnauthorizedOperation");
 }

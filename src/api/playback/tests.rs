@@ -35,7 +35,9 @@ async fn serve_from(store: Arc<dyn ObjectStore>, dir: tempfile::TempDir) -> Serv
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let address = listener.local_addr().unwrap();
     let mut tasks = JoinSet::new();
-    tasks.spawn(async move { axum::serve(listener, router::<()>(Playback::new(store))).await.unwrap() });
+    tasks.spawn(
+        async move { axum::serve(listener, router::<()>(Playback::new(store))).await.unwrap() },
+    );
     Server { address, _dir: dir, _tasks: tasks }
 }
 
@@ -45,7 +47,10 @@ async fn server() -> Server {
     let store = LocalStore::open(dir.path()).unwrap();
     let object: Vec<u8> = (0..1000).map(|n| n as u8).collect();
     store.put(&StorageKey::parse(KEY).unwrap(), object.into()).await.unwrap();
-    store.put(&StorageKey::parse("a/playlist.m3u8").unwrap(), Bytes::from_static(b"#EXTM3U\n")).await.unwrap();
+    store
+        .put(&StorageKey::parse("a/playlist.m3u8").unwrap(), Bytes::from_static(b"#EXTM3U\n"))
+        .await
+        .unwrap();
     store.put(&StorageKey::parse("a/empty.ts").unwrap(), Bytes::new()).await.unwrap();
     serve_from(Arc::new(store), dir).await
 }
@@ -121,11 +126,19 @@ async fn single_ranges_are_cut_out() {
     }
     for range in ["0-1,5-6", "9-1", "x"] {
         let answer = server.send(&format!("GET {PATH}\nrange: bytes={range}")).await;
-        assert_eq!((answer.status, answer.body.len(), answer.header("content-range")), (200, 1000, None), "{range}");
+        assert_eq!(
+            (answer.status, answer.body.len(), answer.header("content-range")),
+            (200, 1000, None),
+            "{range}"
+        );
     }
     for range in ["1000-", "5000-6000", "-0", "99999999999999999999-"] {
         let answer = server.send(&format!("GET {PATH}\nrange: bytes={range}")).await;
-        assert_eq!((answer.status, answer.header("content-range")), (416, Some("bytes */1000")), "{range}");
+        assert_eq!(
+            (answer.status, answer.header("content-range")),
+            (416, Some("bytes */1000")),
+            "{range}"
+        );
     }
     let empty = server.send("GET /vod/a/empty.ts\nrange: bytes=0-").await;
     assert_eq!((empty.status, empty.header("content-range")), (416, Some("bytes */0")));
@@ -195,7 +208,10 @@ impl Endless {
 }
 
 impl ObjectStore for Endless {
-    fn head<'a>(&'a self, _: &'a StorageKey) -> BoxFuture<'a, Result<Option<ObjectInfo>, StorageError>> {
+    fn head<'a>(
+        &'a self,
+        _: &'a StorageKey,
+    ) -> BoxFuture<'a, Result<Option<ObjectInfo>, StorageError>> {
         async { self.state(Some(ObjectInfo { size: u64::MAX, etag: "x".to_owned() })) }.boxed()
     }
     fn get<'a>(
@@ -216,13 +232,26 @@ impl ObjectStore for Endless {
     fn put<'a>(&'a self, _: &'a StorageKey, _: Bytes) -> BoxFuture<'a, Result<(), StorageError>> {
         unreachable!()
     }
-    fn start<'a>(&'a self, _: &'a StorageKey, _: u64) -> BoxFuture<'a, Result<Upload, StorageError>> {
+    fn start<'a>(
+        &'a self,
+        _: &'a StorageKey,
+        _: u64,
+    ) -> BoxFuture<'a, Result<Upload, StorageError>> {
         unreachable!()
     }
-    fn put_part<'a>(&'a self, _: &'a Upload, _: u32, _: Bytes) -> BoxFuture<'a, Result<Part, StorageError>> {
+    fn put_part<'a>(
+        &'a self,
+        _: &'a Upload,
+        _: u32,
+        _: Bytes,
+    ) -> BoxFuture<'a, Result<Part, StorageError>> {
         unreachable!()
     }
-    fn complete<'a>(&'a self, _: &'a Upload, _: &'a [Part]) -> BoxFuture<'a, Result<(), StorageError>> {
+    fn complete<'a>(
+        &'a self,
+        _: &'a Upload,
+        _: &'a [Part],
+    ) -> BoxFuture<'a, Result<(), StorageError>> {
         unreachable!()
     }
     fn abort<'a>(&'a self, _: &'a Upload) -> BoxFuture<'a, Result<(), StorageError>> {
@@ -267,7 +296,11 @@ async fn only_what_a_client_reads_is_read_and_nothing_when_it_is_gone() {
     for _ in 0..10_000 {
         tokio::task::yield_now().await;
     }
-    assert!(given.load(Ordering::SeqCst) * BLOCK < 64 << 20, "{} blocks taken", given.load(Ordering::SeqCst));
+    assert!(
+        given.load(Ordering::SeqCst) * BLOCK < 64 << 20,
+        "{} blocks taken",
+        given.load(Ordering::SeqCst)
+    );
     drop(socket);
     let dropped = tokio::time::timeout(Duration::from_secs(60), gone.recv()).await;
     assert_eq!(dropped.expect("the stream goes on without a client"), None);

@@ -37,10 +37,8 @@ impl Claim {
             .ok_or_else(|| malformed("it must begin with TC3-HMAC-SHA256"))?;
         let (mut credential, mut signed_headers, mut signature) = (None, None, None);
         for part in rest.split(',') {
-            let (name, value) = part
-                .trim()
-                .split_once('=')
-                .ok_or_else(|| malformed("a part has no ="))?;
+            let (name, value) =
+                part.trim().split_once('=').ok_or_else(|| malformed("a part has no ="))?;
             let slot = match name {
                 "Credential" => &mut credential,
                 "SignedHeaders" => &mut signed_headers,
@@ -54,18 +52,14 @@ impl Claim {
         let (Some(credential), Some(signed_headers), Some(signature)) =
             (credential, signed_headers, signature)
         else {
-            return Err(malformed(
-                "Credential, SignedHeaders and Signature are needed",
-            ));
+            return Err(malformed("Credential, SignedHeaders and Signature are needed"));
         };
         let scope = credential
             .strip_suffix("/tc3_request")
             .and_then(|rest| rest.split_once('/'))
             .and_then(|(id, rest)| Some((id, rest.split_once('/')?)));
         let Some((secret_id, (date, service))) = scope else {
-            return Err(malformed(
-                "the Credential must be SecretId/date/service/tc3_request",
-            ));
+            return Err(malformed("the Credential must be SecretId/date/service/tc3_request"));
         };
         if !["content-type", "host"]
             .iter()
@@ -117,10 +111,7 @@ impl Claim {
                         self.service,
                         hex::encode(Sha256::digest(&request))
                     );
-                    if is_same(
-                        &self.signature,
-                        &hex::encode(hmac_sha256(&key, text.as_bytes())),
-                    ) {
+                    if is_same(&self.signature, &hex::encode(hmac_sha256(&key, text.as_bytes()))) {
                         return Ok(());
                     }
                 }
@@ -147,10 +138,7 @@ impl Claim {
         for name in self.signed_headers.split(';') {
             let value = match name {
                 "host" => host.as_bytes(),
-                _ => wire
-                    .headers
-                    .get(name)
-                    .map_or(&b""[..], |v| v.as_bytes().trim_ascii()),
+                _ => wire.headers.get(name).map_or(&b""[..], |v| v.as_bytes().trim_ascii()),
             };
             text.extend_from_slice(name.as_bytes());
             text.push(b':');

@@ -53,9 +53,7 @@ impl Claim {
             .parse()
             .map_err(|_| ApiError::wrong_type("Timestamp", "an integer"))?;
         let nonce = required(pairs, "Nonce")?;
-        nonce
-            .parse::<u64>()
-            .map_err(|_| ApiError::wrong_type("Nonce", "an unsigned integer"))?;
+        nonce.parse::<u64>().map_err(|_| ApiError::wrong_type("Nonce", "an unsigned integer"))?;
         let hash = match find(pairs, "SignatureMethod") {
             None | Some("" | "HmacSHA1") => Hash::Sha1,
             Some("HmacSHA256") => Hash::Sha256,
@@ -84,12 +82,9 @@ impl Claim {
     ) -> Result<()> {
         // One client writes a dot for each underscore in names, for signing only.
         let has_underscore = pairs.iter().any(|(name, _)| name.contains('_'));
-        for parameters in [
-            Some(joined(pairs, false)),
-            has_underscore.then(|| joined(pairs, true)),
-        ]
-        .iter()
-        .flatten()
+        for parameters in [Some(joined(pairs, false)), has_underscore.then(|| joined(pairs, true))]
+            .iter()
+            .flatten()
         {
             for host in hosts(wire) {
                 for path in paths(wire) {
@@ -113,11 +108,7 @@ impl Claim {
 /// All parameters but the signature, sorted by name in byte order.
 fn joined(pairs: &[(String, String)], is_dotted: bool) -> String {
     let name = |name: &str| {
-        if is_dotted {
-            name.replace('_', ".")
-        } else {
-            name.to_owned()
-        }
+        if is_dotted { name.replace('_', ".") } else { name.to_owned() }
     };
     let mut sorted: Vec<(String, &str)> = pairs
         .iter()
@@ -125,23 +116,15 @@ fn joined(pairs: &[(String, String)], is_dotted: bool) -> String {
         .map(|(n, v)| (name(n), v.as_str()))
         .collect();
     sorted.sort_unstable();
-    let parts: Vec<String> = sorted
-        .into_iter()
-        .map(|(n, v)| format!("{n}={v}"))
-        .collect();
+    let parts: Vec<String> = sorted.into_iter().map(|(n, v)| format!("{n}={v}")).collect();
     parts.join("&")
 }
 
 /// The value of a common parameter.
 pub fn find<'a>(pairs: &'a [(String, String)], name: &str) -> Option<&'a str> {
-    pairs
-        .iter()
-        .find(|(n, _)| n == name)
-        .map(|(_, v)| v.as_str())
+    pairs.iter().find(|(n, _)| n == name).map(|(_, v)| v.as_str())
 }
 
 fn required<'a>(pairs: &'a [(String, String)], name: &str) -> Result<&'a str> {
-    find(pairs, name)
-        .filter(|v| !v.is_empty())
-        .ok_or_else(|| ApiError::missing(name))
+    find(pairs, name).filter(|v| !v.is_empty()).ok_or_else(|| ApiError::missing(name))
 }

@@ -19,47 +19,27 @@ async fn sizes_are_bounded() {
     let rules = "DescribeLiveRecordRules";
     let limit = "RequestSizeLimitExceeded";
     let long = "x".repeat(33 * 1024);
-    assert_eq!(
-        code(&server.send(tc3_get(rules, &[("A", &long)])).await),
-        limit
-    );
+    assert_eq!(code(&server.send(tc3_get(rules, &[("A", &long)])).await), limit);
     let long = "x".repeat(1024 * 1024);
+    assert_eq!(code(&server.send(v1("POST", "HmacSHA1", rules, &[("A", &long)])).await), limit);
     assert_eq!(
-        code(
-            &server
-                .send(v1("POST", "HmacSHA1", rules, &[("A", &long)]))
-                .await
-        ),
-        limit
-    );
-    assert_eq!(
-        code(
-            &server
-                .send(tc3_post(rules, &format!("{{\"A\":\"{long}\"}}")))
-                .await
-        ),
+        code(&server.send(tc3_post(rules, &format!("{{\"A\":\"{long}\"}}"))).await),
         "UnknownParameter"
     );
     let long = "x".repeat(10 * 1024 * 1024 + 1);
     assert_eq!(code(&server.send(tc3_post(rules, &long)).await), limit);
     let mut declared = tc3_post(rules, &long);
-    declared
-        .headers_mut()
-        .insert("content-length", (10 * 1024 * 1024 + 1).into());
+    declared.headers_mut().insert("content-length", (10 * 1024 * 1024 + 1).into());
     assert_eq!(code(&server.send(declared).await), limit);
 }
 
 #[tokio::test]
 async fn memory_for_bodies_is_shared_and_given_back() {
-    let server = servers()
-        .await
-        .remove(0)
-        .with(|state| state.bodies = Arc::new(Semaphore::new(100)));
+    let server =
+        servers().await.remove(0).with(|state| state.bodies = Arc::new(Semaphore::new(100)));
     let large = format!("{{{}}}", " ".repeat(101 * 1024));
     for _ in 0..2 {
-        let answer = server
-            .send(tc3_post("DescribeLiveRecordRules", &large))
-            .await;
+        let answer = server.send(tc3_post("DescribeLiveRecordRules", &large)).await;
         assert_eq!(code(&answer), "RequestLimitExceeded");
         assert_eq!(server.state.bodies.available_permits(), 100);
     }

@@ -21,9 +21,7 @@ async fn callback_templates() {
             "PushExceptionNotifyUrl": "", "AudioAuditNotifyUrl": "", "RecordExceptionNotifyUrl": "",
             "RecordExceptionLevels": ["error", "warning"], "CallbackKey": "k123", "StreamMixNotifyUrl": "http://a/mix",
         });
-        let answer = server
-            .ok("DescribeLiveCallbackTemplate", json!({ "TemplateId": id }))
-            .await;
+        let answer = server.ok("DescribeLiveCallbackTemplate", json!({ "TemplateId": id })).await;
         assert_eq!(answer["Template"], wanted);
 
         for (body, wanted) in [
@@ -61,19 +59,13 @@ async fn callback_templates() {
         );
         assert_eq!(
             server
-                .refused(
-                    modify,
-                    json!({ "TemplateId": id, "StreamMixNotifyUrl": "http://c" })
-                )
+                .refused(modify, json!({ "TemplateId": id, "StreamMixNotifyUrl": "http://c" }))
                 .await,
             "UnknownParameter"
         );
         let all = server.ok("DescribeLiveCallbackTemplates", json!({})).await["Templates"].clone();
         assert_eq!(all[0]["CallbackKey"], "other");
-        assert_eq!(
-            all[0]["RecordNotifyUrl"],
-            "http://127.0.0.1:9000/cb?x=1&y=2"
-        );
+        assert_eq!(all[0]["RecordNotifyUrl"], "http://127.0.0.1:9000/cb?x=1&y=2");
         assert_eq!(all.as_array().unwrap().len(), 1);
 
         let rule = json!({ "DomainName": "d.com", "AppName": "live", "TemplateId": id });
@@ -83,10 +75,7 @@ async fn callback_templates() {
             "FailedOperation.RuleAlreadyExist"
         );
         server
-            .ok(
-                "CreateLiveCallbackRule",
-                json!({ "DomainName": "d.com", "TemplateId": id }),
-            )
+            .ok("CreateLiveCallbackRule", json!({ "DomainName": "d.com", "TemplateId": id }))
             .await;
         let unknown = json!({ "DomainName": "d.com", "AppName": "x", "TemplateId": 999 });
         assert_eq!(
@@ -100,28 +89,17 @@ async fn callback_templates() {
         assert!(rules[1].get("StreamName").is_none());
         assert_eq!(server.state.snapshot.load().callback_rules.len(), 2);
         assert_eq!(
-            server
-                .refused("DeleteLiveCallbackTemplate", json!({ "TemplateId": id }))
-                .await,
+            server.refused("DeleteLiveCallbackTemplate", json!({ "TemplateId": id })).await,
             "FailedOperation.ConfInUsed"
         );
+        server.ok("DeleteLiveCallbackRule", json!({ "DomainName": "d.com" })).await;
         server
-            .ok("DeleteLiveCallbackRule", json!({ "DomainName": "d.com" }))
-            .await;
-        server
-            .ok(
-                "DeleteLiveCallbackRule",
-                json!({ "DomainName": "d.com", "AppName": "live" }),
-            )
+            .ok("DeleteLiveCallbackRule", json!({ "DomainName": "d.com", "AppName": "live" }))
             .await;
         assert_eq!(
-            server
-                .refused("DeleteLiveCallbackRule", json!({ "DomainName": "d.com" }))
-                .await,
+            server.refused("DeleteLiveCallbackRule", json!({ "DomainName": "d.com" })).await,
             "FailedOperation.NotFound"
         );
-        server
-            .ok("DeleteLiveCallbackTemplate", json!({ "TemplateId": id }))
-            .await;
+        server.ok("DeleteLiveCallbackTemplate", json!({ "TemplateId": id })).await;
     }
 }

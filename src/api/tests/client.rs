@@ -62,12 +62,7 @@ pub async fn servers() -> Vec<Server> {
             PrometheusBuilder::new().build_recorder().handle(),
         );
         state.clock = || NOW_S * 1000;
-        all.push(Server {
-            router: router(state.clone()),
-            state,
-            dir,
-            _db: db,
-        });
+        all.push(Server { router: router(state.clone()), state, dir, _db: db });
     }
     all
 }
@@ -76,10 +71,7 @@ impl Server {
     /// The same server with something changed.
     pub fn with(mut self, change: impl FnOnce(&mut State)) -> Self {
         change(&mut self.state);
-        Self {
-            router: router(self.state.clone()),
-            ..self
-        }
+        Self { router: router(self.state.clone()), ..self }
     }
 
     /// Where the store lives.
@@ -120,35 +112,22 @@ impl Server {
 
 /// The error code of an answer.
 pub fn code(answer: &Value) -> String {
-    answer["Error"]["Code"]
-        .as_str()
-        .unwrap_or("no error")
-        .to_owned()
+    answer["Error"]["Code"].as_str().unwrap_or("no error").to_owned()
 }
 
 fn mac<M: Mac + KeyInit>(key: &[u8], text: &str) -> Vec<u8> {
-    <M as KeyInit>::new_from_slice(key)
-        .unwrap()
-        .chain_update(text)
-        .finalize()
-        .into_bytes()
-        .to_vec()
+    <M as KeyInit>::new_from_slice(key).unwrap().chain_update(text).finalize().into_bytes().to_vec()
 }
 
 fn authorization(verb: &str, query: &str, content_type: &str, body: &[u8], at_s: i64) -> String {
-    let day = chrono::DateTime::from_timestamp(at_s, 0)
-        .unwrap()
-        .format("%Y-%m-%d")
-        .to_string();
+    let day = chrono::DateTime::from_timestamp(at_s, 0).unwrap().format("%Y-%m-%d").to_string();
     let hash = |bytes: &[u8]| hex::encode(Sha256::digest(bytes));
     let request = format!(
         "{verb}\n/\n{query}\ncontent-type:{content_type}\nhost:server\n\ncontent-type;host\n{}",
         hash(body)
     );
-    let text = format!(
-        "TC3-HMAC-SHA256\n{at_s}\n{day}/live/tc3_request\n{}",
-        hash(request.as_bytes())
-    );
+    let text =
+        format!("TC3-HMAC-SHA256\n{at_s}\n{day}/live/tc3_request\n{}", hash(request.as_bytes()));
     let key = mac::<Hmac<Sha256>>(format!("TC3{SECRET_KEY}").as_bytes(), &day);
     let key = mac::<Hmac<Sha256>>(&mac::<Hmac<Sha256>>(&key, "live"), "tc3_request");
     let signature = hex::encode(mac::<Hmac<Sha256>>(&key, &text));
@@ -172,10 +151,7 @@ pub fn tc3_raw(
         .header("Host", "server")
         .header("Content-Type", content_type)
         .header("X-TC-Timestamp", NOW_S)
-        .header(
-            "Authorization",
-            authorization(verb, query, content_type, body, NOW_S),
-        )
+        .header("Authorization", authorization(verb, query, content_type, body, NOW_S))
 }
 
 pub fn tc3_post(action: &str, body: &str) -> Request<Body> {
@@ -190,11 +166,7 @@ pub fn tc3_post(action: &str, body: &str) -> Request<Body> {
 pub fn tc3_get(action: &str, pairs: &[(&str, &str)]) -> Request<Body> {
     let target = format!("/?{}", encoded(pairs));
     let request = tc3_raw("GET", &target, "application/x-www-form-urlencoded", b"");
-    request
-        .header("X-TC-Action", action)
-        .header("X-TC-Version", LIVE)
-        .body(Body::empty())
-        .unwrap()
+    request.header("X-TC-Action", action).header("X-TC-Version", LIVE).body(Body::empty()).unwrap()
 }
 
 /// A request whose signature is a parameter; `method` is HmacSHA1 or HmacSHA256.
@@ -212,10 +184,8 @@ pub fn v1(verb: &str, method: &str, action: &str, pairs: &[(&str, &str)]) -> Req
     all.extend_from_slice(pairs);
     let mut sorted = all.clone();
     sorted.sort_unstable();
-    let joined: Vec<String> = sorted
-        .iter()
-        .map(|(name, value)| format!("{name}={value}"))
-        .collect();
+    let joined: Vec<String> =
+        sorted.iter().map(|(name, value)| format!("{name}={value}")).collect();
     let text = format!("{verb}server/?{}", joined.join("&"));
     let digest = match method {
         "HmacSHA1" => mac::<Hmac<Sha1>>(SECRET_KEY.as_bytes(), &text),
@@ -236,7 +206,5 @@ pub fn v1(verb: &str, method: &str, action: &str, pairs: &[(&str, &str)]) -> Req
 }
 
 pub fn encoded(pairs: &[(&str, &str)]) -> String {
-    url::form_urlencoded::Serializer::new(String::new())
-        .extend_pairs(pairs)
-        .finish()
+    url::form_urlencoded::Serializer::new(String::new()).extend_pairs(pairs).finish()
 }

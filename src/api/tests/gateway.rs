@@ -51,9 +51,7 @@ async fn every_shape_and_signature_is_the_same_call() {
         let mut seen = Vec::new();
         for request in requests {
             let answer = server.send(request).await;
-            let id = answer["TemplateId"]
-                .as_i64()
-                .unwrap_or_else(|| panic!("{answer}"));
+            let id = answer["TemplateId"].as_i64().unwrap_or_else(|| panic!("{answer}"));
             let mut template = server
                 .ok("DescribeLiveRecordTemplate", json!({ "TemplateId": id }))
                 .await["Template"]
@@ -83,16 +81,14 @@ async fn captured_requests_reach_their_actions() {
         let head = std::str::from_utf8(&raw[..split]).unwrap();
         let mut lines = head.split("\r\n");
         let mut first = lines.next().unwrap().split(' ');
-        let mut request = Request::builder()
-            .method(first.next().unwrap())
-            .uri(first.next().unwrap());
+        let mut request =
+            Request::builder().method(first.next().unwrap()).uri(first.next().unwrap());
         for line in lines {
             let (name, value) = line.split_once(':').unwrap();
             request = request.header(name, value.trim());
         }
-        let answer = server
-            .send(request.body(Body::from(raw[split + 4..].to_vec())).unwrap())
-            .await;
+        let answer =
+            server.send(request.body(Body::from(raw[split + 4..].to_vec())).unwrap()).await;
         *codes.entry(code(&answer)).or_insert(0) += 1;
         done += 1;
     }
@@ -100,9 +96,7 @@ async fn captured_requests_reach_their_actions() {
     // One is unsigned; the tasks lie in the past; the rules to delete were never made.
     assert_eq!(codes.remove("AuthFailure.InvalidAuthorization"), Some(1));
     assert!(
-        codes
-            .keys()
-            .all(|c| !c.starts_with("AuthFailure") && c != "UnknownParameter"),
+        codes.keys().all(|c| !c.starts_with("AuthFailure") && c != "UnknownParameter"),
         "{codes:?}"
     );
     assert!(codes["no error"] > 30, "{codes:?}");
@@ -113,38 +107,24 @@ async fn an_action_may_be_named_by_the_path() {
     let server = servers().await.remove(0);
     let body = br#"{"TemplateName":"a"}"#;
     for with_version in [true, false] {
-        let mut request = tc3_raw(
-            "POST",
-            "/CreateLiveRecordTemplate",
-            "application/json",
-            body,
-        );
+        let mut request = tc3_raw("POST", "/CreateLiveRecordTemplate", "application/json", body);
         if with_version {
             request = request.header("X-TC-Version", LIVE);
         }
-        let answer = server
-            .send(request.body(Body::from(&body[..])).unwrap())
-            .await;
+        let answer = server.send(request.body(Body::from(&body[..])).unwrap()).await;
         assert!(answer["TemplateId"].is_i64(), "{answer}");
     }
     let request =
         tc3_raw("POST", "/some/path", "application/json", body).header("X-TC-Version", LIVE);
     assert_eq!(
-        code(
-            &server
-                .send(request.body(Body::from(&body[..])).unwrap())
-                .await
-        ),
+        code(&server.send(request.body(Body::from(&body[..])).unwrap()).await),
         "InvalidAction"
     );
     // A header wins over the path, wherever a client was pointed at.
     let request = tc3_raw("POST", "/some/path", "application/json", b"{}")
         .header("X-Tc-Action", "DescribeLiveRecordRules")
         .header("X-Tc-Version", LIVE);
-    assert_eq!(
-        server.send(request.body(Body::from("{}")).unwrap()).await["Rules"],
-        json!([])
-    );
+    assert_eq!(server.send(request.body(Body::from("{}")).unwrap()).await["Rules"], json!([]));
 }
 
 #[tokio::test]
@@ -159,86 +139,43 @@ async fn what_is_not_asked_properly_is_refused() {
             .unwrap()
     };
     for verb in ["PUT", "DELETE", "PATCH", "OPTIONS"] {
-        assert_eq!(
-            code(&server.send(plain(verb, "/")).await),
-            "UnsupportedProtocol",
-            "{verb}"
-        );
+        assert_eq!(code(&server.send(plain(verb, "/")).await), "UnsupportedProtocol", "{verb}");
     }
     assert_eq!(code(&server.send(plain("GET", "/")).await), "InvalidAction");
-    let unsigned = server
-        .send(plain(
-            "GET",
-            "/?Action=DescribeLiveRecordRules&Version=2018-08-01",
-        ))
-        .await;
+    let unsigned =
+        server.send(plain("GET", "/?Action=DescribeLiveRecordRules&Version=2018-08-01")).await;
     assert_eq!(
         unsigned["Error"]["Message"],
         "The request is missing a required parameter `Signature`."
     );
     let answer = server.send(plain("GET", "/?Action")).await;
-    assert_eq!(
-        answer["Error"]["Message"],
-        "Url key and value should be splited by `=`."
-    );
+    assert_eq!(answer["Error"]["Message"], "Url key and value should be splited by `=`.");
 
     let tc3 = |action: &str, version: &str| {
         let request = tc3_raw("POST", "/", "application/json", b"{}").header("X-TC-Action", action);
-        request
-            .header("X-TC-Version", version)
-            .body(Body::from("{}"))
-            .unwrap()
+        request.header("X-TC-Version", version).body(Body::from("{}")).unwrap()
     };
+    assert_eq!(code(&server.send(tc3("NoSuchAction", LIVE)).await), "InvalidAction");
+    assert_eq!(code(&server.send(tc3("SearchMedia", LIVE)).await), "InvalidAction");
     assert_eq!(
-        code(&server.send(tc3("NoSuchAction", LIVE)).await),
+        code(&server.send(tc3("DescribeLiveRecordRules", "2018-07-17")).await),
         "InvalidAction"
     );
     assert_eq!(
-        code(&server.send(tc3("SearchMedia", LIVE)).await),
-        "InvalidAction"
-    );
-    assert_eq!(
-        code(
-            &server
-                .send(tc3("DescribeLiveRecordRules", "2018-07-17"))
-                .await
-        ),
-        "InvalidAction"
-    );
-    assert_eq!(
-        code(
-            &server
-                .send(tc3("DescribeLiveRecordRules", "2020-01-01"))
-                .await
-        ),
+        code(&server.send(tc3("DescribeLiveRecordRules", "2020-01-01")).await),
         "NoSuchVersion"
     );
-    assert_eq!(
-        code(&server.send(tc3("DescribeLiveRecordRules", "")).await),
-        "MissingParameter"
-    );
-    assert_eq!(
-        code(&server.send(tc3("SearchMedia", "2018-07-17")).await),
-        "no error"
-    );
+    assert_eq!(code(&server.send(tc3("DescribeLiveRecordRules", "")).await), "MissingParameter");
+    assert_eq!(code(&server.send(tc3("SearchMedia", "2018-07-17")).await), "no error");
 
-    let unsigned = Request::post("/")
-        .header("Host", "server")
-        .header("Content-Type", "application/json");
-    let unsigned = unsigned
-        .header("X-TC-Action", "DescribeLiveRecordRules")
-        .body(Body::from("{}"))
-        .unwrap();
-    assert_eq!(
-        code(&server.send(unsigned).await),
-        "AuthFailure.InvalidAuthorization"
-    );
+    let unsigned =
+        Request::post("/").header("Host", "server").header("Content-Type", "application/json");
+    let unsigned =
+        unsigned.header("X-TC-Action", "DescribeLiveRecordRules").body(Body::from("{}")).unwrap();
+    assert_eq!(code(&server.send(unsigned).await), "AuthFailure.InvalidAuthorization");
     let odd = tc3_raw("POST", "/", "application/xml", b"<a/>")
         .header("X-TC-Action", "DescribeLiveRecordRules");
-    assert_eq!(
-        code(&server.send(odd.body(Body::from("<a/>")).unwrap()).await),
-        "InvalidRequest"
-    );
+    assert_eq!(code(&server.send(odd.body(Body::from("<a/>")).unwrap()).await), "InvalidRequest");
     assert_eq!(
         code(&server.send(tc3_post("DescribeLiveRecordRules", "{")).await),
         "InvalidRequest"
@@ -248,34 +185,22 @@ async fn what_is_not_asked_properly_is_refused() {
         "InvalidRequest"
     );
 
-    let answer = server
-        .call("DescribeLiveRecordRules", json!({ "Foo": 1 }))
-        .await;
+    let answer = server.call("DescribeLiveRecordRules", json!({ "Foo": 1 })).await;
     assert_eq!(
         answer["Error"],
         json!({ "Code": "UnknownParameter", "Message": "The parameter `Foo` is not recognized." })
     );
     let answer = server
-        .call(
-            "CreateLiveRecordTemplate",
-            json!({ "TemplateName": "a", "Mp4Param": { "Foo": 1 } }),
-        )
+        .call("CreateLiveRecordTemplate", json!({ "TemplateName": "a", "Mp4Param": { "Foo": 1 } }))
         .await;
-    assert_eq!(
-        answer["Error"]["Message"],
-        "The parameter `Mp4Param.Foo` is not recognized."
-    );
-    let answer = server
-        .call("CreateLiveRecordTemplate", json!({ "TemplateName": "" }))
-        .await;
+    assert_eq!(answer["Error"]["Message"], "The parameter `Mp4Param.Foo` is not recognized.");
+    let answer = server.call("CreateLiveRecordTemplate", json!({ "TemplateName": "" })).await;
     assert_eq!(
         answer["Error"]["Message"],
         "The request is missing a required parameter `TemplateName`."
     );
     assert_eq!(
-        server
-            .refused("CreateLiveRecordTemplate", json!({ "TemplateName": ["a"] }))
-            .await,
+        server.refused("CreateLiveRecordTemplate", json!({ "TemplateName": ["a"] })).await,
         "InvalidParameter"
     );
 }
@@ -285,9 +210,7 @@ async fn unknown_parameters_may_be_ignored() {
     let server = servers().await.remove(0).with(|state| {
         Arc::make_mut(&mut state.settings).rejects_unknown = false;
     });
-    server
-        .ok("DescribeLiveRecordRules", json!({ "Foo": 1 }))
-        .await;
+    server.ok("DescribeLiveRecordRules", json!({ "Foo": 1 })).await;
     let body = json!({ "TemplateName": "a", "Mp4Param": { "Enable": 1, "New": {} }, "Newer": [] });
     server.ok("CreateLiveRecordTemplate", body).await;
 }
@@ -296,30 +219,20 @@ async fn unknown_parameters_may_be_ignored() {
 async fn keys_and_clocks_are_checked() {
     let server = servers().await.remove(0);
     let mut other = tc3_post("DescribeLiveRecordRules", "{}");
-    let sent = other.headers()["authorization"]
-        .to_str()
-        .unwrap()
-        .replace(SECRET_ID, "AKIDOTHER");
-    other
-        .headers_mut()
-        .insert("authorization", sent.parse().unwrap());
+    let sent = other.headers()["authorization"].to_str().unwrap().replace(SECRET_ID, "AKIDOTHER");
+    other.headers_mut().insert("authorization", sent.parse().unwrap());
     let answer = server.send(other).await;
     assert_eq!(code(&answer), "AuthFailure.SecretIdNotFound");
     let mut forged = tc3_post("DescribeLiveRecordRules", "{}");
     *forged.body_mut() = Body::from("{ }");
-    assert_eq!(
-        code(&server.send(forged).await),
-        "AuthFailure.SignatureFailure"
-    );
+    assert_eq!(code(&server.send(forged).await), "AuthFailure.SignatureFailure");
     let late = server.with(|state| state.clock = || (NOW_S + 301) * 1000);
     assert_eq!(
         late.refused("DescribeLiveRecordRules", json!({})).await,
         "AuthFailure.SignatureExpire"
     );
     for method in ["HmacSHA1", "HmacSHA256"] {
-        let answer = late
-            .send(v1("GET", method, "DescribeLiveRecordRules", &[]))
-            .await;
+        let answer = late.send(v1("GET", method, "DescribeLiveRecordRules", &[])).await;
         assert_eq!(code(&answer), "AuthFailure.SignatureExpire");
     }
     let early = late.with(|state| state.clock = || (NOW_S - 300) * 1000);

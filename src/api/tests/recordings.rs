@@ -17,10 +17,9 @@ async fn a_record_template_is_read_back_as_the_vendor_does() {
             "RemoveWatermark": "false",
         });
         let id = server.ok("CreateLiveRecordTemplate", body).await["TemplateId"].clone();
-        let template = server
-            .ok("DescribeLiveRecordTemplate", json!({ "TemplateId": id }))
-            .await["Template"]
-            .clone();
+        let template =
+            server.ok("DescribeLiveRecordTemplate", json!({ "TemplateId": id })).await["Template"]
+                .clone();
         let off = json!({
             "RecordInterval": 1800, "StorageTime": 0, "Enable": 0, "VodSubAppId": 1250000000, "VodFileName": "",
             "Procedure": "", "StorageMode": "normal", "ClassId": null, "CosBucketName": "", "CosBucketRegion": "",
@@ -28,10 +27,7 @@ async fn a_record_template_is_read_back_as_the_vendor_does() {
         });
         let with = |changes: Value| {
             let mut block = off.clone();
-            block
-                .as_object_mut()
-                .unwrap()
-                .extend(changes.as_object().unwrap().clone());
+            block.as_object_mut().unwrap().extend(changes.as_object().unwrap().clone());
             block
         };
         let wanted = json!({
@@ -50,9 +46,7 @@ async fn a_record_template_is_read_back_as_the_vendor_does() {
             json!([wanted])
         );
         assert_eq!(
-            server
-                .ok("DescribeLiveRecordTemplates", json!({ "IsDelayLive": 1 }))
-                .await["Templates"],
+            server.ok("DescribeLiveRecordTemplates", json!({ "IsDelayLive": 1 })).await["Templates"],
             json!([])
         );
         let known = server.state.snapshot.load();
@@ -73,10 +67,9 @@ async fn modify_changes_what_is_given_and_nothing_else() {
         let id = server.ok("CreateLiveRecordTemplate", body).await["TemplateId"].clone();
         let change = json!({ "TemplateId": id, "TemplateName": "", "Mp4Param": { "RecordInterval": 700 }, "FlvParam": { "Enable": 1 } });
         server.ok("ModifyLiveRecordTemplate", change).await;
-        let template = server
-            .ok("DescribeLiveRecordTemplate", json!({ "TemplateId": id }))
-            .await["Template"]
-            .clone();
+        let template =
+            server.ok("DescribeLiveRecordTemplate", json!({ "TemplateId": id })).await["Template"]
+                .clone();
         assert_eq!(template["TemplateName"], "t");
         assert_eq!(template["Mp4Param"]["Enable"], 1);
         assert_eq!(template["Mp4Param"]["RecordInterval"], 700);
@@ -85,15 +78,11 @@ async fn modify_changes_what_is_given_and_nothing_else() {
 
         let modify = "ModifyLiveRecordTemplate";
         assert_eq!(
-            server
-                .refused(modify, json!({ "TemplateId": id, "CosStore": 1 }))
-                .await,
+            server.refused(modify, json!({ "TemplateId": id, "CosStore": 1 })).await,
             "UnknownParameter"
         );
         assert_eq!(
-            server
-                .refused(modify, json!({ "TemplateId": id, "IsDelayLive": 1 }))
-                .await,
+            server.refused(modify, json!({ "TemplateId": id, "IsDelayLive": 1 })).await,
             "UnknownParameter"
         );
         assert_eq!(
@@ -101,22 +90,16 @@ async fn modify_changes_what_is_given_and_nothing_else() {
             "MissingParameter"
         );
         assert_eq!(
-            server
-                .refused(modify, json!({ "TemplateId": 999, "TemplateName": "x" }))
-                .await,
+            server.refused(modify, json!({ "TemplateId": 999, "TemplateName": "x" })).await,
             "FailedOperation.NotFound"
         );
         let odd =
             json!({ "TemplateId": id, "TemplateName": "x", "FlvParam": { "RecordInterval": 59 } });
         assert_eq!(server.refused(modify, odd).await, "InvalidParameterValue");
-        let template = server
-            .ok("DescribeLiveRecordTemplate", json!({ "TemplateId": id }))
-            .await["Template"]
-            .clone();
-        assert_eq!(
-            template["TemplateName"], "t",
-            "a refused change stores nothing"
-        );
+        let template =
+            server.ok("DescribeLiveRecordTemplate", json!({ "TemplateId": id })).await["Template"]
+                .clone();
+        assert_eq!(template["TemplateName"], "t", "a refused change stores nothing");
     }
 }
 
@@ -126,26 +109,11 @@ async fn record_templates_are_checked_and_counted() {
         let create = "CreateLiveRecordTemplate";
         for (body, wanted) in [
             (json!({ "TemplateName": "a b" }), "InvalidParameterValue"),
-            (
-                json!({ "TemplateName": "a".repeat(256) }),
-                "InvalidParameterValue",
-            ),
-            (
-                json!({ "TemplateName": "a", "Mp4Param": { "Enable": 2 } }),
-                "InvalidParameterValue",
-            ),
-            (
-                json!({ "TemplateName": "a", "Mp4Param": { "Enable": "yes" } }),
-                "InvalidParameter",
-            ),
-            (
-                json!({ "TemplateName": "a", "Mp4Param": 1 }),
-                "InvalidParameter",
-            ),
-            (
-                json!({ "TemplateName": "a", "Mp4Param": { "VodSubAppId": -1 } }),
-                "InvalidParameter",
-            ),
+            (json!({ "TemplateName": "a".repeat(256) }), "InvalidParameterValue"),
+            (json!({ "TemplateName": "a", "Mp4Param": { "Enable": 2 } }), "InvalidParameterValue"),
+            (json!({ "TemplateName": "a", "Mp4Param": { "Enable": "yes" } }), "InvalidParameter"),
+            (json!({ "TemplateName": "a", "Mp4Param": 1 }), "InvalidParameter"),
+            (json!({ "TemplateName": "a", "Mp4Param": { "VodSubAppId": -1 } }), "InvalidParameter"),
             (
                 json!({ "TemplateName": "a", "Mp4Param": { "Enable": 1, "RecordInterval": 43201 } }),
                 "InvalidParameterValue",
@@ -162,32 +130,23 @@ async fn record_templates_are_checked_and_counted() {
                 json!({ "TemplateName": "a", "HlsSpecialParam": { "FlowContinueDuration": 1801 } }),
                 "InvalidParameterValue",
             ),
-            (
-                json!({ "TemplateName": "a", "RemoveWatermark": "maybe" }),
-                "InvalidParameter",
-            ),
+            (json!({ "TemplateName": "a", "RemoveWatermark": "maybe" }), "InvalidParameter"),
         ] {
             assert_eq!(server.refused(create, body.clone()).await, wanted, "{body}");
         }
         for n in 0..50 {
-            server
-                .ok(create, json!({ "TemplateName": format!("t{n}") }))
-                .await;
+            server.ok(create, json!({ "TemplateName": format!("t{n}") })).await;
         }
         assert_eq!(
             server.refused(create, json!({ "TemplateName": "t" })).await,
             "InternalError.ConfOutLimit"
         );
         assert_eq!(
-            server
-                .refused("DescribeLiveRecordTemplate", json!({ "TemplateId": 999 }))
-                .await,
+            server.refused("DescribeLiveRecordTemplate", json!({ "TemplateId": 999 })).await,
             "FailedOperation.NotFound"
         );
         assert_eq!(
-            server
-                .refused("DeleteLiveRecordTemplate", json!({ "TemplateId": 999 }))
-                .await,
+            server.refused("DeleteLiveRecordTemplate", json!({ "TemplateId": 999 })).await,
             "FailedOperation.NotFound"
         );
     }
@@ -203,15 +162,9 @@ async fn record_rules() {
         let create = "CreateLiveRecordRule";
         let domain = json!({ "DomainName": "Push.Example.COM.", "TemplateId": id });
         server.ok(create, domain.clone()).await;
-        assert_eq!(
-            server.refused(create, domain).await,
-            "FailedOperation.RuleAlreadyExist"
-        );
+        assert_eq!(server.refused(create, domain).await, "FailedOperation.RuleAlreadyExist");
         let same = json!({ "DomainName": "push.example.com", "AppName": "", "StreamName": null, "TemplateId": id });
-        assert_eq!(
-            server.refused(create, same).await,
-            "FailedOperation.RuleAlreadyExist"
-        );
+        assert_eq!(server.refused(create, same).await, "FailedOperation.RuleAlreadyExist");
         server.ok(create, json!({ "DomainName": "push.example.com", "AppName": "live", "StreamName": "s", "TemplateId": id })).await;
         let rule = |app: &str, stream: &str| {
             json!({
@@ -227,24 +180,12 @@ async fn record_rules() {
         assert_eq!(registered, ["push.example.com"]);
 
         assert_eq!(
-            server
-                .refused("DeleteLiveRecordTemplate", json!({ "TemplateId": id }))
-                .await,
+            server.refused("DeleteLiveRecordTemplate", json!({ "TemplateId": id })).await,
             "FailedOperation.ConfInUsed"
         );
         let unknown = json!({ "DomainName": "d.com", "TemplateId": 999 });
-        assert_eq!(
-            server.refused(create, unknown).await,
-            "InvalidParameter.ConfNotFound"
-        );
-        for bad in [
-            "not a domain",
-            "http://d.com",
-            "127.0.0.1",
-            "::1",
-            "localhost",
-            "a/b",
-        ] {
+        assert_eq!(server.refused(create, unknown).await, "InvalidParameter.ConfNotFound");
+        for bad in ["not a domain", "http://d.com", "127.0.0.1", "::1", "localhost", "a/b"] {
             let body = json!({ "DomainName": bad, "TemplateId": id });
             assert_eq!(
                 server.refused(create, body).await,
@@ -252,14 +193,9 @@ async fn record_rules() {
                 "{bad}"
             );
         }
+        assert_eq!(server.refused(create, json!({ "TemplateId": id })).await, "MissingParameter");
         assert_eq!(
-            server.refused(create, json!({ "TemplateId": id })).await,
-            "MissingParameter"
-        );
-        assert_eq!(
-            server
-                .refused(create, json!({ "DomainName": "d.com" }))
-                .await,
+            server.refused(create, json!({ "DomainName": "d.com" })).await,
             "MissingParameter"
         );
         let odd = json!({ "DomainName": "d.com", "TemplateId": id, "AppName": "a\n" });
@@ -268,10 +204,7 @@ async fn record_rules() {
         let delete = "DeleteLiveRecordRule";
         assert_eq!(
             server
-                .refused(
-                    delete,
-                    json!({ "DomainName": "push.example.com", "AppName": "live" })
-                )
+                .refused(delete, json!({ "DomainName": "push.example.com", "AppName": "live" }))
                 .await,
             "FailedOperation.NotFound"
         );
@@ -281,15 +214,8 @@ async fn record_rules() {
                 json!({ "DomainName": "push.example.com", "AppName": "live", "StreamName": "s" }),
             )
             .await;
-        server
-            .ok(
-                delete,
-                json!({ "DomainName": "push.example.com", "AppName": "" }),
-            )
-            .await;
+        server.ok(delete, json!({ "DomainName": "push.example.com", "AppName": "" })).await;
         assert!(server.state.snapshot.load().record_rules.is_empty());
-        server
-            .ok("DeleteLiveRecordTemplate", json!({ "TemplateId": id }))
-            .await;
+        server.ok("DeleteLiveRecordTemplate", json!({ "TemplateId": id })).await;
     }
 }

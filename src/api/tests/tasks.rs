@@ -12,9 +12,7 @@ const DAY_S: i64 = 24 * 3600;
 
 fn body(extra: Value) -> Value {
     let mut body = json!({ "StreamName": "s", "DomainName": "Push.example.com", "AppName": "live", "EndTime": NOW_S + 60 });
-    body.as_object_mut()
-        .unwrap()
-        .extend(extra.as_object().unwrap().clone());
+    body.as_object_mut().unwrap().extend(extra.as_object().unwrap().clone());
     body
 }
 
@@ -25,30 +23,16 @@ fn window() -> Value {
 #[tokio::test]
 async fn a_task_from_creation_to_deletion() {
     for server in servers().await {
-        let template = server
-            .ok("CreateLiveRecordTemplate", json!({ "TemplateName": "t" }))
-            .await["TemplateId"]
+        let template = server.ok("CreateLiveRecordTemplate", json!({ "TemplateName": "t" })).await
+            ["TemplateId"]
             .clone();
         let extra = json!({ "TemplateId": template, "StreamType": 0, "Extension": "" });
-        let id = server.ok("CreateRecordTask", body(extra)).await["TaskId"]
-            .as_str()
-            .unwrap()
-            .to_owned();
-        assert!(
-            id.len() == 60 && id.bytes().all(|b| b.is_ascii_alphanumeric()),
-            "{id}"
-        );
+        let id =
+            server.ok("CreateRecordTask", body(extra)).await["TaskId"].as_str().unwrap().to_owned();
+        assert!(id.len() == 60 && id.bytes().all(|b| b.is_ascii_alphanumeric()), "{id}");
         let known = server.state.snapshot.load_full();
-        assert!(
-            known.record_tasks[0].is_wanted_at(NOW_S * 1000),
-            "in force when answered"
-        );
-        assert!(
-            known
-                .push_domains
-                .keys()
-                .any(|d| d.as_str() == "push.example.com")
-        );
+        assert!(known.record_tasks[0].is_wanted_at(NOW_S * 1000), "in force when answered");
+        assert!(known.push_domains.keys().any(|d| d.as_str() == "push.example.com"));
 
         let answer = server.ok("DescribeRecordTask", window()).await;
         let mut task = json!({
@@ -64,21 +48,12 @@ async fn a_task_from_creation_to_deletion() {
             "stopped at once"
         );
         task["Stopped"] = json!(NOW_S);
-        assert_eq!(
-            server.ok("DescribeRecordTask", window()).await["TaskList"],
-            json!([task])
-        );
+        assert_eq!(server.ok("DescribeRecordTask", window()).await["TaskList"], json!([task]));
         server.ok("StopRecordTask", json!({ "TaskId": id })).await;
         server.ok("DeleteRecordTask", json!({ "TaskId": id })).await;
-        assert_eq!(
-            server.ok("DescribeRecordTask", window()).await["TaskList"],
-            json!([])
-        );
+        assert_eq!(server.ok("DescribeRecordTask", window()).await["TaskList"], json!([]));
         for action in ["StopRecordTask", "DeleteRecordTask"] {
-            assert_eq!(
-                server.refused(action, json!({ "TaskId": id })).await,
-                "InvalidParameter"
-            );
+            assert_eq!(server.refused(action, json!({ "TaskId": id })).await, "InvalidParameter");
             assert_eq!(server.refused(action, json!({})).await, "MissingParameter");
         }
     }
@@ -114,17 +89,12 @@ async fn windows_and_names_are_checked() {
             "InvalidParameter",
         ),
         (json!({ "StreamType": 2 }), "InvalidParameter"),
-        (
-            json!({ "DomainName": "no domain" }),
-            "InvalidParameter.DomainFormatError",
-        ),
+        (json!({ "DomainName": "no domain" }), "InvalidParameter.DomainFormatError"),
         (json!({ "StreamName": "s".repeat(256) }), "InvalidParameter"),
         (json!({ "Format": "mp4" }), "UnknownParameter"),
     ] {
         assert_eq!(
-            server
-                .refused("CreateRecordTask", body(extra.clone()))
-                .await,
+            server.refused("CreateRecordTask", body(extra.clone())).await,
             wanted,
             "{extra}"
         );
@@ -140,16 +110,9 @@ async fn windows_and_names_are_checked() {
         server.ok("CreateRecordTask", body(extra)).await;
     }
     let answer = server.ok("DescribeRecordTask", window()).await;
-    let ids: Vec<&Value> = answer["TaskList"]
-        .as_array()
-        .unwrap()
-        .iter()
-        .map(|t| &t["TemplateId"])
-        .collect();
-    assert!(
-        ids.iter().all(|id| **id == 0),
-        "an unknown template is the default profile: {ids:?}"
-    );
+    let ids: Vec<&Value> =
+        answer["TaskList"].as_array().unwrap().iter().map(|t| &t["TemplateId"]).collect();
+    assert!(ids.iter().all(|id| **id == 0), "an unknown template is the default profile: {ids:?}");
 }
 
 #[tokio::test]
@@ -189,16 +152,11 @@ async fn describe_scrolls_and_filters() {
 
         let count = async |extra: Value| {
             let mut ask = window();
-            ask.as_object_mut()
-                .unwrap()
-                .extend(extra.as_object().unwrap().clone());
+            ask.as_object_mut().unwrap().extend(extra.as_object().unwrap().clone());
             let answer = server.ok("DescribeRecordTask", ask).await;
             answer["TaskList"].as_array().unwrap().len()
         };
-        assert_eq!(
-            count(json!({ "StreamName": "odd", "EndTime": NOW_S + 70 })).await,
-            5
-        );
+        assert_eq!(count(json!({ "StreamName": "odd", "EndTime": NOW_S + 70 })).await, 5);
         assert_eq!(
             count(json!({ "DomainName": "PUSH.example.com:1935", "EndTime": NOW_S + 60 })).await,
             1
@@ -212,18 +170,12 @@ async fn describe_checks_its_window() {
     let server = servers().await.remove(0);
     for (ask, wanted) in [
         (json!({ "StartTime": NOW_S }), "MissingParameter"),
-        (
-            json!({ "StartTime": NOW_S, "EndTime": NOW_S }),
-            "InvalidParameter",
-        ),
+        (json!({ "StartTime": NOW_S, "EndTime": NOW_S }), "InvalidParameter"),
         (
             json!({ "StartTime": NOW_S - 90 * DAY_S - 1, "EndTime": NOW_S - 89 * DAY_S }),
             "InvalidParameter",
         ),
-        (
-            json!({ "StartTime": NOW_S, "EndTime": NOW_S + 7 * DAY_S + 1 }),
-            "InvalidParameter",
-        ),
+        (json!({ "StartTime": NOW_S, "EndTime": NOW_S + 7 * DAY_S + 1 }), "InvalidParameter"),
         (
             json!({ "StartTime": NOW_S, "EndTime": NOW_S + 9, "ScrollToken": "!" }),
             "InvalidParameter",
@@ -236,16 +188,9 @@ async fn describe_checks_its_window() {
             json!({ "StartTime": NOW_S, "EndTime": NOW_S + 9, "ScrollToken": "A".repeat(257) }),
             "InvalidParameter",
         ),
-        (
-            json!({ "StartTime": NOW_S - 90 * DAY_S, "EndTime": NOW_S - 83 * DAY_S }),
-            "no error",
-        ),
+        (json!({ "StartTime": NOW_S - 90 * DAY_S, "EndTime": NOW_S - 83 * DAY_S }), "no error"),
     ] {
-        assert_eq!(
-            server.refused("DescribeRecordTask", ask.clone()).await,
-            wanted,
-            "{ask}"
-        );
+        assert_eq!(server.refused("DescribeRecordTask", ask.clone()).await, wanted, "{ask}");
     }
 }
 
@@ -269,13 +214,7 @@ async fn changes_elsewhere_are_noticed() {
         deleted_ms: 0,
         created_ms: NOW_S * 1000,
     };
-    assert!(
-        other
-            .db
-            .create_record_task(&task, NOW_S * 1000)
-            .await
-            .unwrap()
-    );
+    assert!(other.db.create_record_task(&task, NOW_S * 1000).await.unwrap());
     other.db.configuration_changed().notify_one();
     nudge.notified().await;
     assert_eq!(server.state.snapshot.load().record_tasks, [task]);
@@ -286,25 +225,11 @@ async fn changes_elsewhere_are_noticed() {
 #[tokio::test]
 async fn a_change_cut_short_asks_for_a_reload() {
     let server = servers().await.remove(0);
-    let change = server
-        .state
-        .change(std::future::pending::<Result<(), ()>>());
-    assert!(
-        tokio::time::timeout(std::time::Duration::ZERO, change)
-            .await
-            .is_err()
-    );
+    let change = server.state.change(std::future::pending::<Result<(), ()>>());
+    assert!(tokio::time::timeout(std::time::Duration::ZERO, change).await.is_err());
     server.state.db.configuration_changed().notified().await;
     // One that ran to its end has reloaded by itself.
-    server
-        .state
-        .change(async { Ok::<(), ()>(()) })
-        .await
-        .unwrap();
+    server.state.change(async { Ok::<(), ()>(()) }).await.unwrap();
     let asked = server.state.db.configuration_changed().notified();
-    assert!(
-        tokio::time::timeout(std::time::Duration::ZERO, asked)
-            .await
-            .is_err()
-    );
+    assert!(tokio::time::timeout(std::time::Duration::ZERO, asked).await.is_err());
 }

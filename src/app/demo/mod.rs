@@ -91,7 +91,8 @@ async fn run(dir: &std::path::Path) -> Result<u64> {
                 bail!("a part of the demo stopped");
             }
         };
-        let text = |name: &str| event.get(name).and_then(Value::as_str).unwrap_or_default().to_owned();
+        let text =
+            |name: &str| event.get(name).and_then(Value::as_str).unwrap_or_default().to_owned();
         match event.get("event_type").and_then(Value::as_i64) {
             Some(1) => println!("callback 1: push started"),
             Some(0) => println!("callback 0: push ended, {} ms", text("push_duration")),
@@ -139,7 +140,8 @@ async fn prepare(config: &Config, receiver_url: &str) -> Result<()> {
         aac: on,
         ..RecordTemplate::default()
     };
-    let Creation::Created(template_id) = db.create_record_template(&template, now_ms()).await? else {
+    let Creation::Created(template_id) = db.create_record_template(&template, now_ms()).await?
+    else {
         bail!("no room for a record template");
     };
     let rule = RecordRule {
@@ -150,7 +152,10 @@ async fn prepare(config: &Config, receiver_url: &str) -> Result<()> {
         created_ms: now_ms(),
         updated_ms: now_ms(),
     };
-    ensure!(db.create_record_rule(&rule).await? == RuleCreation::Created, "no room for a record rule");
+    ensure!(
+        db.create_record_rule(&rule).await? == RuleCreation::Created,
+        "no room for a record rule"
+    );
     let url = receiver_url.to_owned();
     let callbacks = CallbackTemplate {
         name: "demo".to_owned(),
@@ -161,7 +166,8 @@ async fn prepare(config: &Config, receiver_url: &str) -> Result<()> {
         key: SIGN_KEY.to_owned(),
         ..CallbackTemplate::default()
     };
-    let Creation::Created(template_id) = db.create_callback_template(&callbacks, now_ms()).await? else {
+    let Creation::Created(template_id) = db.create_callback_template(&callbacks, now_ms()).await?
+    else {
         bail!("no room for a callback template");
     };
     let rule = CallbackRule {
@@ -171,7 +177,10 @@ async fn prepare(config: &Config, receiver_url: &str) -> Result<()> {
         created_ms: now_ms(),
         updated_ms: now_ms(),
     };
-    ensure!(db.create_callback_rule(&rule).await? == RuleCreation::Created, "no room for a callback rule");
+    ensure!(
+        db.create_callback_rule(&rule).await? == RuleCreation::Created,
+        "no room for a callback rule"
+    );
     db.close().await;
     Ok(())
 }

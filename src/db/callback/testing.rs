@@ -30,20 +30,14 @@ pub async fn databases() -> Vec<TestDb> {
     let mut all = vec![sqlite().await];
     if let Ok(server) = std::env::var("LIVEREC_TEST_POSTGRES_URL") {
         let name = format!("liverec_{}", Uuid::now_v7().simple());
-        let mut admin = sqlx::postgres::PgConnection::connect(&server)
-            .await
-            .unwrap();
+        let mut admin = sqlx::postgres::PgConnection::connect(&server).await.unwrap();
         let create = sqlx::AssertSqlSafe(format!("CREATE DATABASE {name}"));
         sqlx::query(create).execute(&mut admin).await.unwrap();
         admin.close().await.unwrap();
         let mut url = url::Url::parse(&server).unwrap();
         url.set_path(&name);
         let url = url.to_string();
-        all.push(TestDb {
-            db: Db::connect(&url).await.unwrap(),
-            url,
-            _dir: None,
-        });
+        all.push(TestDb { db: Db::connect(&url).await.unwrap(), url, _dir: None });
     }
     all
 }
@@ -52,11 +46,7 @@ pub async fn databases() -> Vec<TestDb> {
 pub async fn sqlite() -> TestDb {
     let dir = TempDir::new().unwrap();
     let url = format!("sqlite://{}", dir.path().join("test.db").display());
-    TestDb {
-        db: Db::connect(&url).await.unwrap(),
-        url,
-        _dir: Some(dir),
-    }
+    TestDb { db: Db::connect(&url).await.unwrap(), url, _dir: Some(dir) }
 }
 
 pub fn path(stream: &str) -> StreamPath {
@@ -75,20 +65,14 @@ pub fn callback(stream: &str, url: &str, key: &str, n: i64) -> NewCallback {
         ..CallbackTemplate::default()
     };
     let body = [("n".to_owned(), n.into())].into_iter().collect();
-    let event = Event {
-        event_type: EventType::RecordFile,
-        path: path(stream),
-        body,
-    };
+    let event = Event { event_type: EventType::RecordFile, path: path(stream), body };
     NewCallback::new(&template, event).unwrap()
 }
 
 /// Enqueues in a transaction of its own.
 pub async fn enqueue(db: &Db, now_ms: i64, callbacks: &[NewCallback]) {
     let mut tx = db.begin().await.unwrap();
-    Db::enqueue_callbacks(&mut tx, now_ms, callbacks)
-        .await
-        .unwrap();
+    Db::enqueue_callbacks(&mut tx, now_ms, callbacks).await.unwrap();
     tx.commit().await.unwrap();
     db.outbox_changed().notify_one();
 }
@@ -107,19 +91,12 @@ pub fn media_file(stream: &str, session: SessionId, created_ms: i64) -> MediaFil
         template_id: 1,
         sub_app_id: 1_250_000_000,
         stream_param: String::new(),
-        spans: vec![Span {
-            session,
-            from: 100,
-            to: None,
-        }],
+        spans: vec![Span { session, from: 100, to: None }],
         state: MediaFileState::Recording,
         error: String::new(),
         name: String::new(),
         storage_key: String::new(),
-        facts: MediaFacts {
-            start_ms: created_ms,
-            ..MediaFacts::default()
-        },
+        facts: MediaFacts { start_ms: created_ms, ..MediaFacts::default() },
         expire_ms: 0,
         storage_class: "STANDARD".to_owned(),
         class_id: 0,

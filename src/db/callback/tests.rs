@@ -6,9 +6,7 @@ const LEASE_MS: i64 = 1000;
 const U: &str = "http://receiver/";
 
 async fn claim(db: &Db, url: &str, now_ms: i64, limit: usize) -> Vec<DueCallback> {
-    db.claim_callbacks(url, "owner/1", now_ms, LEASE_MS, limit)
-        .await
-        .unwrap()
+    db.claim_callbacks(url, "owner/1", now_ms, LEASE_MS, limit).await.unwrap()
 }
 
 fn numbers(due: &[DueCallback]) -> Vec<i64> {
@@ -19,15 +17,10 @@ fn numbers(due: &[DueCallback]) -> Vec<i64> {
 async fn an_event_lives_and_dies_with_its_transaction() {
     for test in databases().await {
         let mut tx = test.db.begin().await.unwrap();
-        Db::enqueue_callbacks(&mut tx, 1, &[callback("a", U, "key", 1)])
-            .await
-            .unwrap();
+        Db::enqueue_callbacks(&mut tx, 1, &[callback("a", U, "key", 1)]).await.unwrap();
         tx.rollback().await.unwrap();
         assert!(claim(&test.db, U, 10, 10).await.is_empty());
-        assert_eq!(
-            test.db.count_callbacks().await.unwrap(),
-            CallbackCounts::default()
-        );
+        assert_eq!(test.db.count_callbacks().await.unwrap(), CallbackCounts::default());
     }
 }
 
@@ -53,31 +46,15 @@ async fn first_attempts_of_a_stream_are_in_order_and_streams_do_not_wait_for_eac
         assert!(claim(db, U, 6, 10).await.is_empty(), "under lease");
         assert_eq!(numbers(&claim(db, other, 6, 10).await), [4]);
 
-        assert!(
-            db.callback_failed(&due[0], Some(500), 7, "HTTP 500")
-                .await
-                .unwrap()
-        );
+        assert!(db.callback_failed(&due[0], Some(500), 7, "HTTP 500").await.unwrap());
         let second = claim(db, U, 8, 10).await;
         assert_eq!(numbers(&second), [2], "1 has been tried");
-        assert!(
-            db.callback_delivered(&second[0], 9, "HTTP 200")
-                .await
-                .unwrap()
-        );
+        assert!(db.callback_delivered(&second[0], 9, "HTTP 200").await.unwrap());
 
         let again = claim(db, U, 500, 10).await;
         assert_eq!((numbers(&again), again[0].attempts), (vec![1], 1));
-        assert!(
-            db.callback_failed(&again[0], None, 501, "HTTP 500")
-                .await
-                .unwrap()
-        );
-        let counts = CallbackCounts {
-            pending: 2,
-            delivered: 1,
-            failed: 1,
-        };
+        assert!(db.callback_failed(&again[0], None, 501, "HTTP 500").await.unwrap());
+        let counts = CallbackCounts { pending: 2, delivered: 1, failed: 1 };
         assert_eq!(db.count_callbacks().await.unwrap(), counts);
     }
 }
@@ -94,38 +71,20 @@ async fn a_lease_that_ran_out_or_was_released_frees_the_row_and_fences_its_holde
         assert_eq!(numbers(&taken), [1]);
         assert!(!db.callback_delivered(&lost[0], LEASE_MS, "").await.unwrap());
 
-        assert_eq!(
-            db.release_callbacks("own_r/").await.unwrap(),
-            0,
-            "no wildcards"
-        );
+        assert_eq!(db.release_callbacks("own_r/").await.unwrap(), 0, "no wildcards");
         assert_eq!(db.release_callbacks("owner/").await.unwrap(), 1);
         let last = claim(db, U, LEASE_MS, 1).await;
-        assert!(
-            !db.callback_failed(&taken[0], Some(1), LEASE_MS, "")
-                .await
-                .unwrap()
-        );
-        assert!(
-            db.callback_failed(&last[0], Some(9999), LEASE_MS, "")
-                .await
-                .unwrap()
-        );
+        assert!(!db.callback_failed(&taken[0], Some(1), LEASE_MS, "").await.unwrap());
+        assert!(db.callback_failed(&last[0], Some(9999), LEASE_MS, "").await.unwrap());
         assert_eq!(db.next_callback_due(LEASE_MS).await.unwrap(), Some(9999));
-        assert_eq!(
-            db.next_callback_due(9999).await.unwrap(),
-            None,
-            "due now is not next"
-        );
+        assert_eq!(db.next_callback_due(9999).await.unwrap(), None, "due now is not next");
     }
 }
 
 #[tokio::test]
 async fn concurrent_claims_take_every_row_once() {
     for test in databases().await {
-        let events: Vec<_> = (0..40)
-            .map(|n| callback(&format!("s{n}"), U, "", n))
-            .collect();
+        let events: Vec<_> = (0..40).map(|n| callback(&format!("s{n}"), U, "", n)).collect();
         enqueue(&test.db, 0, &events).await;
         let worker = || async {
             let mut mine = Vec::new();
@@ -146,17 +105,11 @@ async fn concurrent_claims_take_every_row_once() {
 async fn finished_rows_lose_their_key_and_are_pruned_by_age_and_number() {
     for test in databases().await {
         let db = &test.db;
-        let events: Vec<_> = (0..6)
-            .map(|n| callback(&format!("s{n}"), U, "secret", n))
-            .collect();
+        let events: Vec<_> = (0..6).map(|n| callback(&format!("s{n}"), U, "secret", n)).collect();
         enqueue(db, 0, &events).await;
         let due = claim(db, U, 0, 5).await; // one stays pending
         for (callback, now_ms) in due.iter().zip([10, 20, 30, 40, 50]) {
-            assert!(
-                db.callback_delivered(callback, now_ms, "HTTP 200")
-                    .await
-                    .unwrap()
-            );
+            assert!(db.callback_delivered(callback, now_ms, "HTTP 200").await.unwrap());
         }
         let keys: i64 = sqlx::query("SELECT COUNT(*) AS n FROM callback WHERE sign_key = 'secret'")
             .fetch_one(db.pool())
@@ -166,16 +119,8 @@ async fn finished_rows_lose_their_key_and_are_pruned_by_age_and_number() {
         assert_eq!(keys, 1);
         assert_eq!(db.prune_callbacks(20, 100).await.unwrap(), 1);
         assert_eq!(db.prune_callbacks(0, 3).await.unwrap(), 1);
-        let counts = CallbackCounts {
-            pending: 1,
-            delivered: 3,
-            failed: 0,
-        };
+        let counts = CallbackCounts { pending: 1, delivered: 3, failed: 0 };
         assert_eq!(db.count_callbacks().await.unwrap(), counts);
-        assert_eq!(
-            db.prune_callbacks(i64::MAX, 0).await.unwrap(),
-            3,
-            "pending rows stay"
-        );
+        assert_eq!(db.prune_callbacks(i64::MAX, 0).await.unwrap(), 3, "pending rows stay");
     }
 }

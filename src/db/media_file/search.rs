@@ -67,8 +67,7 @@ impl Conditions {
 
     fn compare(&mut self, column_and_operator: &str, value: i64) {
         let n = self.number(Argument::Int(value));
-        self.sql
-            .push_str(&format!(" AND {column_and_operator} ${n}"));
+        self.sql.push_str(&format!(" AND {column_and_operator} ${n}"));
     }
 
     fn any_of(&mut self, column: &str, values: &[String]) {
@@ -120,15 +119,11 @@ impl Db {
         search: &MediaSearch,
         now_ms: i64,
     ) -> Result<(u64, Vec<MediaFile>)> {
-        let mut conditions = Conditions {
-            sql: "state = 'stored'".to_owned(),
-            arguments: Vec::new(),
-        };
+        let mut conditions =
+            Conditions { sql: "state = 'stored'".to_owned(), arguments: Vec::new() };
         conditions.compare("sub_app_id =", to_i64(search.sub_app_id));
         let now = conditions.number(Argument::Int(now_ms));
-        conditions
-            .sql
-            .push_str(&format!(" AND (expire_ms = 0 OR expire_ms > ${now})"));
+        conditions.sql.push_str(&format!(" AND (expire_ms = 0 OR expire_ms > ${now})"));
         conditions.any_of("id", &search.file_ids);
         conditions.any_of("stream", &search.stream_ids);
         conditions.any_of("domain", &search.stream_domains);
@@ -141,10 +136,7 @@ impl Db {
             conditions.compare("created_ms <", before_ms);
         }
 
-        let sql = format!(
-            "SELECT COUNT(*) AS n FROM media_file WHERE {}",
-            conditions.sql
-        );
+        let sql = format!("SELECT COUNT(*) AS n FROM media_file WHERE {}", conditions.sql);
         let row = bind_all!(sqlx::query(sqlx::AssertSqlSafe(sql)), &conditions.arguments)
             .fetch_one(self.pool())
             .await
@@ -242,10 +234,7 @@ impl Db {
             .fetch_all(self.pool())
             .await
             .map_err(at("count media files by state"))?;
-        let mut counts: Vec<_> = MediaFileState::ALL
-            .iter()
-            .map(|state| (*state, 0))
-            .collect();
+        let mut counts: Vec<_> = MediaFileState::ALL.iter().map(|state| (*state, 0)).collect();
         for row in &rows {
             let state = super::text(row, "state")?;
             if let Some(entry) = counts.iter_mut().find(|(s, _)| s.as_str() == state) {

@@ -18,26 +18,20 @@ async fn insert(db: &Db, file: &MediaFile) -> FileId {
 
 async fn end(db: &Db, id: FileId, to: Option<u64>, now_ms: i64) -> bool {
     let mut tx = db.begin().await.unwrap();
-    let done = Db::end_media_file(&mut tx, id, to, now_ms, now_ms)
-        .await
-        .unwrap();
+    let done = Db::end_media_file(&mut tx, id, to, now_ms, now_ms).await.unwrap();
     tx.commit().await.unwrap();
     done
 }
 
 async fn commit(db: &Db, file: &MediaFile, fence: Fence, now_ms: i64) -> Fenced {
     let mut tx = db.begin().await.unwrap();
-    let done = Db::commit_stored_media_file(&mut tx, file, fence, now_ms)
-        .await
-        .unwrap();
+    let done = Db::commit_stored_media_file(&mut tx, file, fence, now_ms).await.unwrap();
     tx.commit().await.unwrap();
     done
 }
 
 async fn claim(db: &Db, now_ms: i64) -> Option<(MediaFile, Fence)> {
-    db.claim_ended_media_file(NODE, "w", now_ms, 100)
-        .await
-        .unwrap()
+    db.claim_ended_media_file(NODE, "w", now_ms, 100).await.unwrap()
 }
 
 /// Takes a file all the way to VOD storage.
@@ -58,42 +52,23 @@ async fn a_row_comes_back_as_it_was_written_and_only_once_per_ordinal() {
     for test in databases().await {
         let db = &test.db;
         let mut file = media_file("录播", SessionId::new(), 1000);
-        file.origin = Origin::Task {
-            task_id: "T".repeat(60),
-        };
+        file.origin = Origin::Task { task_id: "T".repeat(60) };
         file.stream_param = "a=1&b='; --".to_owned();
         file.facts.irregularities = vec!["x".to_owned()];
-        file.spans.push(Span {
-            session: SessionId::new(),
-            from: 7,
-            to: Some(1 << 40),
-        });
+        file.spans.push(Span { session: SessionId::new(), from: 7, to: Some(1 << 40) });
         assert_eq!(insert(db, &file).await, file.id);
         assert_eq!(db.media_file(file.id).await.unwrap().unwrap(), file);
 
-        let again = MediaFile {
-            id: DecimalId::next(2000),
-            ..file.clone()
-        };
-        assert_eq!(
-            insert(db, &again).await,
-            file.id,
-            "the id in the database counts"
-        );
+        let again = MediaFile { id: DecimalId::next(2000), ..file.clone() };
+        assert_eq!(insert(db, &again).await, file.id, "the id in the database counts");
         assert_eq!(db.media_file(again.id).await.unwrap(), None);
-        let next = MediaFile {
-            ordinal: 1,
-            ..again
-        };
+        let next = MediaFile { ordinal: 1, ..again };
         assert_eq!(insert(db, &next).await, next.id);
 
         let mut odd = media_file("odd", SessionId::new(), 1);
         odd.stream_param = "a\0b".to_owned();
         insert(db, &odd).await;
-        assert_eq!(
-            db.media_file(odd.id).await.unwrap().unwrap().stream_param,
-            "ab"
-        );
+        assert_eq!(db.media_file(odd.id).await.unwrap().unwrap().stream_param, "ab");
     }
 }
 
@@ -103,33 +78,19 @@ async fn spans_close_suspend_and_resume() {
         let db = &test.db;
         let mut file = media_file("a", SessionId::new(), 1000);
         insert(db, &file).await;
-        let second = Span {
-            session: SessionId::new(),
-            from: 5,
-            to: None,
-        };
-        let parent = MediaFile {
-            spans: vec![second],
-            ..file.clone()
-        };
+        let second = Span { session: SessionId::new(), from: 5, to: None };
+        let parent = MediaFile { spans: vec![second], ..file.clone() };
         insert_parents(db, &parent).await;
         for _ in 0..2 {
             let mut tx = db.begin().await.unwrap();
-            Db::suspend_media_file(&mut tx, file.id, file.spans[0].session, 300)
-                .await
-                .unwrap();
-            Db::resume_media_file(&mut tx, file.id, &second)
-                .await
-                .unwrap();
+            Db::suspend_media_file(&mut tx, file.id, file.spans[0].session, 300).await.unwrap();
+            Db::resume_media_file(&mut tx, file.id, &second).await.unwrap();
             tx.commit().await.unwrap();
         }
         assert!(end(db, file.id, Some(90), 2000).await);
         assert!(!end(db, file.id, Some(95), 3000).await, "ended is ended");
         file.spans[0].to = Some(300);
-        file.spans.push(Span {
-            to: Some(90),
-            ..second
-        });
+        file.spans.push(Span { to: Some(90), ..second });
         file.state = MediaFileState::Ended;
         file.facts.end_ms = 2000;
         file.updated_ms = 2000;
@@ -141,80 +102,47 @@ async fn spans_close_suspend_and_resume() {
 async fn work_is_claimed_in_order_of_ending_under_a_fenced_lease() {
     for test in databases().await {
         let db = &test.db;
-        let files: Vec<_> = (0..3)
-            .map(|n| media_file("a", SessionId::new(), 1000 + n))
-            .collect();
+        let files: Vec<_> = (0..3).map(|n| media_file("a", SessionId::new(), 1000 + n)).collect();
         for file in &files {
             insert(db, file).await;
         }
-        assert!(
-            claim(db, NONE - 200).await.is_none(),
-            "growing files are not claimed"
-        );
+        assert!(claim(db, NONE - 200).await.is_none(), "growing files are not claimed");
         end(db, files[1].id, Some(200), 2000).await;
         end(db, files[0].id, Some(200), 2001).await;
         assert_eq!(
             db.delivery_backlog(NODE).await.unwrap(),
-            Backlog {
-                files: 2,
-                oldest_end_ms: 2000
-            }
+            Backlog { files: 2, oldest_end_ms: 2000 }
         );
-        assert!(
-            db.claim_ended_media_file("other", "w", 3000, 100)
-                .await
-                .unwrap()
-                .is_none()
-        );
+        assert!(db.claim_ended_media_file("other", "w", 3000, 100).await.unwrap().is_none());
 
         let (first, old) = claim(db, 3000).await.unwrap();
         assert_eq!((first.id, first.spans[0].to), (files[1].id, Some(200)));
         assert_eq!(claim(db, 3000).await.unwrap().0.id, files[0].id);
         assert!(claim(db, 3000).await.is_none());
 
-        assert_eq!(
-            db.renew_media_file(first.id, old, 3500).await.unwrap(),
-            Fenced::Done
-        );
+        assert_eq!(db.renew_media_file(first.id, old, 3500).await.unwrap(), Fenced::Done);
         assert_ne!(claim(db, 3499).await.unwrap().0.id, first.id, "prolonged");
         let (again, new) = claim(db, 3500).await.unwrap();
         assert_eq!(again.id, first.id);
-        assert_eq!(
-            db.renew_media_file(first.id, old, 9999).await.unwrap(),
-            Fenced::Lost
-        );
-        assert_eq!(
-            db.postpone_media_file(first.id, old, 1, "", 1)
-                .await
-                .unwrap(),
-            Fenced::Lost
-        );
+        assert_eq!(db.renew_media_file(first.id, old, 9999).await.unwrap(), Fenced::Lost);
+        assert_eq!(db.postpone_media_file(first.id, old, 1, "", 1).await.unwrap(), Fenced::Lost);
         assert_eq!(commit(db, &first, old, 1).await, Fenced::Lost);
         assert_eq!(
-            db.postpone_media_file(first.id, new, 5000, "no\0disk", 3600)
-                .await
-                .unwrap(),
+            db.postpone_media_file(first.id, new, 5000, "no\0disk", 3600).await.unwrap(),
             Fenced::Done
         );
         let row = db.media_file(first.id).await.unwrap().unwrap();
-        assert_eq!(
-            (row.state, row.error.as_str()),
-            (MediaFileState::Ended, "nodisk")
-        );
+        assert_eq!((row.state, row.error.as_str()), (MediaFileState::Ended, "nodisk"));
 
         assert_eq!(db.release_media_files_of(NODE).await.unwrap(), 1);
         let (released, fence) = claim(db, 3600).await.unwrap();
         assert_eq!(released.id, files[0].id);
-        assert_eq!(
-            db.release_media_file(released.id, fence).await.unwrap(),
-            Fenced::Done
-        );
+        assert_eq!(db.release_media_file(released.id, fence).await.unwrap(), Fenced::Done);
         let (_, fence) = claim(db, 3600).await.unwrap();
         let mut tx = db.begin().await.unwrap();
         let state = MediaFileState::Failed;
-        let failed = Db::fail_media_file(&mut tx, released.id, fence, state, "opus", 3700)
-            .await
-            .unwrap();
+        let failed =
+            Db::fail_media_file(&mut tx, released.id, fence, state, "opus", 3700).await.unwrap();
         assert_eq!(failed, Fenced::Done);
         tx.commit().await.unwrap();
         assert_eq!(claim(db, 5000).await.unwrap().0.id, first.id, "due again");
@@ -260,27 +188,18 @@ async fn journals_are_needed_until_their_files_are_made() {
         let (claimed, fence) = claim(db, 2000).await.unwrap();
         assert_eq!(commit(db, &claimed, fence, 3000).await, Fenced::Done);
         assert_eq!(needs(NONE, NONE).await.unwrap(), Some(100));
-        assert_eq!(
-            needs(2999, NONE).await.unwrap(),
-            Some(50),
-            "kept after delivery"
-        );
+        assert_eq!(needs(2999, NONE).await.unwrap(), Some(50), "kept after delivery");
 
         end(db, file.id, Some(200), 4000).await;
         let (_, fence) = claim(db, 4000).await.unwrap();
         let mut tx = db.begin().await.unwrap();
         let state = MediaFileState::Failed;
-        let done = Db::fail_media_file(&mut tx, file.id, fence, state, "e", 5000)
-            .await
-            .unwrap();
+        let done = Db::fail_media_file(&mut tx, file.id, fence, state, "e", 5000).await.unwrap();
         assert_eq!(done, Fenced::Done);
         tx.commit().await.unwrap();
         assert_eq!(needs(NONE, 5000).await.unwrap(), None);
         assert_eq!(needs(NONE, 4999).await.unwrap(), Some(100));
-        assert_eq!(
-            db.needs_of_session(SessionId::new(), 0, 0).await.unwrap(),
-            None
-        );
+        assert_eq!(db.needs_of_session(SessionId::new(), 0, 0).await.unwrap(), None);
 
         let counts = db.count_media_files().await.unwrap();
         assert_eq!(counts.iter().map(|(_, n)| n).sum::<u64>(), 2);
@@ -297,26 +216,15 @@ async fn an_upload_is_noted_under_the_lease() {
         insert(db, &file).await;
         end(db, file.id, Some(200), 1500).await;
         let (_, fence) = claim(db, 1500).await.unwrap();
-        assert_eq!(
-            db.media_upload(file.id).await.unwrap(),
-            Some(MediaUpload::default())
-        );
+        assert_eq!(db.media_upload(file.id).await.unwrap(), Some(MediaUpload::default()));
         let upload = MediaUpload {
             projector: 3,
             upload_id: "u".to_owned(),
             part_size: 8 << 20,
             reserve_bytes: 1 << 20,
         };
-        assert_eq!(
-            db.set_media_upload(file.id, Fence(99), &upload)
-                .await
-                .unwrap(),
-            Fenced::Lost
-        );
-        assert_eq!(
-            db.set_media_upload(file.id, fence, &upload).await.unwrap(),
-            Fenced::Done
-        );
+        assert_eq!(db.set_media_upload(file.id, Fence(99), &upload).await.unwrap(), Fenced::Lost);
+        assert_eq!(db.set_media_upload(file.id, fence, &upload).await.unwrap(), Fenced::Done);
         assert_eq!(db.media_upload(file.id).await.unwrap(), Some(upload));
     }
 }

@@ -282,18 +282,10 @@ impl Db {
 }
 
 fn fenced(rows: u64) -> Fenced {
-    if rows == 1 {
-        Fenced::Done
-    } else {
-        Fenced::Lost
-    }
+    if rows == 1 { Fenced::Done } else { Fenced::Lost }
 }
 
 fn bounded(error: &str) -> String {
     // PostgreSQL has no NUL in texts, and what a store answers is not ours.
-    error
-        .chars()
-        .filter(|c| *c != '\0')
-        .take(MAX_ERROR_CHARS)
-        .collect()
+    error.chars().filter(|c| *c != '\0').take(MAX_ERROR_CHARS).collect()
 }

@@ -46,40 +46,20 @@ fn ids(tasks: &[RecordTask]) -> Vec<&str> {
 async fn tasks_are_listed_page_by_page() {
     for test in databases().await {
         let db = &test.db;
-        for (id, stream, start) in [
-            ("c", "x", 10),
-            ("a", "x", 20),
-            ("b", "y", 20),
-            ("d", "x", 30),
-        ] {
+        for (id, stream, start) in [("c", "x", 10), ("a", "x", 20), ("b", "y", 20), ("d", "x", 30)]
+        {
             store(db, &task(id, stream, NOW_S + start, NOW_S + 100)).await;
         }
         let page = db.record_tasks(&everything(), 2).await.unwrap();
         assert_eq!(ids(&page), ["c", "a"]);
         assert_eq!(page[0], task("c", "x", NOW_S + 10, NOW_S + 100));
         let after = Some((page[1].start_s, page[1].id.clone()));
-        let rest = db
-            .record_tasks(
-                &TaskFilter {
-                    after,
-                    ..everything()
-                },
-                9,
-            )
-            .await
-            .unwrap();
+        let rest = db.record_tasks(&TaskFilter { after, ..everything() }, 9).await.unwrap();
         assert_eq!(ids(&rest), ["b", "d"]);
-        let of_y = TaskFilter {
-            stream: "y".to_owned(),
-            domain: "d.com".to_owned(),
-            ..everything()
-        };
+        let of_y =
+            TaskFilter { stream: "y".to_owned(), domain: "d.com".to_owned(), ..everything() };
         assert_eq!(ids(&db.record_tasks(&of_y, 9).await.unwrap()), ["b"]);
-        let window = TaskFilter {
-            start_s: NOW_S + 20,
-            end_s: NOW_S + 99,
-            ..everything()
-        };
+        let window = TaskFilter { start_s: NOW_S + 20, end_s: NOW_S + 99, ..everything() };
         assert!(db.record_tasks(&window, 9).await.unwrap().is_empty());
     }
 }
@@ -92,14 +72,8 @@ async fn stop_and_delete() {
         store(db, &task("a", "x", NOW_S, NOW_S + 100)).await;
         assert!(!db.stop_record_task("z", now_ms).await.unwrap());
         assert!(db.stop_record_task("a", now_ms + 5).await.unwrap());
-        assert!(
-            db.stop_record_task("a", now_ms + 9).await.unwrap(),
-            "a second stop is no fault"
-        );
-        assert_eq!(
-            db.record_tasks(&everything(), 9).await.unwrap()[0].stopped_ms,
-            now_ms + 5
-        );
+        assert!(db.stop_record_task("a", now_ms + 9).await.unwrap(), "a second stop is no fault");
+        assert_eq!(db.record_tasks(&everything(), 9).await.unwrap()[0].stopped_ms, now_ms + 5);
         store(db, &task("b", "x", NOW_S, NOW_S + 100)).await;
         assert!(db.stop_record_task("b", now_ms + 200_000).await.unwrap());
         assert_eq!(
@@ -110,10 +84,7 @@ async fn stop_and_delete() {
         assert!(db.delete_record_task("a", now_ms + 7).await.unwrap());
         assert!(!db.delete_record_task("a", now_ms + 8).await.unwrap());
         assert!(!db.stop_record_task("a", now_ms + 9).await.unwrap());
-        assert_eq!(
-            ids(&db.record_tasks(&everything(), 9).await.unwrap()),
-            ["b"]
-        );
+        assert_eq!(ids(&db.record_tasks(&everything(), 9).await.unwrap()), ["b"]);
         let known = snapshot::load(db, now_ms).await.unwrap().record_tasks;
         assert_eq!(
             known.iter().find(|t| t.id == "a").unwrap().deleted_ms,
@@ -141,13 +112,8 @@ async fn old_tasks_leave_the_snapshot_and_then_the_table() {
         assert_eq!(db.record_tasks(&everything(), 9).await.unwrap().len(), 2);
         let later = NOW_S - 5 + KEPT_S + 1;
         assert!(
-            db.create_record_task(&task("new", "x", later, later + 5), later * 1000)
-                .await
-                .unwrap()
+            db.create_record_task(&task("new", "x", later, later + 5), later * 1000).await.unwrap()
         );
-        assert_eq!(
-            ids(&db.record_tasks(&everything(), 9).await.unwrap()),
-            ["next", "new"]
-        );
+        assert_eq!(ids(&db.record_tasks(&everything(), 9).await.unwrap()), ["next", "new"]);
     }
 }

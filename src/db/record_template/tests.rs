@@ -5,10 +5,7 @@ use crate::{
 };
 
 fn template(name: &str) -> RecordTemplate {
-    RecordTemplate {
-        name: name.to_owned(),
-        ..RecordTemplate::default()
-    }
+    RecordTemplate { name: name.to_owned(), ..RecordTemplate::default() }
 }
 
 async fn created(db: &Db, name: &str) -> i64 {
@@ -23,29 +20,15 @@ async fn a_template_lives_from_creation_to_removal() {
     for test in databases().await {
         let db = &test.db;
         let first = created(db, "first").await;
-        let slow = RecordTemplate {
-            is_delay_live: 1,
-            ..template("slow")
-        };
+        let slow = RecordTemplate { is_delay_live: 1, ..template("slow") };
         let Creation::Created(slow) = db.create_record_template(&slow, 5).await.unwrap() else {
             panic!()
         };
         assert!(slow > first && first > 0);
         let stored = db.record_template(first).await.unwrap().unwrap();
+        assert_eq!(stored, RecordTemplate { id: first, ..template("first") });
         assert_eq!(
-            stored,
-            RecordTemplate {
-                id: first,
-                ..template("first")
-            }
-        );
-        assert_eq!(
-            db.record_templates(1)
-                .await
-                .unwrap()
-                .iter()
-                .map(|t| t.id)
-                .collect::<Vec<_>>(),
+            db.record_templates(1).await.unwrap().iter().map(|t| t.id).collect::<Vec<_>>(),
             [slow]
         );
 
@@ -60,15 +43,10 @@ async fn a_template_lives_from_creation_to_removal() {
         });
         assert_eq!(refused.await.unwrap(), Change::Refused("no"));
         assert_eq!(
-            db.change_record_template::<()>(99, 7, |_| Ok(()))
-                .await
-                .unwrap(),
+            db.change_record_template::<()>(99, 7, |_| Ok(())).await.unwrap(),
             Change::Absent
         );
-        assert_eq!(
-            db.record_template(first).await.unwrap().unwrap().name,
-            "renamed"
-        );
+        assert_eq!(db.record_template(first).await.unwrap().unwrap().name, "renamed");
 
         let rule = RecordRule {
             domain: DomainName::parse("d.com").unwrap(),
@@ -79,25 +57,12 @@ async fn a_template_lives_from_creation_to_removal() {
             updated_ms: 1,
         };
         db.create_record_rule(&rule).await.unwrap();
-        assert_eq!(
-            db.remove_record_template(first).await.unwrap(),
-            Removal::InUse
-        );
+        assert_eq!(db.remove_record_template(first).await.unwrap(), Removal::InUse);
         assert!(db.remove_record_rule(&rule.domain, "", "").await.unwrap());
-        assert_eq!(
-            db.remove_record_template(first).await.unwrap(),
-            Removal::Removed
-        );
-        assert_eq!(
-            db.remove_record_template(first).await.unwrap(),
-            Removal::Absent
-        );
+        assert_eq!(db.remove_record_template(first).await.unwrap(), Removal::Removed);
+        assert_eq!(db.remove_record_template(first).await.unwrap(), Removal::Absent);
         assert_eq!(db.record_template(first).await.unwrap(), None);
-        assert_ne!(
-            created(db, "next").await,
-            first,
-            "an id is never given twice"
-        );
+        assert_ne!(created(db, "next").await, first, "an id is never given twice");
     }
 }
 
@@ -111,15 +76,9 @@ async fn the_limit_holds_against_many_at_once() {
         let last = template("last");
         let tries = (0..8).map(|_| db.create_record_template(&last, 9));
         let outcomes = futures_util::future::join_all(tries).await;
-        let full = outcomes
-            .iter()
-            .filter(|o| matches!(o, Ok(Creation::Full)))
-            .count();
+        let full = outcomes.iter().filter(|o| matches!(o, Ok(Creation::Full))).count();
         assert_eq!(full, 5, "{outcomes:?}");
-        assert_eq!(
-            db.record_templates(0).await.unwrap().len() as i64,
-            MAX_TEMPLATES
-        );
+        assert_eq!(db.record_templates(0).await.unwrap().len() as i64, MAX_TEMPLATES);
     }
 }
 
@@ -137,13 +96,6 @@ async fn changes_at_once_are_both_kept() {
         for outcome in futures_util::future::join_all(changes).await {
             assert_eq!(outcome.unwrap(), Change::Changed);
         }
-        assert_eq!(
-            db.record_template(id)
-                .await
-                .unwrap()
-                .unwrap()
-                .flow_continue_duration,
-            6
-        );
+        assert_eq!(db.record_template(id).await.unwrap().unwrap().flow_continue_duration, 6);
     }
 }

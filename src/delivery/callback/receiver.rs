@@ -78,11 +78,7 @@ impl Receivers {
             tracing::warn!(%error, "callbacks to https receivers will fail: no CA certificates");
             builder().tls_certs_only([]).build()
         })?;
-        Ok(Self {
-            client,
-            denied,
-            timeout,
-        })
+        Ok(Self { client, denied, timeout })
     }
 
     /// Posts a JSON body; accepted is HTTP 200 and nothing else.
@@ -97,11 +93,7 @@ impl Receivers {
         if let Some(ip) = literal.filter(|ip| self.denied.contains(*ip)) {
             return Err(Failure::Denied(ip));
         }
-        let request = self
-            .client
-            .post(url)
-            .header(CONTENT_TYPE, "application/json")
-            .body(body);
+        let request = self.client.post(url).header(CONTENT_TYPE, "application/json").body(body);
         let mut answer = request.send().await.map_err(|error| self.failure(error))?;
         let status = answer.status();
         // Read a little, so that an ordinary receiver sees its answer taken.
@@ -115,11 +107,7 @@ impl Receivers {
             }
         };
         let _ = timeout(ANSWER_PATIENCE, rest).await;
-        if status == StatusCode::OK {
-            Ok(())
-        } else {
-            Err(Failure::Status(status.as_u16()))
-        }
+        if status == StatusCode::OK { Ok(()) } else { Err(Failure::Status(status.as_u16())) }
     }
 
     fn failure(&self, error: reqwest::Error) -> Failure {
@@ -156,9 +144,8 @@ impl Resolve for Resolver {
         Box::pin(async move {
             let found: Vec<SocketAddr> =
                 tokio::net::lookup_host((name.as_str(), 0)).await?.collect();
-            let (denied, allowed): (Vec<_>, Vec<_>) = found
-                .into_iter()
-                .partition(|address| denied.contains(address.ip()));
+            let (denied, allowed): (Vec<_>, Vec<_>) =
+                found.into_iter().partition(|address| denied.contains(address.ip()));
             match denied.first() {
                 Some(first) if allowed.is_empty() => Err(DeniedAddress(first.ip()).into()),
                 _ => Ok(Box::new(allowed.into_iter()) as Addrs),
@@ -195,10 +182,7 @@ mod tests {
     #[tokio::test]
     async fn what_failed_is_said_without_the_url() {
         let receivers = receivers(&[]);
-        let closed = std::net::TcpListener::bind("127.0.0.1:0")
-            .unwrap()
-            .local_addr()
-            .unwrap();
+        let closed = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
         let url = format!("http://{closed}/?token=secret");
         let failure = receivers.post(&url, Vec::new()).await.unwrap_err();
         assert!(matches!(failure, Failure::Transport(_)), "{failure}");

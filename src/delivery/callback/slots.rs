@@ -46,18 +46,14 @@ impl Slots {
             Some(false) => MAX_HOST.saturating_sub(running),
             Some(true) => {
                 let slow: usize = self.slow().map(|host| host.running).sum();
-                MAX_HOST
-                    .saturating_sub(running)
-                    .min(MAX_SLOW.saturating_sub(slow))
+                MAX_HOST.saturating_sub(running).min(MAX_SLOW.saturating_sub(slow))
             }
         };
         own.min(all)
     }
 
     fn slow(&self) -> impl Iterator<Item = &Host> {
-        self.hosts
-            .values()
-            .filter(|host| host.is_slow == Some(true))
+        self.hosts.values().filter(|host| host.is_slow == Some(true))
     }
 
     /// Notes that a task sends to a host.
@@ -145,10 +141,7 @@ mod tests {
 
     #[test]
     fn hosts_are_told_apart_by_port_and_show_nothing_else() {
-        assert_eq!(
-            host_of("https://u:pw@Example.com/secret?token=1"),
-            "example.com:443"
-        );
+        assert_eq!(host_of("https://u:pw@Example.com/secret?token=1"), "example.com:443");
         assert_eq!(host_of("http://[::1]:81/"), "[::1]:81");
         assert_eq!(host_of("no url"), "an unreadable URL");
     }

@@ -41,13 +41,9 @@ async fn receiver(
     let app = Router::new().fallback(move |headers: HeaderMap, body: Bytes| {
         let n = calls.fetch_add(1, Ordering::SeqCst);
         let status = answer(n);
-        let is_json = headers
-            .get("content-type")
-            .is_some_and(|v| v == "application/json");
+        let is_json = headers.get("content-type").is_some_and(|v| v == "application/json");
         if is_json {
-            log.lock()
-                .unwrap()
-                .push(serde_json::from_slice(&body).unwrap());
+            log.lock().unwrap().push(serde_json::from_slice(&body).unwrap());
         }
         async move {
             match status {
@@ -95,30 +91,16 @@ async fn until<F: Future<Output = bool>>(what: &str, condition: impl Fn() -> F) 
             sleep(Duration::from_millis(5)).await;
         }
     };
-    timeout(HANG, wait)
-        .await
-        .unwrap_or_else(|_| panic!("never happened: {what}"));
+    timeout(HANG, wait).await.unwrap_or_else(|_| panic!("never happened: {what}"));
 }
 
 async fn until_counts(db: &Db, pending: u64, delivered: u64, failed: u64) {
-    let wanted = CallbackCounts {
-        pending,
-        delivered,
-        failed,
-    };
-    until("counts", || async {
-        db.count_callbacks().await.unwrap() == wanted
-    })
-    .await;
+    let wanted = CallbackCounts { pending, delivered, failed };
+    until("counts", || async { db.count_callbacks().await.unwrap() == wanted }).await;
 }
 
 fn numbers(received: &Received) -> Vec<i64> {
-    received
-        .lock()
-        .unwrap()
-        .iter()
-        .map(|body| body["n"].as_i64().unwrap())
-        .collect()
+    received.lock().unwrap().iter().map(|body| body["n"].as_i64().unwrap()).collect()
 }
 
 async fn results(db: &Db) -> Vec<(i64, String)> {
@@ -143,10 +125,7 @@ async fn delivers_signed_json_and_obeys_only_200() {
         for body in received.lock().unwrap().iter() {
             let t = body["t"].as_i64().unwrap();
             let ahead = t - now_ms().div_euclid(1000);
-            assert!(
-                (500..=600).contains(&ahead),
-                "t is the time of sending plus 600: {ahead}"
-            );
+            assert!((500..=600).contains(&ahead), "t is the time of sending plus 600: {ahead}");
             assert_eq!(body["sign"], sign(KEY, t));
         }
     }
@@ -178,12 +157,7 @@ async fn gives_up_after_the_last_retry_and_counts_every_outcome() {
     })
     .await;
     assert_eq!(numbers(&received), [1; 3], "once and two retries");
-    assert!(
-        !received.lock().unwrap()[0]
-            .as_object()
-            .unwrap()
-            .contains_key("sign")
-    );
+    assert!(!received.lock().unwrap()[0].as_object().unwrap().contains_key("sign"));
     assert!(numbers(&nothing).is_empty());
     let expected = [
         (3, "HTTP 500".to_owned()),
@@ -195,16 +169,10 @@ async fn gives_up_after_the_last_retry_and_counts_every_outcome() {
     let found: HashMap<&str, &str> = page
         .lines()
         .filter_map(|line| {
-            line.strip_prefix("liverec_callbacks_total{outcome=\"")?
-                .split_once("\"} ")
+            line.strip_prefix("liverec_callbacks_total{outcome=\"")?.split_once("\"} ")
         })
         .collect();
-    let counted = [
-        ("delivered", "1"),
-        ("retried", "2"),
-        ("denied", "3"),
-        ("gave_up", "2"),
-    ];
+    let counted = [("delivered", "1"), ("retried", "2"), ("denied", "3"), ("gave_up", "2")];
     assert_eq!(found, HashMap::from(counted));
 }
 
@@ -214,10 +182,7 @@ async fn a_receiver_that_does_not_answer_in_time_is_tried_again() {
         let (address, received) = receiver(|n| (n > 0).then_some(StatusCode::OK)).await;
         let url = format!("http://{address}/");
         // Long enough for a loaded machine to accept the second request in.
-        let settings = Settings {
-            timeout: Duration::from_secs(2),
-            ..settings()
-        };
+        let settings = Settings { timeout: Duration::from_secs(2), ..settings() };
         with_sender(&test.db, settings, async {
             enqueue(&test.db, now_ms(), &[callback("a", &url, KEY, 1)]).await;
             until_counts(&test.db, 0, 1, 0).await;
@@ -243,9 +208,8 @@ async fn dead_receivers_delay_no_other_and_stopping_frees_their_events() {
         }
         enqueue(db, now_ms() - 1000, &events).await;
         with_sender(db, settings(), async {
-            let events: Vec<_> = (0..20)
-                .map(|n| callback(&format!("s{n}"), &live, "", n))
-                .collect();
+            let events: Vec<_> =
+                (0..20).map(|n| callback(&format!("s{n}"), &live, "", n)).collect();
             enqueue(db, now_ms(), &events).await;
             until_counts(db, 24, 20, 0).await;
         })
@@ -255,11 +219,7 @@ async fn dead_receivers_delay_no_other_and_stopping_frees_their_events() {
         assert_eq!(sent, (0..20).collect::<Vec<_>>(), "each once");
         let (now_ms, mut free) = (now_ms(), 0);
         for url in db.due_callback_urls(now_ms).await.unwrap() {
-            free += db
-                .claim_callbacks(&url, "next", now_ms, 1, 100)
-                .await
-                .unwrap()
-                .len();
+            free += db.claim_callbacks(&url, "next", now_ms, 1, 100).await.unwrap().len();
         }
         assert_eq!(free, 24, "nothing stays leased");
     }
@@ -269,19 +229,10 @@ async fn dead_receivers_delay_no_other_and_stopping_frees_their_events() {
 async fn events_of_a_stream_arrive_in_order() {
     for test in databases().await {
         // The first one is refused once: it alone comes again, after the others had their turn.
-        let (address, received) = receiver(|n| {
-            Some(if n == 0 {
-                StatusCode::BAD_GATEWAY
-            } else {
-                StatusCode::OK
-            })
-        })
-        .await;
+        let (address, received) =
+            receiver(|n| Some(if n == 0 { StatusCode::BAD_GATEWAY } else { StatusCode::OK })).await;
         let url = format!("http://{address}/");
-        let settings = Settings {
-            retry_interval: Duration::from_secs(1),
-            ..settings()
-        };
+        let settings = Settings { retry_interval: Duration::from_secs(1), ..settings() };
         with_sender(&test.db, settings, async {
             let events: Vec<_> = (0..10).map(|n| callback("a", &url, KEY, n)).collect();
             for event in events.chunks(3) {
@@ -304,17 +255,12 @@ async fn a_new_process_delivers_what_the_old_one_left() {
         let db = &test.db;
         let (address, received) = receiver(|_| Some(StatusCode::OK)).await;
         let url = format!("http://{address}/");
-        let events: Vec<_> = (0..4)
-            .map(|n| callback(&format!("s{n}"), &url, KEY, n))
-            .collect();
+        let events: Vec<_> = (0..4).map(|n| callback(&format!("s{n}"), &url, KEY, n)).collect();
         enqueue(db, 0, &events).await;
         // A killed process of this node had taken two, a living one of another node has one.
         let long_ms = 3_600_000;
         for (owner, rows) in [("node/killed", 2), ("other/alive", 1)] {
-            let taken = db
-                .claim_callbacks(&url, owner, now_ms(), long_ms, rows)
-                .await
-                .unwrap();
+            let taken = db.claim_callbacks(&url, owner, now_ms(), long_ms, rows).await.unwrap();
             assert_eq!(taken.len(), rows);
         }
         let again = Db::connect(&test.url).await.unwrap();

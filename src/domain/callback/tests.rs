@@ -88,46 +88,26 @@ fn push_start_is_the_bytes_of_the_specification() {
 
 #[test]
 fn push_end_has_reason_and_duration() {
-    let event = push_ended(
-        &session(),
-        APP_ID,
-        1280,
-        720,
-        EndReason::Replaced,
-        START_MS + 61_500,
-    );
+    let event = push_ended(&session(), APP_ID, 1280, 720, EndReason::Replaced, START_MS + 61_500);
     assert_eq!(event.event_type, EventType::PushEnded);
     assert_eq!(event.body["event_type"], 0);
     assert_eq!(event.body["errcode"], 21);
     assert_eq!(event.body["push_duration"], "61500");
     assert_eq!(event.body["event_time"], 1_795_344_297);
     assert_eq!(event.body["sequence"], "6674468118806626493");
-    assert_eq!(
-        (&event.body["width"], &event.body["height"]),
-        (&json!(1280), &json!(720))
-    );
-    let mut start: Vec<_> = push_started(&session(), APP_ID, 0, 0)
-        .body
-        .keys()
-        .cloned()
-        .collect();
+    assert_eq!((&event.body["width"], &event.body["height"]), (&json!(1280), &json!(720)));
+    let mut start: Vec<_> = push_started(&session(), APP_ID, 0, 0).body.keys().cloned().collect();
     start.push("push_duration".to_owned());
     start.sort();
     assert_eq!(event.body.keys().cloned().collect::<Vec<_>>(), start);
     let early = push_ended(&session(), APP_ID, 0, 0, EndReason::Crashed, 0);
-    assert_eq!(
-        early.body["push_duration"], "0",
-        "a clock set back gives no negative duration"
-    );
+    assert_eq!(early.body["push_duration"], "0", "a clock set back gives no negative duration");
 }
 
 #[test]
 fn record_file_of_a_rule_is_the_bytes_of_the_specification() {
     let body = file_stored(&file(Origin::Rule), APP_ID, "http://host/path/file.mp4").body;
-    let video_id = format!(
-        "1250000000_{}",
-        hex::encode(Md5::digest("5285890000000000001"))
-    );
+    let video_id = format!("1250000000_{}", hex::encode(Md5::digest("5285890000000000001")));
     let expected = format!(
         r#"{{"app":"push.example.com","appid":1250000000,"appname":"live","callback_ext":"{{\"resolution\":\"1920x1080\",\"session_id\":\"1820625260475124043\",\"video_codec\":\"h264\"}}","channel_id":"livetest","duration":60,"end_time":1795344296,"end_time_usec":809000,"event_type":100,"file_format":"mp4","file_id":"5285890000000000001","file_size":31869806,"media_start_time":80,"record_bps":0,"record_file_id":"5285890000000000001","record_temp_id":"17016","sign":"38a0c23b8be3152cf069af15dc281490","start_time":1795344236,"start_time_usec":224000,"stream_id":"livetest","stream_param":"a=1&b=2","t":1795344836,"task_id":"1820625260475124043","video_id":"{video_id}","video_url":"http://host/path/file.mp4"}}"#
     );
@@ -137,9 +117,7 @@ fn record_file_of_a_rule_is_the_bytes_of_the_specification() {
 
 #[test]
 fn record_file_of_a_task_has_its_id_and_no_stream_param() {
-    let mut file = file(Origin::Task {
-        task_id: "T".repeat(60),
-    });
+    let mut file = file(Origin::Task { task_id: "T".repeat(60) });
     file.template_id = 0;
     let body = file_stored(&file, APP_ID, "u").body;
     assert_eq!(body["task_id"], "T".repeat(60));
@@ -159,30 +137,15 @@ fn record_status_is_the_bytes_of_the_specification() {
     };
     let seq = DecimalId(3_266_441_426_274_648_065);
     let make = |r: &Recording| {
-        record_status(
-            r,
-            &path(),
-            APP_ID,
-            RecordEvent::StartSucceeded,
-            seq,
-            1_795_344_236_000,
-        )
-        .body
+        record_status(r, &path(), APP_ID, RecordEvent::StartSucceeded, seq, 1_795_344_236_000).body
     };
     let expected = r#"{"appid":1250000000,"appname":"live","domain":"push.example.com","event_time":1795344236,"event_type":332,"record_detail":"{\"codec_temp_id\":0,\"file_format\":2,\"record_bps\":0,\"record_content\":1,\"source_type\":1,\"start_model\":1}","record_event":"record_start_succeeded","seq":"3266441426274648065","session_id":"2918085116267032069","sign":"38a0c23b8be3152cf069af15dc281490","stream_id":"livetest","t":1795344836}"#;
     assert_eq!(text(signed(make(&recording), KEY, 1_795_344_236)), expected);
 
-    recording.origin = Origin::Task {
-        task_id: "task".to_owned(),
-    };
+    recording.origin = Origin::Task { task_id: "task".to_owned() };
     let body = make(&recording);
     assert_eq!(body["task_id"], "task");
-    assert!(
-        body["record_detail"]
-            .as_str()
-            .unwrap()
-            .contains(r#""start_model":5"#)
-    );
+    assert!(body["record_detail"].as_str().unwrap().contains(r#""start_model":5"#));
 }
 
 #[test]
@@ -201,10 +164,7 @@ fn each_event_has_its_own_url() {
         ..CallbackTemplate::default()
     };
     let start = NewCallback::new(&template, push_started(&session(), APP_ID, 0, 0)).unwrap();
-    assert_eq!(
-        (start.url.as_str(), start.sign_key.as_str()),
-        ("http://h/1", KEY)
-    );
+    assert_eq!((start.url.as_str(), start.sign_key.as_str()), ("http://h/1", KEY));
     let file = NewCallback::new(&template, file_stored(&file(Origin::Rule), APP_ID, "u")).unwrap();
     assert_eq!(file.url, "http://h/100");
     let end = push_ended(&session(), APP_ID, 0, 0, EndReason::Closed, START_MS);
@@ -222,15 +182,7 @@ fn a_stream_has_the_template_of_its_rule() {
             updated_ms: 0,
         }],
         callback_templates: (1..=2)
-            .map(|id| {
-                (
-                    id,
-                    CallbackTemplate {
-                        id,
-                        ..CallbackTemplate::default()
-                    },
-                )
-            })
+            .map(|id| (id, CallbackTemplate { id, ..CallbackTemplate::default() }))
             .collect(),
         ..Snapshot::default()
     };

@@ -38,9 +38,7 @@ pub fn resolve<'s>(
         .filter(|name| name.as_str() != "localhost" && name.as_str().parse::<IpAddr>().is_err())
         .and_then(|name| snapshot.push_domains.get(&name));
     let default = &policy.default_domain;
-    by_host
-        .or_else(|| snapshot.push_domains.get(default))
-        .ok_or_else(|| unknown(default.as_str()))
+    by_host.or_else(|| snapshot.push_domains.get(default)).ok_or_else(|| unknown(default.as_str()))
 }
 
 /// Values of the `vhost` and `domain` parameters behind the first `?`; empty ones name nothing.

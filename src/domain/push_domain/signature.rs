@@ -44,7 +44,8 @@ pub(super) enum Verdict {
 
 /// Checks the parameters of a stream key.
 pub(super) fn verify(keys: Option<&PushKeys>, stream: &str, query: &str, now_s: i64) -> Verdict {
-    let find = |wanted: &str| parameters(query).find(|(name, _)| *name == wanted).map(|(_, value)| value);
+    let find =
+        |wanted: &str| parameters(query).find(|(name, _)| *name == wanted).map(|(_, value)| value);
     let Some(secret) = find("txSecret") else { return Verdict::Absent };
     let Some(keys) = keys else { return Verdict::NoKey };
     match check(keys, stream, secret, find("txTime"), now_s) {

@@ -79,7 +79,11 @@ fn wrong_signatures_are_refused_by_reason() {
         assert_eq!(with(&format!("?txSecret={MD5}&txTime={time}")), "bad_time", "{time}");
     }
     for secret in ["", "0", "0a77540aef2de3351d87fab71cb7af1c", "é"] {
-        assert_eq!(with(&format!("?txSecret={secret}&txTime=6B0418EC")), "bad_signature", "{secret}");
+        assert_eq!(
+            with(&format!("?txSecret={secret}&txTime=6B0418EC")),
+            "bad_signature",
+            "{secret}"
+        );
     }
     // The digest covers the text of the time.
     assert_eq!(with(&format!("?txSecret={MD5}&txTime=6b0418ec")), "bad_signature");
@@ -117,20 +121,54 @@ fn domains_are_found_in_order_and_only_the_host_falls_back() {
         resolve(&snapshot(), &far(app, url, key), &policy()).map(|domain| domain.name.to_string())
     };
     let ok = |text: &str| Ok(text.to_owned());
-    for host in ["", "rtmp://10.0.0.1:1935/live", "rtmp://[::1]:1935/live", "rtmp://localhost/live",
-        "rtmp://nowhere.example/live", "rtmp://in valid/live", "nonsense", "rtmp://own.example.evil/live"] {
+    for host in [
+        "",
+        "rtmp://10.0.0.1:1935/live",
+        "rtmp://[::1]:1935/live",
+        "rtmp://localhost/live",
+        "rtmp://nowhere.example/live",
+        "rtmp://in valid/live",
+        "nonsense",
+        "rtmp://own.example.evil/live",
+    ] {
         assert_eq!(found("live", host, "s"), ok("live.local"), "{host}");
     }
-    for host in ["rtmp://own.example/live", "rtmp://OWN.example.:1935/live", "rtmps://u@own.example", "rtmp://own.example?x"] {
+    for host in [
+        "rtmp://own.example/live",
+        "rtmp://OWN.example.:1935/live",
+        "rtmps://u@own.example",
+        "rtmp://own.example?x",
+    ] {
         assert_eq!(found("live", host, "s"), ok("own.example"), "{host}");
     }
-    assert_eq!(found("live", "rtmp://own.example/live", "s?vhost=heir.example"), ok("heir.example"));
-    assert_eq!(found("live", "rtmp://own.example/live?domain=HEIR.example.", "s"), ok("heir.example"));
-    assert_eq!(found("live?vhost=heir%2Eexample", "rtmp://own.example/live", "s?a=b"), ok("heir.example"));
-    assert_eq!(found("live?vhost=heir.example", "rtmp://x/?vhost=heir.example:1935", "s?domain=heir.example"), ok("heir.example"));
+    assert_eq!(
+        found("live", "rtmp://own.example/live", "s?vhost=heir.example"),
+        ok("heir.example")
+    );
+    assert_eq!(
+        found("live", "rtmp://own.example/live?domain=HEIR.example.", "s"),
+        ok("heir.example")
+    );
+    assert_eq!(
+        found("live?vhost=heir%2Eexample", "rtmp://own.example/live", "s?a=b"),
+        ok("heir.example")
+    );
+    assert_eq!(
+        found(
+            "live?vhost=heir.example",
+            "rtmp://x/?vhost=heir.example:1935",
+            "s?domain=heir.example"
+        ),
+        ok("heir.example")
+    );
     assert_eq!(found("live", "rtmp://own.example/live", "s?vhost=&domain="), ok("own.example"));
     // Explicit names never fall back, not even addresses.
-    for (text, named) in [("nowhere.example", "nowhere.example"), ("localhost", "localhost"), ("1.2.3.4", "1.2.3.4"), ("a b", "a b")] {
+    for (text, named) in [
+        ("nowhere.example", "nowhere.example"),
+        ("localhost", "localhost"),
+        ("1.2.3.4", "1.2.3.4"),
+        ("a b", "a b"),
+    ] {
         assert_eq!(
             found("live", "rtmp://own.example/live", &format!("s?vhost={text}")),
             Err(Refusal::UnknownDomain(named.to_owned()))
@@ -180,7 +218,8 @@ fn a_domain_without_keys_uses_those_of_the_default_domain() {
 fn keys_that_are_switched_off_ask_for_nothing() {
     let mut open = snapshot();
     open.push_domains.get_mut(&name("live.local")).unwrap().keys.as_mut().unwrap().enabled = false;
-    let signed = |key: &str| authorise(&open, &far("live", "", key), &policy(), NOW_S).unwrap().signed;
+    let signed =
+        |key: &str| authorise(&open, &far("live", "", key), &policy(), NOW_S).unwrap().signed;
     assert!(!signed("livetest"));
     assert!(!signed("livetest?txSecret=00&txTime=zz"));
     assert!(signed(&format!("livetest?txSecret={MD5}&txTime=6B0418EC")));
@@ -192,8 +231,12 @@ fn disabled_domains_and_bad_names_are_refused() {
     assert_eq!(reason(near("", "?a=b")), "invalid_name");
     assert_eq!(reason(near("", "a\u{7}b")), "invalid_name");
     assert_eq!(reason(PublishRequest { app: "/", ..near("", "s") }), "invalid_name");
-    assert_eq!(reason(PublishRequest { app: "?vhost=own.example", ..near("", "s") }), "invalid_name");
-    let authorised = decide(PublishRequest { app: "a/b/?vhost=heir.example", ..near("", "s?x?y") }).unwrap();
+    assert_eq!(
+        reason(PublishRequest { app: "?vhost=own.example", ..near("", "s") }),
+        "invalid_name"
+    );
+    let authorised =
+        decide(PublishRequest { app: "a/b/?vhost=heir.example", ..near("", "s?x?y") }).unwrap();
     assert_eq!(authorised.path.to_string(), "heir.example/a/b/s");
     assert_eq!(authorised.stream_param, "x?y");
 }

@@ -1,18 +1,13 @@
 use super::*;
 
 fn template() -> RecordTemplate {
-    RecordTemplate {
-        name: "录制_a-1".to_owned(),
-        ..RecordTemplate::default()
-    }
+    RecordTemplate { name: "录制_a-1".to_owned(), ..RecordTemplate::default() }
 }
 
 fn refusal(change: impl FnOnce(&mut RecordTemplate)) -> String {
     let mut template = template();
     change(&mut template);
-    template
-        .check()
-        .map_or_else(|e| e.to_string(), |()| "accepted".to_owned())
+    template.check().map_or_else(|e| e.to_string(), |()| "accepted".to_owned())
 }
 
 #[test]
@@ -20,10 +15,7 @@ fn names() {
     assert_eq!(refusal(|_| ()), "accepted");
     assert_eq!(refusal(|t| t.name = "〇龥𠀀x".to_owned()), "accepted");
     for odd in ["a b", "a.b", "é", "名。", "a\n"] {
-        assert!(
-            refusal(|t| t.name = odd.to_owned()).starts_with("TemplateName holds"),
-            "{odd}"
-        );
+        assert!(refusal(|t| t.name = odd.to_owned()).starts_with("TemplateName holds"), "{odd}");
     }
     assert_eq!(refusal(|t| t.name.clear()), "TemplateName is empty");
     assert_eq!(refusal(|t| t.name = "a".repeat(255)), "accepted");
@@ -33,38 +25,25 @@ fn names() {
 #[test]
 fn ranges_hold_for_enabled_formats_only() {
     type Block = fn(&mut RecordTemplate) -> &mut RecordParam;
-    let blocks: [(Block, i64, i64); 3] = [
-        (|t| &mut t.flv, 60, 43200),
-        (|t| &mut t.mp4, 60, 43200),
-        (|t| &mut t.aac, 60, 7200),
-    ];
+    let blocks: [(Block, i64, i64); 3] =
+        [(|t| &mut t.flv, 60, 43200), (|t| &mut t.mp4, 60, 43200), (|t| &mut t.aac, 60, 7200)];
     for (block, min, max) in blocks {
         for (interval, is_allowed) in [(min - 1, false), (min, true), (max, true), (max + 1, false)]
         {
             let set = |enable| {
                 refusal(|t| {
-                    *block(t) = RecordParam {
-                        enable,
-                        record_interval: interval,
-                        ..RecordParam::default()
-                    }
+                    *block(t) =
+                        RecordParam { enable, record_interval: interval, ..RecordParam::default() }
                 })
             };
             assert_eq!(set(false), "accepted");
             assert_eq!(set(true) == "accepted", is_allowed, "{interval}");
         }
     }
-    let odd = RecordParam {
-        enable: true,
-        record_interval: 5,
-        ..RecordParam::default()
-    };
+    let odd = RecordParam { enable: true, record_interval: 5, ..RecordParam::default() };
     assert_eq!(refusal(|t| (t.hls, t.mp3) = (odd.clone(), odd)), "accepted");
-    let kept = |enable, storage_time| RecordParam {
-        enable,
-        storage_time,
-        ..RecordParam::default()
-    };
+    let kept =
+        |enable, storage_time| RecordParam { enable, storage_time, ..RecordParam::default() };
     assert_eq!(refusal(|t| t.hls = kept(true, 129_600_000)), "accepted");
     assert_eq!(refusal(|t| t.hls = kept(false, 129_600_001)), "accepted");
     assert_eq!(
@@ -90,10 +69,7 @@ fn other_fields() {
             "HlsSpecialParam.FlowContinueDuration must be from 0 to 1800",
         ),
         (|t| t.cos_store = 2, "CosStore must be 0 or 1"),
-        (
-            |t| t.mp4.storage_mode = "hot".to_owned(),
-            "Mp4Param.StorageMode must be normal or cold",
-        ),
+        (|t| t.mp4.storage_mode = "hot".to_owned(), "Mp4Param.StorageMode must be normal or cold"),
         (
             |t| t.mp4.vod_file_name = "a\u{0}".to_owned(),
             "Mp4Param.VodFileName holds a control character",
@@ -124,9 +100,6 @@ fn other_fields() {
             upload(&mut t);
             t.check()
         },
-        Err(TemplateError::FileName {
-            field: "FlvParam",
-            ..
-        })
+        Err(TemplateError::FileName { field: "FlvParam", .. })
     ));
 }

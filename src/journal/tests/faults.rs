@@ -194,7 +194,10 @@ fn a_full_disk_at_the_start_is_an_error() {
 async fn is_written(writer: &Writer) {
     let pushed = writer.position();
     let mut progress = writer.progress();
-    progress.wait_for(|seen| seen.written == pushed).await.unwrap();
+    let seen = progress.wait_for(|seen| seen.written == pushed);
+    // Only so that a failure ends.
+    let seen = tokio::time::timeout(Duration::from_secs(60), seen).await;
+    seen.unwrap().unwrap();
 }
 
 #[test]

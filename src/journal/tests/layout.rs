@@ -117,6 +117,20 @@ fn a_prefix_restores_the_state_of_the_tracker() {
 }
 
 #[test]
+fn an_end_of_sequence_does_not_move_the_clock() {
+    let mut tracker = Tracker::new(State::default());
+    let mut clock_after = |tag: &Tag| {
+        tracker.examine(tag.kind, &tag.payload);
+        tracker.record(0, tag.time_ms, &tag.payload, &mut Vec::new());
+        tracker.state().clock_ms
+    };
+    assert_eq!(clock_after(&keyframe(5000, 3)), 5000);
+    let end_of_sequence = tag(TagKind::Video, 0, &[0x17, 2, 0, 0, 0]);
+    assert_eq!(clock_after(&end_of_sequence), 5000);
+    assert_eq!(clock_after(&audio(4990, 3)), 4990);
+}
+
+#[test]
 fn payloads_are_not_copied() {
     let mut intake = crate::journal::intake::Intake::new(1 << 20, WALL_MS);
     let tags = [keyframe(0, 1000), inter(40, 500), audio(41, 90)];

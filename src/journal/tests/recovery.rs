@@ -3,7 +3,10 @@
 use std::path::Path;
 
 use super::*;
-use crate::journal::{JournalError, index::HEADER_BYTES};
+use crate::{
+    journal::{JournalError, index::HEADER_BYTES},
+    media::flv::header::encode_tag,
+};
 
 /// What a reader gives back after recovery.
 fn recovered(place: &Place, session: SessionId) -> (Vec<Tag>, Vec<Sample>) {
@@ -290,4 +293,29 @@ proptest! {
         let settled = place.journal.recover(session).unwrap();
         prop_assert_eq!((settled.rebuilt, settled.cut_bytes, settled.set_aside), (0, 0, 0));
     }
+}
+
+#[test]
+fn what_a_given_up_file_holds_beyond_the_next_one_does_not_count() {
+    let place = Place::new(0);
+    let tags: Vec<Tag> = (0..4).map(|nth| keyframe(nth * 40, 20)).collect();
+    let (session, end) = place.record(&tags, 1);
+    // The write failed after the data, the file could not be cut, and the batch went into the
+    // next file.
+    let folder = place.journal.folder(session);
+    let mut data = fs::read(folder.data(2)).unwrap();
+    let whole = data.clone();
+    encode_tag(TagKind::Video, tags[2].time_ms, &tags[2].payload, &mut data);
+    fs::write(folder.data(2), data).unwrap();
+    unseal(&place, session, 2);
+    let samples = all_samples(&mut place.reader(session));
+    let index = fs::read(folder.index(2)).unwrap();
+    let stale = fs::read(folder.index(3)).unwrap();
+    fs::write(folder.index(2), [&index, &stale[HEADER_BYTES..]].concat()).unwrap();
+    // So a reader sees it while the writer goes on, and so recovery does.
+    assert_eq!(all_samples(&mut place.reader(session)), samples);
+    let found = place.journal.recover(session).unwrap();
+    assert_eq!((found.rebuilt, found.progress.written), (1, end));
+    assert_eq!(fs::read(folder.data(2)).unwrap(), whole);
+    assert_eq!(recovered(&place, session).0, tags);
 }

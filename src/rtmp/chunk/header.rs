@@ -28,7 +28,10 @@ pub(super) struct Header {
 impl Header {
     /// Decodes a header from the front of `bytes`; `None` if it may be longer than `bytes`, which
     /// cannot be with [`MAX_HEADER`] bytes.
-    pub(super) fn decode(bytes: &[u8], streams: &[ChunkStream]) -> Result<Option<Self>, ChunkError> {
+    pub(super) fn decode(
+        bytes: &[u8],
+        streams: &[ChunkStream],
+    ) -> Result<Option<Self>, ChunkError> {
         let Some((format, csid, basic)) = basic_header(bytes) else { return Ok(None) };
         let slot = streams.iter().position(|stream| stream.csid == csid);
         let previous = slot.and_then(|slot| streams.get(slot));

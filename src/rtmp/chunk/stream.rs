@@ -67,7 +67,12 @@ impl ChunkStream {
     }
 
     /// Adds bytes to an incomplete message. `held` is the memory of all of them together.
-    pub(super) fn assemble(&mut self, bytes: &[u8], limit: usize, held: &mut usize) -> Result<(), ChunkError> {
+    pub(super) fn assemble(
+        &mut self,
+        bytes: &[u8],
+        limit: usize,
+        held: &mut usize,
+    ) -> Result<(), ChunkError> {
         let before = self.partial.capacity();
         let needed = self.partial.len() + bytes.len();
         if needed > before {

@@ -8,7 +8,11 @@ use super::*;
 const ROOMY: Limits = Limits { message_bytes: MAX_CHUNK_SIZE, partial_bytes: 17 << 20 };
 
 /// Reads everything, `cut` bytes at a time.
-fn read_in(reader: &mut ChunkReader, wire: &[u8], cuts: &[usize]) -> Result<Vec<Message>, ChunkError> {
+fn read_in(
+    reader: &mut ChunkReader,
+    wire: &[u8],
+    cuts: &[usize],
+) -> Result<Vec<Message>, ChunkError> {
     let mut messages = Vec::new();
     let mut rest = wire;
     let mut cuts = cuts.iter().cycle();
@@ -102,19 +106,28 @@ impl Writer {
         let repeated = if self.omits_extended { &[] } else { &extended[..] };
         let first_extended = if header[0] >> 6 == 3 { repeated } else { &extended[..] };
         let mut parts = payload.chunks(chunk_size);
-        let mut chunks = vec![[&header[..], first_extended, parts.next().unwrap_or_default()].concat()];
+        let mut chunks =
+            vec![[&header[..], first_extended, parts.next().unwrap_or_default()].concat()];
         chunks.extend(parts.map(|part| [&basic(3, csid)[..], repeated, part].concat()));
         chunks
     }
 }
 
 fn any_message() -> impl Strategy<Value = Message> {
-    let time = prop_oneof![0..100_u32, 0xFF_FFF0..0x100_0010_u32, 0x7FFF_FFF0..0x8000_0010_u32, any::<u32>()];
+    let time = prop_oneof![
+        0..100_u32,
+        0xFF_FFF0..0x100_0010_u32,
+        0x7FFF_FFF0..0x8000_0010_u32,
+        any::<u32>()
+    ];
     let length = prop_oneof![0..20_usize, 100..300_usize, 500..2000_usize, Just(20_000_usize)];
-    (4..23_u8, 0..3_u32, time, length, any::<u8>()).prop_map(|(type_id, stream, time, length, seed)| {
-        let payload: Vec<u8> = (0..length).map(|i| (i as u8).wrapping_mul(31).wrapping_add(seed)).collect();
-        message(type_id, stream, time, &payload)
-    })
+    (4..23_u8, 0..3_u32, time, length, any::<u8>()).prop_map(
+        |(type_id, stream, time, length, seed)| {
+            let payload: Vec<u8> =
+                (0..length).map(|i| (i as u8).wrapping_mul(31).wrapping_add(seed)).collect();
+            message(type_id, stream, time, &payload)
+        },
+    )
 }
 
 proptest! {
@@ -209,7 +222,8 @@ proptest! {
 #[test]
 fn a_message_inside_one_chunk_is_a_slice_of_the_input() {
     let body = vec![7; 3000];
-    let wire = Bytes::from([set_chunk_size(4096), full(6, &message(9, 1, 0, &body)), body].concat());
+    let wire =
+        Bytes::from([set_chunk_size(4096), full(6, &message(9, 1, 0, &body)), body].concat());
     let mut input = wire.clone();
     let payload = ChunkReader::new(ROOMY).read(&mut input).unwrap().unwrap().payload;
     assert!(wire.as_ptr_range().contains(&payload.as_ptr()));
@@ -242,7 +256,10 @@ fn extended_timestamps_on_type_3_may_be_there_absolute_or_missing() {
     let delta = 0x0300_0000_u32.to_be_bytes();
     for repeated in [&delta[..], &0x0500_0000_u32.to_be_bytes(), &[]] {
         let mut wire = [&head[..], &[0xC6], &0x0200_0000_u32.to_be_bytes(), &body[128..]].concat();
-        wire.extend([&[0x86, 0xFF, 0xFF, 0xFF], &delta[..], &body[..128], &[0xC6], repeated, &body[128..]].concat());
+        wire.extend(
+            [&[0x86, 0xFF, 0xFF, 0xFF], &delta[..], &body[..128], &[0xC6], repeated, &body[128..]]
+                .concat(),
+        );
         assert_eq!(read(&wire).unwrap()[1], second);
     }
     // Too few bytes behind the header to compare all four: told apart by the first that differs.
@@ -278,7 +295,8 @@ fn chunk_sizes_are_checked() {
 #[test]
 fn abort_discards_a_partial_message() {
     let begun = [full(6, &message(9, 1, 40, &[1; 300])), vec![1; 128]].concat();
-    let abort = [full(2, &message(2, 0, 0, &6_u32.to_be_bytes())), 6_u32.to_be_bytes().to_vec()].concat();
+    let abort =
+        [full(2, &message(2, 0, 0, &6_u32.to_be_bytes())), 6_u32.to_be_bytes().to_vec()].concat();
     let next = message(9, 1, 80, b"next");
     let wire = [begun, abort, full(6, &next), b"next".to_vec()].concat();
     assert_eq!(read(&wire).unwrap(), [next]);
@@ -288,7 +306,8 @@ fn abort_discards_a_partial_message() {
 fn a_message_can_repeat_its_header_but_not_be_interrupted() {
     let body = [5; 200];
     let begun = message(9, 1, 40, &body);
-    let wire = [full(6, &begun), body[..128].to_vec(), full(6, &begun), body[128..].to_vec()].concat();
+    let wire =
+        [full(6, &begun), body[..128].to_vec(), full(6, &begun), body[128..].to_vec()].concat();
     assert_eq!(read(&wire).unwrap(), std::slice::from_ref(&begun));
     let other = message(9, 1, 41, &body);
     let wire = [full(6, &begun), body[..128].to_vec(), full(6, &other)].concat();

@@ -5,7 +5,9 @@ use std::sync::Arc;
 
 use rml_amf0::Amf0Value;
 
-use super::{Event, MAX_MESSAGE_STREAMS, MessageStream, PublishRequest, ServerSession, SessionError, State};
+use super::{
+    Event, MAX_MESSAGE_STREAMS, MessageStream, PublishRequest, ServerSession, SessionError, State,
+};
 use crate::{
     media::amf0::Value,
     rtmp::{
@@ -80,7 +82,11 @@ impl ServerSession {
             }
             None => {
                 let description = "connect names no application";
-                self.replies.error(command.transaction, "NetConnection.Connect.Rejected", description)?;
+                self.replies.error(
+                    command.transaction,
+                    "NetConnection.Connect.Rejected",
+                    description,
+                )?;
                 self.refused("connect", description.to_owned());
             }
         }
@@ -105,7 +111,8 @@ impl ServerSession {
         }
         let is_free = |id: &u32| self.streams.iter().all(|stream| stream.id != *id);
         let id = id.or_else(|| (1..).find(is_free))?;
-        let stream = MessageStream { id, state: State::Idle, key: String::new(), clock: Clock::default() };
+        let stream =
+            MessageStream { id, state: State::Idle, key: String::new(), clock: Clock::default() };
         self.streams.push(stream);
         Some(id)
     }
@@ -116,7 +123,11 @@ impl ServerSession {
             return self.cannot_publish(id, "publish before connect", "NetStream.Publish.Denied");
         };
         if key.is_empty() {
-            return self.cannot_publish(id, "publish without a stream name", "NetStream.Publish.BadName");
+            return self.cannot_publish(
+                id,
+                "publish without a stream name",
+                "NetStream.Publish.BadName",
+            );
         }
         // Some encoders publish on a message stream that they never created.
         if self.stream_mut(id).is_none() && self.create_stream(Some(id)).is_none() {
@@ -137,7 +148,12 @@ impl ServerSession {
         Ok(())
     }
 
-    fn cannot_publish(&mut self, id: u32, description: &str, code: &str) -> Result<(), SessionError> {
+    fn cannot_publish(
+        &mut self,
+        id: u32,
+        description: &str,
+        code: &str,
+    ) -> Result<(), SessionError> {
         self.replies.on_status(id, Level::Error, code, description)?;
         self.refused("publish", description.to_owned());
         Ok(())

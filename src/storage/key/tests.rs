@@ -21,7 +21,8 @@ fn escaped(name: &str) -> String {
 
 #[test]
 fn products_have_readable_keys() {
-    let key = |container| StorageKey::product("push.example.com", "live", "room-1", FILE, container);
+    let key =
+        |container| StorageKey::product("push.example.com", "live", "room-1", FILE, container);
     let home = "push.example.com/live/room-1/1882573000000000001";
     assert_eq!(key(Container::Mp4).as_str(), format!("{home}/f0.mp4"));
     assert_eq!(key(Container::Flv).as_str(), format!("{home}/f0.flv"));
@@ -64,7 +65,11 @@ fn long_names_are_cut_between_escapes_and_stay_apart() {
         let (head, hash) = a.split_once('~').unwrap();
         assert_eq!(hash.len(), HASH_DIGITS);
         assert!(a.len() <= MAX_NAME_BYTES && a.len() > MAX_NAME_BYTES - 3, "{}", a.len());
-        assert_eq!(percent_decode_str(head).count(), pad + (head.len() - pad) / 3, "an escape was cut: {head}");
+        assert_eq!(
+            percent_decode_str(head).count(),
+            pad + (head.len() - pad) / 3,
+            "an escape was cut: {head}"
+        );
     }
     assert_eq!(escaped(&"a".repeat(200)), "a".repeat(200));
     assert!(escaped(&"a".repeat(201)).contains('~'));
@@ -96,7 +101,9 @@ fn what_cannot_be_a_key_is_refused() {
     for text in refused {
         assert!(StorageKey::parse(text).is_err(), "{text:?}");
     }
-    for text in ["a", "a/b.mp4", "房 1/🎥%.ts", "a..b/c", &"a".repeat(255), &vec!["a"; 512].join("/")] {
+    for text in
+        ["a", "a/b.mp4", "房 1/🎥%.ts", "a..b/c", &"a".repeat(255), &vec!["a"; 512].join("/")]
+    {
         assert_eq!(StorageKey::parse(text).unwrap().as_str(), text);
     }
 }
@@ -107,7 +114,10 @@ fn url_paths_are_decoded_exactly_once() {
     for path in ["%2e%2e/etc", "a/%2E%2E/b", "%2Fetc", "a%00", "%ff", "a%5cb", "a//b", ""] {
         assert!(StorageKey::parse_url_path(path).is_err(), "{path}");
     }
-    assert_eq!(product("a b%").url_path(), "push.example.com/live/a%2520b%2525/1882573000000000001/f0.mp4");
+    assert_eq!(
+        product("a b%").url_path(),
+        "push.example.com/live/a%2520b%2525/1882573000000000001/f0.mp4"
+    );
 }
 
 #[test]
@@ -159,7 +169,11 @@ proptest! {
 
 /// Names short and long, plain and hostile; short alphabets, so that near misses are common.
 fn any_name() -> impl Strategy<Value = String> {
-    prop_oneof!["[ab./%~A2EF-]{0,6}", any::<String>(), ("[a房]{195,210}", "[ab]{0,2}").prop_map(|(a, b)| a + &b),]
+    prop_oneof![
+        "[ab./%~A2EF-]{0,6}",
+        any::<String>(),
+        ("[a房]{195,210}", "[ab]{0,2}").prop_map(|(a, b)| a + &b),
+    ]
 }
 
 fn hostile_text() -> impl Strategy<Value = String> {

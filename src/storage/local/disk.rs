@@ -62,13 +62,16 @@ async fn run<T: Send + 'static>(
 ) -> Result<T> {
     let transient = |message: &str| StorageError::Transient { action, message: message.to_owned() };
     let job = async {
-        let permit = places.clone().acquire_owned().await.map_err(|_| transient("the store is closed"))?;
+        let permit =
+            places.clone().acquire_owned().await.map_err(|_| transient("the store is closed"))?;
         // The permit goes with the thread, not with this future, which may be dropped.
         let thread = tokio::task::spawn_blocking(move || {
             let _permit = permit;
             work()
         });
-        thread.await.unwrap_or_else(|e| Err(transient(&format!("the blocking call did not finish: {e}"))))
+        thread
+            .await
+            .unwrap_or_else(|e| Err(transient(&format!("the blocking call did not finish: {e}"))))
     };
     match tokio::time::timeout(PATIENCE, job).await {
         Ok(done) => done,
@@ -102,13 +105,20 @@ mod tests {
     #[test]
     fn a_full_disk_is_transient_and_a_read_only_one_is_not() {
         let error = |kind| io_error("store", Path::new("x"), io::Error::from(kind));
-        for kind in [ErrorKind::StorageFull, ErrorKind::QuotaExceeded, ErrorKind::Interrupted, ErrorKind::Other] {
+        for kind in [
+            ErrorKind::StorageFull,
+            ErrorKind::QuotaExceeded,
+            ErrorKind::Interrupted,
+            ErrorKind::Other,
+        ] {
             assert!(error(kind).is_transient(), "{kind:?}");
         }
         // ENOSPC and EIO as the kernel numbers them.
         assert!(io_error("store", Path::new("x"), io::Error::from_raw_os_error(28)).is_transient());
         assert!(io_error("store", Path::new("x"), io::Error::from_raw_os_error(5)).is_transient());
-        for kind in [ErrorKind::PermissionDenied, ErrorKind::ReadOnlyFilesystem, ErrorKind::IsADirectory] {
+        for kind in
+            [ErrorKind::PermissionDenied, ErrorKind::ReadOnlyFilesystem, ErrorKind::IsADirectory]
+        {
             assert!(matches!(error(kind), StorageError::Refused { .. }), "{kind:?}");
         }
     }

@@ -56,8 +56,13 @@ mod tests {
 
     #[test]
     fn the_last_record_of_a_number_counts() {
-        let log =
-            [encode_record(2, 8), encode_record(1, 8), encode_record(2, 0), encode_record(3, 5), encode_record(3, 6)];
+        let log = [
+            encode_record(2, 8),
+            encode_record(1, 8),
+            encode_record(2, 0),
+            encode_record(3, 5),
+            encode_record(3, 6),
+        ];
         assert_eq!(decode_log(&log.concat()), BTreeMap::from([(1, 8), (3, 6)]));
         assert_eq!(encode_record(u32::MAX, u64::MAX).len(), RECORD + 1);
     }

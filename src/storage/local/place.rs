@@ -65,7 +65,11 @@ impl Places {
     }
 
     /// Makes the directories of a key and sees that their entries are durable. Answers the last one.
-    fn make_directories(&self, durable: &mut HashSet<PathBuf>, key: &StorageKey) -> io::Result<PathBuf> {
+    fn make_directories(
+        &self,
+        durable: &mut HashSet<PathBuf>,
+        key: &StorageKey,
+    ) -> io::Result<PathBuf> {
         let mut directory = self.root.clone();
         let mut components = key.components().peekable();
         while let Some(component) = components.next() {
@@ -76,7 +80,12 @@ impl Places {
             directory.push(component);
             match fs::create_dir(&directory) {
                 Ok(()) => {}
-                Err(error) if error.kind() == io::ErrorKind::AlreadyExists && durable.contains(&directory) => continue,
+                Err(error)
+                    if error.kind() == io::ErrorKind::AlreadyExists
+                        && durable.contains(&directory) =>
+                {
+                    continue;
+                }
                 Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {}
                 Err(error) => return Err(error),
             }
@@ -99,7 +108,11 @@ impl Places {
 pub(super) fn sync_dir(directory: &Path) -> io::Result<()> {
     match fs::File::open(directory)?.sync_all() {
         // Some network file systems cannot sync a directory; they have nothing to sync.
-        Err(error) if matches!(error.kind(), io::ErrorKind::InvalidInput | io::ErrorKind::Unsupported) => Ok(()),
+        Err(error)
+            if matches!(error.kind(), io::ErrorKind::InvalidInput | io::ErrorKind::Unsupported) =>
+        {
+            Ok(())
+        }
         done => done,
     }
 }

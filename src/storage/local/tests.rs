@@ -33,7 +33,8 @@ impl Store {
 
     fn temporaries(&self) -> Vec<String> {
         let entries = fs::read_dir(self.root().join(".tmp")).unwrap();
-        let mut names: Vec<_> = entries.map(|e| e.unwrap().file_name().into_string().unwrap()).collect();
+        let mut names: Vec<_> =
+            entries.map(|e| e.unwrap().file_name().into_string().unwrap()).collect();
         names.sort();
         names
     }
@@ -78,7 +79,10 @@ async fn an_upload_goes_on_after_a_restart() {
     assert_eq!(s.store.list_parts(&upload).await.unwrap(), [second.clone(), third.clone()]);
     let first = s.store.put_part(&upload, 1, bytes(1, PART)).await.unwrap();
     s.store.complete(&upload, &[first, second, third]).await.unwrap();
-    assert_eq!(read(&s.store, &upload.key).await, [bytes(1, PART), bytes(2, PART), bytes(3, 10)].concat());
+    assert_eq!(
+        read(&s.store, &upload.key).await,
+        [bytes(1, PART), bytes(2, PART), bytes(3, 10)].concat()
+    );
 }
 
 #[tokio::test]
@@ -88,7 +92,12 @@ async fn a_part_that_was_being_replaced_does_not_count() {
     s.store.put_part(&upload, 1, bytes(1, PART)).await.unwrap();
     // What a crash while part 1 is written again leaves: the note that it is, and half of it.
     let log = s.root().join(".tmp").join(format!("{}.parts", upload.id));
-    fs::OpenOptions::new().append(true).open(&log).unwrap().write_all(&parts::encode_record(1, 0)).unwrap();
+    fs::OpenOptions::new()
+        .append(true)
+        .open(&log)
+        .unwrap()
+        .write_all(&parts::encode_record(1, 0))
+        .unwrap();
     assert_eq!(s.store.list_parts(&upload).await.unwrap(), []);
     let stale = Part { number: 1, etag: String::new(), size: PART };
     let error = s.store.complete(&upload, std::slice::from_ref(&stale)).await.unwrap_err();
@@ -118,7 +127,11 @@ async fn complete_is_finished_after_a_crash_between_its_steps() {
     let part = s.store.put_part(&upload, 1, bytes(1, 10)).await.unwrap();
     // Renamed, but the log is still there and nobody was told.
     fs::create_dir(s.root().join("a")).unwrap();
-    fs::rename(s.root().join(".tmp").join(format!("{}.body", upload.id)), s.root().join("a/f0.mp4")).unwrap();
+    fs::rename(
+        s.root().join(".tmp").join(format!("{}.body", upload.id)),
+        s.root().join("a/f0.mp4"),
+    )
+    .unwrap();
     s.reopen();
     s.store.complete(&upload, std::slice::from_ref(&part)).await.unwrap();
     assert_eq!(s.temporaries(), Vec::<String>::new());
@@ -153,7 +166,10 @@ async fn old_leftovers_are_removed_and_nothing_else() {
     s.reopen();
     let left = s.temporaries();
     assert_eq!(left.len(), foreign.len() + 2, "{left:?}");
-    assert!(own.iter().all(|name| !left.contains(name)) && foreign.iter().all(|name| left.contains(name)));
+    assert!(
+        own.iter().all(|name| !left.contains(name))
+            && foreign.iter().all(|name| left.contains(name))
+    );
     assert_eq!(s.store.list_parts(&young).await.unwrap(), []);
 }
 
@@ -197,7 +213,10 @@ async fn an_upload_id_is_no_path() {
     let upload = Upload { key: key("a/f0.mp4"), id: "../../victim".to_owned(), part_size: PART };
     s.store.abort(&upload).await.unwrap();
     assert!(matches!(s.store.list_parts(&upload).await, Err(StorageError::NoSuchUpload { .. })));
-    assert!(matches!(s.store.put_part(&upload, 1, bytes(1, 1)).await, Err(StorageError::NoSuchUpload { .. })));
+    assert!(matches!(
+        s.store.put_part(&upload, 1, bytes(1, 1)).await,
+        Err(StorageError::NoSuchUpload { .. })
+    ));
     assert!(victim.exists());
 }
 
@@ -207,7 +226,12 @@ async fn a_file_cut_short_while_it_is_read_is_an_error() {
     s.store.put(&key("a.mp4"), bytes(1, 3 * BLOCK_BYTES)).await.unwrap();
     let mut body = s.store.get(&key("a.mp4"), None).await.unwrap();
     assert_eq!(body.stream.try_next().await.unwrap().unwrap().len() as u64, BLOCK_BYTES);
-    fs::OpenOptions::new().write(true).open(s.root().join("a.mp4")).unwrap().set_len(BLOCK_BYTES).unwrap();
+    fs::OpenOptions::new()
+        .write(true)
+        .open(s.root().join("a.mp4"))
+        .unwrap()
+        .set_len(BLOCK_BYTES)
+        .unwrap();
     assert!(body.stream.try_next().await.unwrap_err().is_transient());
 }
 

@@ -43,8 +43,13 @@ impl Files {
         const ACTION: &str = "store a part";
         let size = bytes.len() as u64;
         let offset = part_offset(upload, number);
-        let (Some(offset), 1..=MAX_PARTS) = (offset.filter(|_| size > 0 && size <= upload.part_size), number) else {
-            let message = format!("part {number} of {size} bytes does not fit parts of {} bytes", upload.part_size);
+        let (Some(offset), 1..=MAX_PARTS) =
+            (offset.filter(|_| size > 0 && size <= upload.part_size), number)
+        else {
+            let message = format!(
+                "part {number} of {size} bytes does not fit parts of {} bytes",
+                upload.part_size
+            );
             return Err(StorageError::Refused { action: ACTION, message });
         };
         let paths = self.upload_paths(&upload.id)?;
@@ -52,7 +57,8 @@ impl Files {
         let fail = |e| upload_error(ACTION, upload, &paths, e);
         let mut log = fs::OpenOptions::new().append(true).open(&paths.log).map_err(fail)?;
         let body = fs::OpenOptions::new().write(true).open(&paths.body).map_err(fail)?;
-        let mut append = |size| log.write_all(&encode_record(number, size)).and_then(|()| log.sync_data());
+        let mut append =
+            |size| log.write_all(&encode_record(number, size)).and_then(|()| log.sync_data());
         if known.contains_key(&number) {
             // Until it is whole again it must not count.
             append(0).map_err(fail)?;
@@ -117,7 +123,9 @@ impl Files {
             .len();
         let known = self.read_log(upload, &paths)?;
         let is_whole = |&(&number, &size): &(&u32, &u64)| {
-            part_offset(upload, number).and_then(|offset| offset.checked_add(size)).is_some_and(|end| end <= on_disk)
+            part_offset(upload, number)
+                .and_then(|offset| offset.checked_add(size))
+                .is_some_and(|end| end <= on_disk)
         };
         let whole = known.iter().filter(is_whole);
         Ok(whole.map(|(&number, &size)| Part { number, etag: String::new(), size }).collect())
@@ -164,6 +172,11 @@ fn no_such_upload(upload: &Upload) -> StorageError {
     StorageError::NoSuchUpload { upload: upload.id.clone(), reason: "it is not on disk".to_owned() }
 }
 
-fn upload_error(action: &'static str, upload: &Upload, paths: &Paths, error: io::Error) -> StorageError {
+fn upload_error(
+    action: &'static str,
+    upload: &Upload,
+    paths: &Paths,
+    error: io::Error,
+) -> StorageError {
     if is_absent(&error) { no_such_upload(upload) } else { io_error(action, &paths.body, error) }
 }

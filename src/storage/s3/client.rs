@@ -7,8 +7,9 @@ use std::{fmt, time::Duration};
 use aws_sdk_s3::{
     Client, Config,
     config::{
-        self, BehaviorVersion, Credentials, Region, RequestChecksumCalculation, ResponseChecksumValidation,
-        SharedHttpClient, StalledStreamProtectionConfig, retry::RetryConfig, timeout::TimeoutConfig,
+        self, BehaviorVersion, Credentials, Region, RequestChecksumCalculation,
+        ResponseChecksumValidation, SharedHttpClient, StalledStreamProtectionConfig,
+        retry::RetryConfig, timeout::TimeoutConfig,
     },
 };
 use aws_smithy_http_client::{
@@ -104,12 +105,15 @@ impl S3Settings {
 
     /// Whether the endpoint is plain HTTP. AWS itself is not.
     pub(super) fn is_plain_http(&self) -> bool {
-        self.endpoint.as_ref().is_some_and(|url| url.get(..5).is_some_and(|s| s.eq_ignore_ascii_case("http:")))
+        self.endpoint
+            .as_ref()
+            .is_some_and(|url| url.get(..5).is_some_and(|s| s.eq_ignore_ascii_case("http:")))
     }
 
     /// The client. Makes no connection.
     pub(super) fn client(&self) -> Client {
-        let key = Credentials::new(&self.access_key_id, &self.secret_access_key, None, None, "liverec");
+        let key =
+            Credentials::new(&self.access_key_id, &self.secret_access_key, None, None, "liverec");
         let mut builder = Config::builder()
             .behavior_version(BehaviorVersion::v2026_01_12())
             .region(Region::new(self.region.clone()))
@@ -121,7 +125,12 @@ impl S3Settings {
             .response_checksum_validation(ResponseChecksumValidation::WhenRequired)
             // It ends transfers of servers that are merely slow; every attempt has its own limit.
             .stalled_stream_protection(StalledStreamProtectionConfig::disabled())
-            .timeout_config(TimeoutConfig::builder().connect_timeout(CONNECT).operation_attempt_timeout(SMALL).build());
+            .timeout_config(
+                TimeoutConfig::builder()
+                    .connect_timeout(CONNECT)
+                    .operation_attempt_timeout(SMALL)
+                    .build(),
+            );
         if let Some(endpoint) = &self.endpoint {
             builder = builder.endpoint_url(endpoint);
         }
@@ -141,7 +150,9 @@ impl S3Settings {
 /// How often one operation is tried and how long each attempt may take.
 pub(super) fn overrides(attempts: u32, attempt: Duration) -> config::Builder {
     Config::builder()
-        .retry_config(RetryConfig::standard().with_max_attempts(attempts).with_initial_backoff(FIRST_PAUSE))
+        .retry_config(
+            RetryConfig::standard().with_max_attempts(attempts).with_initial_backoff(FIRST_PAUSE),
+        )
         .timeout_config(TimeoutConfig::builder().operation_attempt_timeout(attempt).build())
 }
 

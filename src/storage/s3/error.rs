@@ -43,13 +43,19 @@ where
 {
     match (error.code(), status(&error)) {
         (Some("NoSuchKey" | "NotFound"), _) => StorageError::NotFound { key: key.to_string() },
-        (code, status) if is_permanent(code, status, &error) => StorageError::Refused { action, message: text(&error) },
+        (code, status) if is_permanent(code, status, &error) => {
+            StorageError::Refused { action, message: text(&error) }
+        }
         _ => StorageError::Transient { action, message: text(&error) },
     }
 }
 
 /// An error of an operation on an upload.
-pub(super) fn upload_error<E>(action: &'static str, upload: &Upload, error: SdkError<E, HttpResponse>) -> StorageError
+pub(super) fn upload_error<E>(
+    action: &'static str,
+    upload: &Upload,
+    error: SdkError<E, HttpResponse>,
+) -> StorageError
 where
     E: ProvideErrorMetadata + Error + 'static,
 {
@@ -62,7 +68,11 @@ where
     }
 }
 
-fn is_permanent<E>(code: Option<&str>, status: Option<u16>, error: &SdkError<E, HttpResponse>) -> bool {
+fn is_permanent<E>(
+    code: Option<&str>,
+    status: Option<u16>,
+    error: &SdkError<E, HttpResponse>,
+) -> bool {
     if matches!(error, SdkError::ConstructionFailure(_)) {
         return true;
     }
@@ -99,7 +109,9 @@ where
         _ => chain(error),
     };
     text.push_str(&format!(" (HTTP {status}"));
-    if let Some(id) = error.raw_response().and_then(|response| response.headers().get("x-amz-request-id")) {
+    if let Some(id) =
+        error.raw_response().and_then(|response| response.headers().get("x-amz-request-id"))
+    {
         text.push_str(&format!(", request {id}"));
     }
     text.push(')');

@@ -39,7 +39,9 @@ fn wrong_settings_are_refused_by_name() {
         let mut wrong = settings();
         spoil(&mut wrong);
         match wrong.check() {
-            Err(StorageError::Refused { message, .. }) => assert!(message.contains(setting), "{message}"),
+            Err(StorageError::Refused { message, .. }) => {
+                assert!(message.contains(setting), "{message}")
+            }
             other => panic!("{setting}: {other:?}"),
         }
     }
@@ -50,8 +52,9 @@ fn wrong_settings_are_refused_by_name() {
 
 #[test]
 fn bodies_are_signed_only_over_plain_http() {
-    let is_plain =
-        |endpoint: Option<&str>| S3Settings { endpoint: endpoint.map(str::to_owned), ..settings() }.is_plain_http();
+    let is_plain = |endpoint: Option<&str>| {
+        S3Settings { endpoint: endpoint.map(str::to_owned), ..settings() }.is_plain_http()
+    };
     assert!(is_plain(Some("http://host")) && is_plain(Some("HTTP://host")));
     assert!(!is_plain(Some("https://host")) && !is_plain(None));
 }
@@ -67,18 +70,28 @@ fn a_large_part_gets_more_time() {
 fn content_ranges_and_tags_are_read() {
     assert_eq!(parse_content_range("bytes 0-0/1"), Some((0..1, 1)));
     assert_eq!(parse_content_range("bytes 5-9/100"), Some((5..10, 100)));
-    for text in ["bytes */5", "bytes 5-4/9", "bytes 0-9/9", "0-1/2", "bytes 0-1/*", "bytes 0-18446744073709551615/1"] {
+    for text in [
+        "bytes */5",
+        "bytes 5-4/9",
+        "bytes 0-9/9",
+        "0-1/2",
+        "bytes 0-1/*",
+        "bytes 0-18446744073709551615/1",
+    ] {
         assert_eq!(parse_content_range(text), None, "{text}");
     }
     assert_eq!(object_info(1, Some("\"abc-2\"".to_owned())).etag, "abc-2");
     assert_eq!(object_info(1, Some("W/\"abc\"".to_owned())).etag, "abc");
-    assert!(has_parts("abc-2", 2) && has_parts("abc", 2) && has_parts("", 2) && has_parts("a-b", 2));
+    assert!(
+        has_parts("abc-2", 2) && has_parts("abc", 2) && has_parts("", 2) && has_parts("a-b", 2)
+    );
     assert!(!has_parts("abc-3", 2));
 }
 
 #[tokio::test]
 async fn a_body_of_another_length_is_an_error() {
-    let read = |length| blocks(ByteStream::from_static(b"12345"), length, "read").try_collect::<Vec<_>>();
+    let read =
+        |length| blocks(ByteStream::from_static(b"12345"), length, "read").try_collect::<Vec<_>>();
     assert_eq!(read(5).await.unwrap().concat(), b"12345");
     assert!(read(6).await.unwrap_err().is_transient());
     assert!(read(4).await.unwrap_err().is_transient());

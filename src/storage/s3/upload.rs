@@ -24,19 +24,35 @@ impl S3Store {
         limit: Duration,
     ) -> Result<String> {
         const ACTION: &str = "begin an upload";
-        let request = self.client.create_multipart_upload().bucket(&self.bucket).key(key).content_type(content_type);
+        let request = self
+            .client
+            .create_multipart_upload()
+            .bucket(&self.bucket)
+            .key(key)
+            .content_type(content_type);
         let sent = request.customize().config_override(overrides(attempts, limit)).send().await;
         match sent.map_err(|e| storage_error(ACTION, key, e))?.upload_id {
             Some(id) if !id.is_empty() => Ok(id),
-            _ => Err(StorageError::Transient { action: ACTION, message: "the store named no upload id".to_owned() }),
+            _ => Err(StorageError::Transient {
+                action: ACTION,
+                message: "the store named no upload id".to_owned(),
+            }),
         }
     }
 
-    pub(super) async fn upload_part(&self, upload: &Upload, number: u32, body: Bytes) -> Result<Part> {
+    pub(super) async fn upload_part(
+        &self,
+        upload: &Upload,
+        number: u32,
+        body: Bytes,
+    ) -> Result<Part> {
         const ACTION: &str = "store a part";
         let size = body.len() as u64;
         if size == 0 || size > upload.part_size || !(1..=MAX_PARTS).contains(&number) {
-            let message = format!("part {number} of {size} bytes does not fit parts of {} bytes", upload.part_size);
+            let message = format!(
+                "part {number} of {size} bytes does not fit parts of {} bytes",
+                upload.part_size
+            );
             return Err(StorageError::Refused { action: ACTION, message });
         }
         let limit = body_attempt(body.len());
@@ -67,14 +83,18 @@ impl S3Store {
             .bucket(&self.bucket)
             .key(self.name(&upload.key))
             .upload_id(&upload.id)
-            .multipart_upload(CompletedMultipartUpload::builder().set_parts(Some(done.collect())).build());
+            .multipart_upload(
+                CompletedMultipartUpload::builder().set_parts(Some(done.collect())).build(),
+            );
         let sent = request.customize().config_override(overrides(ATTEMPTS, COMPLETE)).send().await;
         let Err(error) = sent else { return Ok(()) };
         let error = upload_error("complete an upload", upload, error);
         // The answer of an attempt that worked may have been lost, and the next one is told that
         // there is no such upload (s3s-fs: AccessDenied). The object itself knows.
         match self.head_object(&upload.key).await {
-            Ok(Some(object)) if object.size == size && has_parts(&object.etag, parts.len()) => Ok(()),
+            Ok(Some(object)) if object.size == size && has_parts(&object.etag, parts.len()) => {
+                Ok(())
+            }
             Ok(_) => Err(error),
             // Not known: the upload must not be given up for that.
             Err(unknown) if matches!(error, StorageError::NoSuchUpload { .. }) => Err(unknown),
@@ -84,7 +104,12 @@ impl S3Store {
 
     pub(super) async fn abort_upload(&self, upload: &Upload) -> Result<()> {
         let key = self.name(&upload.key);
-        let request = self.client.abort_multipart_upload().bucket(&self.bucket).key(key).upload_id(&upload.id);
+        let request = self
+            .client
+            .abort_multipart_upload()
+            .bucket(&self.bucket)
+            .key(key)
+            .upload_id(&upload.id);
         let sent = request.customize().config_override(overrides(ATTEMPTS, SMALL)).send().await;
         let Err(error) = sent else { return Ok(()) };
         let is_forbidden = is_forbidden(&error);
@@ -117,7 +142,9 @@ impl S3Store {
             let page = sent.map_err(|e| upload_error(ACTION, upload, e))?;
             for part in page.parts.unwrap_or_default() {
                 let number = part.part_number.and_then(|n| u32::try_from(n).ok());
-                let (Some(number @ 1..=MAX_PARTS), Some(Ok(size))) = (number, part.size.map(u64::try_from)) else {
+                let (Some(number @ 1..=MAX_PARTS), Some(Ok(size))) =
+                    (number, part.size.map(u64::try_from))
+                else {
                     let message = "the store listed a part without a number or size".to_owned();
                     return Err(StorageError::Transient { action: ACTION, message });
                 };

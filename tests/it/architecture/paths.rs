@@ -26,9 +26,7 @@ impl File {
     pub fn read(module: &[String], text: &str) -> Self {
         let tokens: TokenStream = text.parse().expect("a source file that compiles");
         let mut file = File::default();
-        let is_test = module
-            .iter()
-            .any(|name| name == "tests" || name == "testing");
+        let is_test = module.iter().any(|name| name == "tests" || name == "testing");
         file.walk(tokens, &mut module.to_vec(), is_test);
         file
     }
@@ -112,11 +110,7 @@ impl File {
             at += 2;
         }
         let segments = absolute(segments, module);
-        self.mentions.push(Mention {
-            segments,
-            line,
-            in_test,
-        });
+        self.mentions.push(Mention { segments, line, in_test });
         at
     }
 }
@@ -137,23 +131,12 @@ fn line_of(token: &TokenTree) -> usize {
 
 /// `self::` and `super::` resolved to `crate::`.
 fn absolute(segments: Vec<String>, module: &[String]) -> Vec<String> {
-    let climbs = segments
-        .iter()
-        .take_while(|s| *s == "super" || *s == "self")
-        .count();
+    let climbs = segments.iter().take_while(|s| *s == "super" || *s == "self").count();
     if climbs == 0 {
         return segments;
     }
-    let up = segments
-        .iter()
-        .take(climbs)
-        .filter(|s| *s == "super")
-        .count();
+    let up = segments.iter().take(climbs).filter(|s| *s == "super").count();
     let base = module.iter().take(module.len().saturating_sub(up));
     let rest = segments.iter().skip(climbs);
-    std::iter::once("crate")
-        .map(str::to_owned)
-        .chain(base.cloned())
-        .chain(rest.cloned())
-        .collect()
+    std::iter::once("crate").map(str::to_owned).chain(base.cloned()).chain(rest.cloned()).collect()
 }

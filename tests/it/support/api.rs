@@ -20,30 +20,21 @@ impl Server {
     /// Calls an action of the Live product; it must succeed.
     pub fn live(&self, action: &str, parameters: Value) -> Value {
         let answer = call(self, LIVE, action, &parameters);
-        assert!(
-            answer.get("Error").is_none(),
-            "{action} {parameters}: {answer}"
-        );
+        assert!(answer.get("Error").is_none(), "{action} {parameters}: {answer}");
         answer
     }
 
     /// Calls an action of the VOD product; it must succeed.
     pub fn vod(&self, action: &str, parameters: Value) -> Value {
         let answer = call(self, VOD, action, &parameters);
-        assert!(
-            answer.get("Error").is_none(),
-            "{action} {parameters}: {answer}"
-        );
+        assert!(answer.get("Error").is_none(), "{action} {parameters}: {answer}");
         answer
     }
 
     /// The error code that an action of the Live product answers.
     pub fn live_error(&self, action: &str, parameters: Value) -> String {
         let answer = call(self, LIVE, action, &parameters);
-        answer["Error"]["Code"]
-            .as_str()
-            .unwrap_or_else(|| panic!("no error: {answer}"))
-            .to_owned()
+        answer["Error"]["Code"].as_str().unwrap_or_else(|| panic!("no error: {answer}")).to_owned()
     }
 
     /// Makes a template with these formats (`"Flv"`, `"Hls"`, `"Mp4"`, `"Aac"`) and a rule that binds it.
@@ -107,10 +98,7 @@ pub fn signed(
     body: &str,
 ) -> String {
     let now = chrono::Utc::now();
-    let (timestamp, date) = (
-        now.timestamp().to_string(),
-        now.format("%Y-%m-%d").to_string(),
-    );
+    let (timestamp, date) = (now.timestamp().to_string(), now.format("%Y-%m-%d").to_string());
     let (verb, content_type) = match query {
         "" => ("POST", "application/json"),
         _ => ("GET", "application/x-www-form-urlencoded"),
@@ -121,10 +109,7 @@ pub fn signed(
         sha256(body)
     );
     let scope = format!("{date}/live/tc3_request");
-    let to_sign = format!(
-        "TC3-HMAC-SHA256\n{timestamp}\n{scope}\n{}",
-        sha256(&canonical)
-    );
+    let to_sign = format!("TC3-HMAC-SHA256\n{timestamp}\n{scope}\n{}", sha256(&canonical));
     let [id, secret] = pair;
     let mut key = format!("TC3{secret}").into_bytes();
     for part in [date.as_str(), "live", "tc3_request", to_sign.as_str()] {
@@ -164,9 +149,5 @@ fn client() -> reqwest::Client {
 }
 
 fn block_on<T>(work: impl Future<Output = T>) -> T {
-    tokio::runtime::Builder::new_current_thread()
-        .enable_all()
-        .build()
-        .unwrap()
-        .block_on(work)
+    tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap().block_on(work)
 }

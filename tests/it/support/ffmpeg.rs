@@ -40,16 +40,7 @@ pub fn make_source(codecs: Codecs, seconds: u32, path: &Path) {
     let (mut command, video): (Command, &[&str]) = match codecs {
         Codecs::H264Aac => (
             ffmpeg(),
-            &[
-                "-c:v",
-                "libx264",
-                "-preset",
-                "ultrafast",
-                "-bf",
-                "2",
-                "-pix_fmt",
-                "yuv420p",
-            ],
+            &["-c:v", "libx264", "-preset", "ultrafast", "-bf", "2", "-pix_fmt", "yuv420p"],
         ),
         Codecs::HevcAac => (
             ffmpeg7(),
@@ -74,9 +65,7 @@ pub fn make_source(codecs: Codecs, seconds: u32, path: &Path) {
     if !video.is_empty() {
         command.args(["-g", "25", "-sc_threshold", "0"]);
     }
-    command
-        .args(["-c:a", "aac", "-b:a", "64k", "-ac", "2", "-f", "flv"])
-        .arg(path);
+    command.args(["-c:a", "aac", "-b:a", "64k", "-ac", "2", "-f", "flv"]).arg(path);
     run(&mut command);
 }
 
@@ -101,23 +90,14 @@ pub fn packets(input: &str) -> Vec<Packet> {
     command.args(["-copyts", "-i", input, "-map", "0", "-c", "copy"]);
     command.args(["-f", "framehash", "-hash", "sha256", "-"]);
     let text = String::from_utf8(run(&mut command)).expect("framehash writes text");
-    let lines = text
-        .lines()
-        .filter(|line| !line.starts_with('#') && !line.is_empty());
+    let lines = text.lines().filter(|line| !line.starts_with('#') && !line.is_empty());
     lines.map(packet).collect()
 }
 
 fn packet(line: &str) -> Packet {
     let mut fields = line.split(',').map(str::trim);
-    let mut next = || {
-        fields
-            .next()
-            .unwrap_or_else(|| panic!("framehash line {line:?}"))
-    };
-    let number = |text: &str| {
-        text.parse()
-            .unwrap_or_else(|_| panic!("framehash line {line:?}"))
-    };
+    let mut next = || fields.next().unwrap_or_else(|| panic!("framehash line {line:?}"));
+    let number = |text: &str| text.parse().unwrap_or_else(|_| panic!("framehash line {line:?}"));
     let (stream, dts, pts, _duration, size) = (next(), next(), next(), next(), next());
     Packet {
         stream: u32::try_from(number(stream)).expect("a stream number"),
@@ -131,14 +111,6 @@ fn packet(line: &str) -> Packet {
 /// `ffprobe -show_entries ENTRIES` of a file or URL, as JSON.
 pub fn probe(input: &str, entries: &str) -> serde_json::Value {
     let mut command = Command::new("ffprobe");
-    command.args([
-        "-v",
-        "error",
-        "-of",
-        "json",
-        "-show_entries",
-        entries,
-        input,
-    ]);
+    command.args(["-v", "error", "-of", "json", "-show_entries", entries, input]);
     serde_json::from_slice(&run(&mut command)).expect("ffprobe writes JSON")
 }

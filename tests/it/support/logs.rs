@@ -51,11 +51,7 @@ impl Logs {
 
     /// How many lines so far hold `part`.
     pub fn count(&self, part: &str) -> usize {
-        self.inner()
-            .lines
-            .iter()
-            .filter(|line| line.contains(part))
-            .count()
+        self.inner().lines.iter().filter(|line| line.contains(part)).count()
     }
 
     /// The first line that holds `part`, waited for.
@@ -75,12 +71,8 @@ impl Logs {
                 "no line holds {part:?} in:\n{}",
                 inner.lines.join("\n")
             );
-            inner = self
-                .shared
-                .1
-                .wait_timeout(inner, left)
-                .unwrap_or_else(PoisonError::into_inner)
-                .0;
+            inner =
+                self.shared.1.wait_timeout(inner, left).unwrap_or_else(PoisonError::into_inner).0;
         }
     }
 
@@ -88,15 +80,10 @@ impl Logs {
     pub fn listening(&self) -> (SocketAddr, SocketAddr) {
         let line = self.wait_for("listening");
         let address = |name: &str| {
-            let (_, rest) = line
-                .split_once(name)
-                .unwrap_or_else(|| panic!("no {name} in {line}"));
-            let text: String = rest
-                .chars()
-                .take_while(|c| !c.is_whitespace() && *c != '"')
-                .collect();
-            text.parse()
-                .unwrap_or_else(|_| panic!("{name} is no address in {line}"))
+            let (_, rest) = line.split_once(name).unwrap_or_else(|| panic!("no {name} in {line}"));
+            let text: String =
+                rest.chars().take_while(|c| !c.is_whitespace() && *c != '"').collect();
+            text.parse().unwrap_or_else(|_| panic!("{name} is no address in {line}"))
         };
         (address("rtmp="), address("http="))
     }

@@ -10,6 +10,7 @@ pub mod postgres;
 pub mod publisher;
 pub mod pushing;
 pub mod python;
+pub mod raw;
 pub mod receiver;
 pub mod s3;
 pub mod server;
@@ -33,13 +34,8 @@ pub fn needed(variable: &str) -> String {
 /// # Panics
 /// If it cannot be started or fails, with what it wrote to stderr.
 pub fn run(command: &mut Command) -> Vec<u8> {
-    let Output {
-        status,
-        stdout,
-        stderr,
-    } = command
-        .output()
-        .unwrap_or_else(|error| panic!("{command:?}: {error}"));
+    let Output { status, stdout, stderr } =
+        command.output().unwrap_or_else(|error| panic!("{command:?}: {error}"));
     let stderr = String::from_utf8_lossy(&stderr);
     assert!(status.success(), "{command:?}: {status}\n{stderr}");
     stdout

@@ -79,9 +79,12 @@ impl Packets {
         let shift = first - pushed[0].pts.unwrap();
         for (name, found, pushed) in self.tracks(source) {
             let expected: Vec<_> = pushed.iter().map(|packet| moved(packet, shift)).collect();
-            assert_same(found, &expected, &format!("{what}: time of {name} (shift {shift} ticks)"), |packet| {
-                (packet.pts, packet.dts)
-            });
+            assert_same(
+                found,
+                &expected,
+                &format!("{what}: time of {name} (shift {shift} ticks)"),
+                |packet| (packet.pts, packet.dts),
+            );
         }
         shift
     }

@@ -38,12 +38,22 @@ impl Pusher {
     }
 
     /// The same with any application and address.
-    pub fn connect_to(server: SocketAddr, app: &str, tc_url: &str, key: &str, chunk_size: usize) -> Self {
+    pub fn connect_to(
+        server: SocketAddr,
+        app: &str,
+        tc_url: &str,
+        key: &str,
+        chunk_size: usize,
+    ) -> Self {
         let target = Target { app: app.to_owned(), tc_url: tc_url.to_owned(), key: key.to_owned() };
         let socket = TcpStream::connect(server).unwrap();
         socket.set_nodelay(true).unwrap();
         socket.set_read_timeout(Some(GLANCE)).unwrap();
-        let mut pusher = Self { socket, publisher: Publisher::new(target, chunk_size).unwrap(), is_closed: false };
+        let mut pusher = Self {
+            socket,
+            publisher: Publisher::new(target, chunk_size).unwrap(),
+            is_closed: false,
+        };
         pusher.until(|phase| matches!(phase, Phase::Publishing | Phase::Over { .. }));
         pusher
     }

@@ -130,7 +130,11 @@ pub fn journal_files(server: &Server) -> Vec<PathBuf> {
     let Ok(sessions) = fs::read_dir(server.data_dir().join("journal")) else { return files };
     for session in sessions {
         let Ok(entries) = fs::read_dir(session.unwrap().path()) else { continue };
-        files.extend(entries.map(|entry| entry.unwrap().path()).filter(|path| path.extension().is_some_and(|e| e == "flv")));
+        files.extend(
+            entries
+                .map(|entry| entry.unwrap().path())
+                .filter(|path| path.extension().is_some_and(|e| e == "flv")),
+        );
     }
     files.sort();
     files

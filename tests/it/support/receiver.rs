@@ -32,17 +32,13 @@ impl Receiver {
     /// Starts on a free port.
     pub fn start() -> Self {
         let inbox = Inbox::default();
-        let router = Router::new()
-            .route("/callback", post(receive))
-            .with_state(inbox.clone());
+        let router = Router::new().route("/callback", post(receive)).with_state(inbox.clone());
         let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
         listener.set_nonblocking(true).unwrap();
         let address = listener.local_addr().unwrap();
         thread::spawn(move || {
-            let runtime = tokio::runtime::Builder::new_current_thread()
-                .enable_all()
-                .build()
-                .unwrap();
+            let runtime =
+                tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
             runtime.block_on(async move {
                 let listener = tokio::net::TcpListener::from_std(listener).unwrap();
                 axum::serve(listener, router).await.unwrap();
@@ -58,28 +54,17 @@ impl Receiver {
 
     /// The next callbacks are refused so many times.
     pub fn refuse(&self, times: usize) {
-        *self
-            .inbox
-            .refusals
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner) = times;
+        *self.inbox.refusals.lock().unwrap_or_else(PoisonError::into_inner) = times;
     }
 
     /// Every callback accepted so far.
     pub fn events(&self) -> Vec<Value> {
-        self.inbox
-            .events
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
-            .clone()
+        self.inbox.events.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
     /// The callbacks of one kind so far.
     pub fn of_type(&self, event_type: i64) -> Vec<Value> {
-        self.events()
-            .into_iter()
-            .filter(|e| e["event_type"] == event_type)
-            .collect()
+        self.events().into_iter().filter(|e| e["event_type"] == event_type).collect()
     }
 
     /// Waits for so many callbacks of one kind.
@@ -93,10 +78,7 @@ impl Receiver {
 
 async fn receive(State(inbox): State<Inbox>, body: String) -> StatusCode {
     {
-        let mut refusals = inbox
-            .refusals
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner);
+        let mut refusals = inbox.refusals.lock().unwrap_or_else(PoisonError::into_inner);
         if *refusals > 0 {
             *refusals -= 1;
             return StatusCode::INTERNAL_SERVER_ERROR;
@@ -104,15 +86,7 @@ async fn receive(State(inbox): State<Inbox>, body: String) -> StatusCode {
     }
     let event: Value = serde_json::from_str(&body).unwrap();
     let t = event["t"].as_i64().unwrap();
-    assert_eq!(
-        event["sign"].as_str().unwrap(),
-        sign(SIGN_KEY, t),
-        "{event}"
-    );
-    inbox
-        .events
-        .lock()
-        .unwrap_or_else(PoisonError::into_inner)
-        .push(event);
+    assert_eq!(event["sign"].as_str().unwrap(), sign(SIGN_KEY, t), "{event}");
+    inbox.events.lock().unwrap_or_else(PoisonError::into_inner).push(event);
     StatusCode::OK
 }

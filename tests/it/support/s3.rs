@@ -114,12 +114,8 @@ impl S3Server {
     pub fn start(root: &Path) -> Self {
         std::fs::create_dir_all(root.join(BUCKET)).expect("make the bucket");
         let address = SocketAddr::from(([127, 0, 0, 1], 0));
-        let mut server = Self {
-            root: root.to_owned(),
-            address,
-            state: Arc::default(),
-            runtime: None,
-        };
+        let mut server =
+            Self { root: root.to_owned(), address, state: Arc::default(), runtime: None };
         server.restart();
         server
     }
@@ -161,12 +157,7 @@ impl S3Server {
     /// Fails the `nth` request of this kind from now on (1 is the next) and those after it, `times`
     /// requests in all.
     pub fn inject(&self, op: Op, nth: usize, times: usize, fault: Fault) {
-        let trap = Trap {
-            op,
-            skip: nth.saturating_sub(1),
-            times,
-            fault,
-        };
+        let trap = Trap { op, skip: nth.saturating_sub(1), times, fault };
         self.state.lock().expect("S3 state").traps.push(trap);
     }
 
@@ -178,11 +169,7 @@ impl S3Server {
     /// Requests of this kind so far, failed ones included.
     pub fn count(&self, op: Op) -> usize {
         let state = self.state.lock().expect("S3 state");
-        state
-            .seen
-            .iter()
-            .filter(|&&seen| op == Op::Any || seen == op)
-            .count()
+        state.seen.iter().filter(|&&seen| op == Op::Any || seen == op).count()
     }
 
     /// The file of an object.
@@ -194,11 +181,9 @@ impl S3Server {
     pub fn content_type(&self, key: &str) -> Option<String> {
         use base64::{Engine, engine::general_purpose::URL_SAFE_NO_PAD};
         let (bucket, key) = (URL_SAFE_NO_PAD.encode(BUCKET), URL_SAFE_NO_PAD.encode(key));
-        let text = std::fs::read(
-            self.root
-                .join(format!(".bucket-{bucket}.object-{key}.metadata.json")),
-        )
-        .ok()?;
+        let text =
+            std::fs::read(self.root.join(format!(".bucket-{bucket}.object-{key}.metadata.json")))
+                .ok()?;
         let json: serde_json::Value = serde_json::from_slice(&text).ok()?;
         Some(json.get("content_type")?.as_str()?.to_owned())
     }
@@ -266,10 +251,7 @@ async fn answer(
                 Err(std::io::Error::other("cut as asked"))
             };
             let frames = stream::iter([first]).chain(stream::once(rest));
-            Ok(Response::from_parts(
-                parts,
-                Body::http_body_unsync(StreamBody::new(frames)),
-            ))
+            Ok(Response::from_parts(parts, Body::http_body_unsync(StreamBody::new(frames))))
         }
         _ => Ok(response),
     }
@@ -280,11 +262,7 @@ impl State {
     fn fault(&mut self, op: Op) -> Option<Fault> {
         self.seen.push(op);
         let mut fault = None;
-        for trap in self
-            .traps
-            .iter_mut()
-            .filter(|trap| trap.op == Op::Any || trap.op == op)
-        {
+        for trap in self.traps.iter_mut().filter(|trap| trap.op == Op::Any || trap.op == op) {
             if trap.skip > 0 {
                 trap.skip -= 1;
             } else if trap.times > 0 && fault.is_none() {
@@ -299,11 +277,7 @@ impl State {
 fn op_of(request: &Request<Incoming>) -> Op {
     let has_key = request.uri().path().trim_matches('/').contains('/');
     let query = request.uri().query().unwrap_or_default();
-    let has = |name: &str| {
-        query
-            .split('&')
-            .any(|pair| pair.split('=').next() == Some(name))
-    };
+    let has = |name: &str| query.split('&').any(|pair| pair.split('=').next() == Some(name));
     match (request.method(), has("uploadId")) {
         _ if !has_key => Op::Other,
         (&Method::POST, true) => Op::Complete,

@@ -92,11 +92,7 @@ impl Server {
                 all.push((key.to_owned(), value.to_owned()));
             }
         }
-        all.extend(
-            settings
-                .iter()
-                .map(|(k, v)| ((*k).to_owned(), (*v).to_owned())),
-        );
+        all.extend(settings.iter().map(|(k, v)| ((*k).to_owned(), (*v).to_owned())));
         let placeholder: SocketAddr = "127.0.0.1:1".parse().unwrap();
         let mut server = Self {
             rtmp: placeholder,
@@ -127,10 +123,7 @@ impl Server {
     /// The program with this server's configuration, for its other commands.
     pub fn cli(&self) -> Command {
         let mut command = Command::new(env!("CARGO_BIN_EXE_liverec"));
-        command
-            .env("LIVEREC__DATA_DIR", self.data_dir())
-            .env("NO_COLOR", "1")
-            .stdin(Stdio::null());
+        command.env("LIVEREC__DATA_DIR", self.data_dir()).env("NO_COLOR", "1").stdin(Stdio::null());
         for (key, value) in &self.settings {
             let variable = format!("LIVEREC__{}", key.replace('.', "__").to_uppercase());
             command.env(variable, value);
@@ -142,7 +135,14 @@ impl Server {
     pub fn signed_key(&self, domain: &str, app: &str, stream: &str) -> String {
         let host = self.rtmp.to_string();
         let text = super::run(self.cli().args([
-            "push-url", domain, app, stream, "--expires", "1h", "--host", &host,
+            "push-url",
+            domain,
+            app,
+            stream,
+            "--expires",
+            "1h",
+            "--host",
+            &host,
         ]));
         let text = String::from_utf8(text).unwrap();
         let key = text.lines().find_map(|line| line.strip_prefix("OBS stream key:"));
@@ -208,12 +208,7 @@ impl Server {
         let unexpected: Vec<&str> = text
             .lines()
             .filter(|line| line.contains(" WARN ") || line.contains("ERROR "))
-            .filter(|line| {
-                !self
-                    .expected
-                    .iter()
-                    .any(|part| line.contains(part.as_str()))
-            })
+            .filter(|line| !self.expected.iter().any(|part| line.contains(part.as_str())))
             .collect();
         assert!(
             unexpected.is_empty(),

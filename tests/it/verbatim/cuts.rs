@@ -39,7 +39,10 @@ fn consecutive_files_hold_every_packet_once() {
             for (ordinal, file) in files.iter().enumerate() {
                 let url = file["video_url"].as_str().unwrap();
                 let found = Packets::of(url);
-                let rest = Packets { video: pushed.video[video..].to_vec(), audio: pushed.audio[audio..].to_vec() };
+                let rest = Packets {
+                    video: pushed.video[video..].to_vec(),
+                    audio: pushed.audio[audio..].to_vec(),
+                };
                 if format == "aac" {
                     found.assert_payloads(&rest.sound().first(0, found.audio.len()), url);
                 } else {

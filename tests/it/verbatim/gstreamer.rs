@@ -16,7 +16,8 @@ const PIPELINE: &str = "flvmux name=mux streamable=true ! tee name=both \
 #[test]
 fn a_push_by_rtmp2sink() {
     for backend in BACKENDS {
-        let (server, receiver) = recorder(backend, &FORMATS, 7200, &[("hls.segment_duration", "1s")]);
+        let (server, receiver) =
+            recorder(backend, &FORMATS, 7200, &[("hls.segment_duration", "1s")]);
         let file = server.folder().join("gstreamer.flv");
         let url = server.push_url("show");
         let mut gst = Command::new("gst-launch-1.0");

@@ -40,8 +40,11 @@ fn script_data_and_tiny_chunks() {
 #[test]
 fn the_clock_passes_24_and_32_bits() {
     let wraps = [(1 << 24) - 2000, (1 << 31) - 2000, (1 << 32) - 2000];
-    for (backend, start_ms) in BACKENDS.into_iter().flat_map(|backend| wraps.map(|wrap| (backend, wrap))) {
-        let (server, receiver) = recorder(backend, &FORMATS, 7200, &[("hls.segment_duration", "2s")]);
+    for (backend, start_ms) in
+        BACKENDS.into_iter().flat_map(|backend| wraps.map(|wrap| (backend, wrap)))
+    {
+        let (server, receiver) =
+            recorder(backend, &FORMATS, 7200, &[("hls.segment_duration", "2s")]);
         let source = Source::make(&server, Codecs::H264Aac, 4);
         let mut tags = source.tags.clone();
         // The header goes over the wire at its own time, as it does when an encoder reconnects.

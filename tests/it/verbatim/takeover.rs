@@ -42,18 +42,30 @@ fn a_second_encoder_takes_over() {
 
         for index in 0..2 {
             let push = format!("push={}", index + 1);
-            let files: Vec<&Value> = files.iter().filter(|file| file["stream_param"].as_str().unwrap().ends_with(&push)).collect();
+            let files: Vec<&Value> = files
+                .iter()
+                .filter(|file| file["stream_param"].as_str().unwrap().ends_with(&push))
+                .collect();
             assert_eq!(files.len(), FORMATS.len());
             let flv = files.iter().find(|file| format_of(file) == "flv").unwrap();
             let flv_url = flv["video_url"].as_str().unwrap();
             let tags = product_tags(flv_url);
             if index == 0 {
                 let tags = frames(&tags);
-                assert!(tags.len() >= journaled.len(), "{} of {} frames", tags.len(), journaled.len());
+                assert!(
+                    tags.len() >= journaled.len(),
+                    "{} of {} frames",
+                    tags.len(),
+                    journaled.len()
+                );
                 assert!(tags.len() < pushed.len(), "the first encoder was not ended");
                 assert_same_tags(&tags, &pushed[..tags.len()], "the first encoder's recording");
             } else {
-                assert_same_tags(&tags, &as_in_product(&source.tags), "the second encoder's recording");
+                assert_same_tags(
+                    &tags,
+                    &as_in_product(&source.tags),
+                    "the second encoder's recording",
+                );
             }
             let whole = Packets::of(flv_url);
             for file in files {
