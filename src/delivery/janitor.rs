@@ -79,7 +79,7 @@ impl Janitor {
             }
             match self.release(session).await {
                 // It is being recovered, or has just begun: the next round sees it again.
-                Err(JanitorError::Journal(JournalError::Live { .. })) => {}
+                Err(JanitorError::Journal(JournalError::Live(_))) => {}
                 released => released?,
             }
         }

@@ -6,7 +6,7 @@ use std::{
 };
 
 use serde::{Deserialize, Serialize};
-use uuid::Uuid;
+use uuid::{NoContext, Timestamp, Uuid};
 
 macro_rules! uuid_id {
     ($(#[$doc:meta])* $name:ident) => {
@@ -16,10 +16,11 @@ macro_rules! uuid_id {
         pub struct $name(pub Uuid);
 
         impl $name {
-            /// Makes a new id, ordered by time.
-            #[allow(clippy::new_without_default)]
-            pub fn new() -> Self {
-                Self(Uuid::now_v7())
+            /// Makes a new id, ordered by time (unix milliseconds; before 1970 counts as 1970).
+            pub fn new(now_ms: i64) -> Self {
+                let ms = u64::try_from(now_ms).unwrap_or(0);
+                let nanos = u32::try_from(ms % 1000).unwrap_or(0) * 1_000_000;
+                Self(Uuid::new_v7(Timestamp::from_unix(NoContext, ms / 1000, nanos)))
             }
 
             /// Parses the hyphenated text form.

@@ -146,7 +146,7 @@ mod tests {
 
     fn live(rule: Option<RecordTemplate>, running: &[&str]) -> LiveStream {
         LiveStream {
-            session: SessionId::new(),
+            session: SessionId::new(0),
             path: path("a"),
             rule_template: rule,
             running_tasks: running.iter().map(|s| (*s).to_owned()).collect(),

@@ -4,6 +4,8 @@
 //! is looked at by the clock ([`super::pace`]): every look reads what is there, gives it to the
 //! journals and lets them write. A journal that is slow holds back this connection alone.
 
+mod admission;
+
 use std::{convert::Infallible, io, net::SocketAddr, sync::Arc, time::Duration};
 
 use metrics::Counter;
@@ -13,23 +15,21 @@ use tokio::{
     time::{Instant, sleep_until, timeout},
 };
 use tokio_util::sync::CancellationToken;
-use tracing::{Instrument, Span, error, info};
+use tracing::{Instrument, Span, info};
 
+use self::admission::shown;
 use super::{
     Context,
     cause::{Cause, refused},
     now_ms,
     outbound::Outbound,
     pace::Pace,
-    publish::{OpenError, Opening, Publishing},
+    publish::Publishing,
     source::ByteSource,
 };
 use crate::{
-    domain::{
-        push_domain::{self, Refusal},
-        session::EndReason,
-    },
-    rtmp::session::{Event, PublishRequest, ServerSession},
+    domain::session::EndReason,
+    rtmp::session::{Event, ServerSession},
 };
 
 /// Most bytes read before the journals get their turn.
@@ -40,8 +40,6 @@ const STRANGER_ROOM: usize = 4 << 10;
 const FAREWELL: Duration = Duration::from_secs(1);
 /// Waiting so long for the journal says nothing about the peer's silence.
 const LONG_WAIT: Duration = Duration::from_secs(1);
-/// Most of a name from outside that goes into the log.
-const SHOWN_CHARS: usize = 200;
 
 /// One connection.
 pub(super) struct Connection<S> {
@@ -251,128 +249,6 @@ impl<S: ByteSource> Connection<S> {
         })
     }
 
-    /// Decides about a publish and opens it. Nothing is read meanwhile.
-    async fn publish(
-        &mut self,
-        request: PublishRequest,
-        token: &CancellationToken,
-    ) -> Result<(), Cause> {
-        self.write()?;
-        let asked = push_domain::PublishRequest {
-            app: &request.connect.app,
-            tc_url: &request.connect.tc_url,
-            key: &request.key,
-            peer: self.peer.ip(),
-            local: self.local.ip(),
-        };
-        let snapshot = self.context.snapshot.load_full();
-        let decision =
-            push_domain::authorise(&snapshot, &asked, &self.context.policy, now_ms() / 1000);
-        let authorised = match decision {
-            Ok(authorised) => authorised,
-            Err(refusal) => return self.refuse(&request, &refusal),
-        };
-        let (path, signed) = (authorised.path.clone(), authorised.signed);
-        let opening = Opening {
-            context: self.context.clone(),
-            authorised,
-            peer: self.peer.ip(),
-            local: self.local.ip(),
-            encoder: shown(request.connect.flash_ver()),
-            wake: self.wake.clone(),
-        };
-        let deadline = match self.streams.is_empty() {
-            true => self.deadline,
-            false => Instant::now() + self.context.settings.handshake_timeout,
-        };
-        let mut opening = Box::pin(opening.run());
-        let opened = tokio::select! {
-            opened = &mut opening => opened,
-            () = token.cancelled() => Err(OpenError::Stopping),
-            () = sleep_until(deadline) => Err(OpenError::Late),
-        };
-        match opened {
-            Ok(publishing) => {
-                info!(
-                    stream.path = %path,
-                    session.id = %publishing.live().session.id,
-                    encoder = publishing.live().encoder,
-                    signed,
-                    "publish started"
-                );
-                self.session.accept(request.stream)?;
-                self.streams.push((request.stream, publishing));
-                (self.pace, self.last_data) = (Pace::new(), Instant::now());
-                Ok(())
-            }
-            Err(error) => {
-                if let OpenError::Stopping | OpenError::Late = error {
-                    // Opening must run to its end, or something is left behind.
-                    let finish = async move {
-                        if let Ok(publishing) = opening.await {
-                            publishing.close(EndReason::Closed).await;
-                        }
-                    };
-                    self.tasks.spawn(finish.instrument(Span::current()));
-                }
-                self.cannot_open(&request, &path.to_string(), &error)
-            }
-        }
-    }
-
-    fn refuse(&mut self, request: &PublishRequest, refusal: &Refusal) -> Result<(), Cause> {
-        let bare = |text: &str| shown(text.split_once('?').map_or(text, |(name, _)| name));
-        let (app, name) = (bare(&request.connect.app), bare(&request.key));
-        info!(
-            reason = refusal.reason(),
-            ?app,
-            ?name,
-            "publish refused: {}",
-            shown(&refusal.to_string())
-        );
-        let code = if refusal.is_bad_name() {
-            "NetStream.Publish.BadName"
-        } else {
-            "NetStream.Publish.Denied"
-        };
-        self.deny(request.stream, refusal.reason(), code, &refusal.to_string())
-    }
-
-    fn cannot_open(
-        &mut self,
-        request: &PublishRequest,
-        path: &str,
-        error: &OpenError,
-    ) -> Result<(), Cause> {
-        let (reason, code) = match error {
-            OpenError::Occupied(_) => ("occupied", "NetStream.Publish.BadName"),
-            OpenError::Ended(_) => ("replaced", "NetStream.Publish.BadName"),
-            OpenError::Stopping => ("shutdown", "NetStream.Publish.Denied"),
-            OpenError::Late | OpenError::Journal(_) | OpenError::Head(_) => {
-                ("journal", "NetStream.Publish.Denied")
-            }
-        };
-        if reason == "journal" {
-            error!(stream.path = path, %error, "publish refused: it cannot be stored");
-            // Paths and disks are no business of the peer's.
-            return self.deny(request.stream, reason, code, "the server cannot store the stream");
-        }
-        info!(reason, stream.path = path, "publish refused: {error}");
-        self.deny(request.stream, reason, code, &error.to_string())
-    }
-
-    fn deny(
-        &mut self,
-        stream: u32,
-        reason: &'static str,
-        code: &str,
-        description: &str,
-    ) -> Result<(), Cause> {
-        refused(reason);
-        self.session.refuse(stream, code, description)?;
-        if self.streams.is_empty() { Err(Cause::Refused) } else { Ok(()) }
-    }
-
     /// Ends one publish; its journal is closed beside the connection.
     fn finish(&mut self, stream: u32, reason: EndReason) {
         let Some(index) = self.streams.iter().position(|(id, _)| *id == stream) else { return };
@@ -403,9 +279,4 @@ impl<S: ByteSource> Connection<S> {
             }
         }
     }
-}
-
-/// Text from outside, short enough for a log line.
-fn shown(text: &str) -> String {
-    text.chars().take(SHOWN_CHARS).filter(|c| !c.is_control()).collect()
 }

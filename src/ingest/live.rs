@@ -213,7 +213,7 @@ mod tests {
 
     fn session(place: &Place, signed: bool) -> Arc<LiveSession> {
         let session = Session {
-            id: SessionId::new(),
+            id: SessionId::new(0),
             node_id: String::new(),
             sequence: DecimalId(1),
             path: path(),

@@ -73,7 +73,7 @@ impl Opening {
         let place = context.live.enter(&authorised.path, authorised.signed, wake)?;
         let started_ms = now_ms();
         let session = Session {
-            id: SessionId::new(),
+            id: SessionId::new(started_ms),
             node_id: context.settings.node_id.clone(),
             sequence: DecimalId::next(started_ms),
             path: authorised.path,

@@ -175,7 +175,7 @@ async fn supervise(mut events: mpsc::Receiver<Event>, told: Arc<Mutex<Vec<Told>>
                 let session = live.session.clone();
                 told.lock().unwrap().push(Told::Started { session, predecessor });
                 let recording = Recording {
-                    id: RecordingId::new(),
+                    id: RecordingId::new(0),
                     session_id: DecimalId(1),
                     origin: Origin::Rule,
                     container: Container::Flv,
@@ -478,7 +478,7 @@ async fn a_live_session_takes_notes_and_can_be_ended() {
     let server = Server::start().await;
     let mut client = server.publishing("s").await;
     let live = server.live.list().remove(0);
-    let note = Note::Detach { recording: RecordingId::new(), ended_ms: 5 };
+    let note = Note::Detach { recording: RecordingId::new(0), ended_ms: 5 };
     live.control.send(Control::Note(note.to_json())).await.unwrap();
     live.control.send(Control::End(EndReason::Dropped)).await.unwrap();
     assert_eq!(client.over().await.0, "NetStream.Unpublish.Success");

@@ -208,7 +208,7 @@ mod tests {
         let record: [u8; RECORD_BYTES] = out.try_into().unwrap();
         assert_eq!(decode_record(&record), Some(sample()));
         let header = IndexHeader {
-            session: SessionId::new(),
+            session: SessionId::new(0),
             number: 9,
             base: 1 << 40,
             prefix_len: 300,

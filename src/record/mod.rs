@@ -269,7 +269,7 @@ fn begin(running: &mut Running, wanted: &Wanted, now_ms: i64) -> Vec<Recording> 
         .template
         .containers()
         .map(|container| Recording {
-            id: RecordingId::new(),
+            id: RecordingId::new(now_ms),
             session_id,
             origin: wanted.origin.clone(),
             container,

@@ -184,7 +184,7 @@ mod tests {
         let mut template = default_profile(container);
         template.flv.record_interval = interval_s;
         Box::new(Recording {
-            id: RecordingId::new(),
+            id: RecordingId::new(0),
             session_id: DecimalId(1),
             origin: Origin::Rule,
             container,

@@ -1,3 +1,5 @@
+//! Every shape of parameters gives the same tree; oversized and hostile ones are refused.
+
 use proptest::prelude::*;
 use serde_json::json;
 

@@ -72,7 +72,7 @@ async fn servers() -> Vec<(Server, [MediaFile; 3])> {
 }
 
 async fn store(db: &Db, stream: &str, app: u64, start_ms: i64, container: Container) -> MediaFile {
-    let mut file = testing::media_file(stream, SessionId::new(), start_ms);
+    let mut file = testing::media_file(stream, SessionId::new(0), start_ms);
     (file.sub_app_id, file.container) = (app, container);
     file.origin = Origin::Task { task_id: "t".to_owned() };
     insert_parents(db, &file).await;

@@ -81,7 +81,7 @@ pub async fn enqueue(db: &Db, now_ms: i64, callbacks: &[NewCallback]) {
 pub fn media_file(stream: &str, session: SessionId, created_ms: i64) -> MediaFile {
     MediaFile {
         id: DecimalId::next(created_ms),
-        recording: RecordingId::new(),
+        recording: RecordingId::new(0),
         ordinal: 0,
         node_id: "node".to_owned(),
         path: path(stream),

@@ -36,7 +36,7 @@ async fn claim(db: &Db, now_ms: i64) -> Option<(MediaFile, Fence)> {
 
 /// Takes a file all the way to VOD storage.
 async fn store(db: &Db, stream: &str, name: &str, now_ms: i64) -> MediaFile {
-    let mut file = media_file(stream, SessionId::new(), now_ms);
+    let mut file = media_file(stream, SessionId::new(0), now_ms);
     insert(db, &file).await;
     end(db, file.id, Some(200), now_ms).await;
     let (claimed, fence) = claim(db, now_ms).await.unwrap();
@@ -51,11 +51,11 @@ async fn store(db: &Db, stream: &str, name: &str, now_ms: i64) -> MediaFile {
 async fn a_row_comes_back_as_it_was_written_and_only_once_per_ordinal() {
     for test in databases().await {
         let db = &test.db;
-        let mut file = media_file("录播", SessionId::new(), 1000);
+        let mut file = media_file("录播", SessionId::new(0), 1000);
         file.origin = Origin::Task { task_id: "T".repeat(60) };
         file.stream_param = "a=1&b='; --".to_owned();
         file.facts.irregularities = vec!["x".to_owned()];
-        file.spans.push(Span { session: SessionId::new(), from: 7, to: Some(1 << 40) });
+        file.spans.push(Span { session: SessionId::new(0), from: 7, to: Some(1 << 40) });
         assert_eq!(insert(db, &file).await, file.id);
         assert_eq!(db.media_file(file.id).await.unwrap().unwrap(), file);
 
@@ -65,7 +65,7 @@ async fn a_row_comes_back_as_it_was_written_and_only_once_per_ordinal() {
         let next = MediaFile { ordinal: 1, ..again };
         assert_eq!(insert(db, &next).await, next.id);
 
-        let mut odd = media_file("odd", SessionId::new(), 1);
+        let mut odd = media_file("odd", SessionId::new(0), 1);
         odd.stream_param = "a\0b".to_owned();
         insert(db, &odd).await;
         assert_eq!(db.media_file(odd.id).await.unwrap().unwrap().stream_param, "ab");
@@ -76,9 +76,9 @@ async fn a_row_comes_back_as_it_was_written_and_only_once_per_ordinal() {
 async fn spans_close_suspend_and_resume() {
     for test in databases().await {
         let db = &test.db;
-        let mut file = media_file("a", SessionId::new(), 1000);
+        let mut file = media_file("a", SessionId::new(0), 1000);
         insert(db, &file).await;
-        let second = Span { session: SessionId::new(), from: 5, to: None };
+        let second = Span { session: SessionId::new(0), from: 5, to: None };
         let parent = MediaFile { spans: vec![second], ..file.clone() };
         insert_parents(db, &parent).await;
         for _ in 0..2 {
@@ -102,7 +102,7 @@ async fn spans_close_suspend_and_resume() {
 async fn work_is_claimed_in_order_of_ending_under_a_fenced_lease() {
     for test in databases().await {
         let db = &test.db;
-        let files: Vec<_> = (0..3).map(|n| media_file("a", SessionId::new(), 1000 + n)).collect();
+        let files: Vec<_> = (0..3).map(|n| media_file("a", SessionId::new(0), 1000 + n)).collect();
         for file in &files {
             insert(db, file).await;
         }
@@ -153,7 +153,7 @@ async fn work_is_claimed_in_order_of_ending_under_a_fenced_lease() {
 async fn concurrent_workers_share_the_work() {
     for test in databases().await {
         for n in 0..12 {
-            let file = media_file("a", SessionId::new(), 1000 + n);
+            let file = media_file("a", SessionId::new(0), 1000 + n);
             insert(&test.db, &file).await;
             end(&test.db, file.id, Some(1), 2000).await;
         }
@@ -176,7 +176,7 @@ async fn concurrent_workers_share_the_work() {
 async fn journals_are_needed_until_their_files_are_made() {
     for test in databases().await {
         let db = &test.db;
-        let session = SessionId::new();
+        let session = SessionId::new(0);
         let file = media_file("a", session, 1000);
         let mut later = media_file("a", session, 1001);
         later.spans[0].from = 50;
@@ -199,7 +199,7 @@ async fn journals_are_needed_until_their_files_are_made() {
         tx.commit().await.unwrap();
         assert_eq!(needs(NONE, 5000).await.unwrap(), None);
         assert_eq!(needs(NONE, 4999).await.unwrap(), Some(100));
-        assert_eq!(db.needs_of_session(SessionId::new(), 0, 0).await.unwrap(), None);
+        assert_eq!(db.needs_of_session(SessionId::new(0), 0, 0).await.unwrap(), None);
 
         let counts = db.count_media_files().await.unwrap();
         assert_eq!(counts.iter().map(|(_, n)| n).sum::<u64>(), 2);
@@ -212,7 +212,7 @@ async fn journals_are_needed_until_their_files_are_made() {
 async fn an_upload_is_noted_under_the_lease() {
     for test in databases().await {
         let db = &test.db;
-        let file = media_file("a", SessionId::new(), 1000);
+        let file = media_file("a", SessionId::new(0), 1000);
         insert(db, &file).await;
         end(db, file.id, Some(200), 1500).await;
         let (_, fence) = claim(db, 1500).await.unwrap();

@@ -1,3 +1,5 @@
+//! Rows of record rules on every database: identity, races, limits.
+
 use super::*;
 use crate::{
     db::{

@@ -1,3 +1,5 @@
+//! Rows of record tasks on every database: windows, stopping, deleting, paging.
+
 use super::*;
 use crate::db::{callback::testing::databases, snapshot};
 

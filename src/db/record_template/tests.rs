@@ -1,3 +1,5 @@
+//! Rows of record templates on every database: ids, limits, races with rules.
+
 use super::*;
 use crate::{
     db::{callback::testing::databases, template::MAX_TEMPLATES},

@@ -25,7 +25,7 @@ fn path() -> StreamPath {
 
 fn session() -> Session {
     Session {
-        id: SessionId::new(),
+        id: SessionId::new(0),
         node_id: "n".to_owned(),
         sequence: DecimalId(6_674_468_118_806_626_493),
         path: path(),
@@ -40,7 +40,7 @@ fn session() -> Session {
 fn file(origin: Origin) -> MediaFile {
     MediaFile {
         id: DecimalId(5_285_890_000_000_000_001),
-        recording: RecordingId::new(),
+        recording: RecordingId::new(0),
         ordinal: 0,
         node_id: "n".to_owned(),
         path: path(),
@@ -128,7 +128,7 @@ fn record_file_of_a_task_has_its_id_and_no_stream_param() {
 #[test]
 fn record_status_is_the_bytes_of_the_specification() {
     let mut recording = Recording {
-        id: RecordingId::new(),
+        id: RecordingId::new(0),
         session_id: DecimalId(2_918_085_116_267_032_069),
         origin: Origin::Rule,
         container: Container::Hls,

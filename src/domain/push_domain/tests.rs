@@ -1,3 +1,5 @@
+//! The vectors of spec live-api 12 and the order in which a push domain is found.
+
 use super::*;
 
 const NOW_S: i64 = 1_795_344_236;

@@ -1,3 +1,5 @@
+//! What a record template may hold, and what is refused by which name.
+
 use super::*;
 
 fn template() -> RecordTemplate {

@@ -181,7 +181,7 @@ fn a_full_disk_at_the_start_is_an_error() {
     let disk = BrokenDisk::default();
     let place = Place::on(Arc::new(disk.clone()), 1 << 20);
     disk.set(|script| script.room = Some(20));
-    let session = SessionId::new();
+    let session = SessionId::new(0);
     let create = || place.runtime.block_on(place.journal.create(session, HEAD.to_owned(), WALL_MS));
     let refused = create().err().unwrap();
     assert!(refused.is_transient(), "{refused}");

@@ -61,7 +61,7 @@ impl Place {
     }
 
     pub fn begin(&self) -> (SessionId, Writer) {
-        let session = SessionId::new();
+        let session = SessionId::new(0);
         (
             session,
             self.runtime.block_on(self.journal.create(session, HEAD.to_owned(), WALL_MS)).unwrap(),

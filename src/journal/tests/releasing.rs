@@ -77,7 +77,7 @@ fn foreign_files_are_left_alone() {
     let place = Place::new(100);
     let (session, _) = place.record(&stream(), 3);
     let root = place.journal.shared.settings.root.clone();
-    let other = SessionId::new();
+    let other = SessionId::new(0);
     let loud = other.to_string().to_uppercase();
     let foreign = [
         root.join("lost+found"),

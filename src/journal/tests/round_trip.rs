@@ -309,7 +309,7 @@ fn limits_are_kept() {
     place.runtime.block_on(writer.maintain(Instant::now())).unwrap();
     place.runtime.block_on(writer.close("{}")).unwrap();
     assert_eq!(read_tags(&mut place.reader(session)), [largest]);
-    let long = place.journal.create(SessionId::new(), "h".repeat((1 << 20) + 1), 0);
+    let long = place.journal.create(SessionId::new(0), "h".repeat((1 << 20) + 1), 0);
     assert!(place.runtime.block_on(long).is_err());
 }
 

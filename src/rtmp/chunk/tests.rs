@@ -1,3 +1,5 @@
+//! Chunks of every shape, cut everywhere, against a writer of their own and that of `rml_rtmp`.
+
 use std::collections::HashMap;
 
 use proptest::{prelude::*, sample::Index};

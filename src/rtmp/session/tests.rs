@@ -1,3 +1,5 @@
+//! A session and its peer without sockets: what encoders do, in order and out of it, and garbage.
+
 use proptest::prelude::*;
 
 use super::*;

@@ -126,8 +126,8 @@ mod tests {
     #[tokio::test]
     async fn a_dropped_call_keeps_its_place_until_the_thread_is_back() {
         let disk = Disk::new();
-        let (release, blocked) = std::sync::mpsc::channel::<()>();
-        let (entered, entries) = std::sync::mpsc::channel::<()>();
+        let (release, blocked) = std::sync::mpsc::sync_channel::<()>(1);
+        let (entered, entries) = std::sync::mpsc::sync_channel::<()>(1);
         let call = disk.write("wait", move || {
             let _ = entered.send(());
             let _ = blocked.recv();

@@ -86,7 +86,9 @@ impl Pushing {
         for tag in tags {
             let (begun, first_ms) = *origin.get_or_insert((Instant::now(), tag.time_ms));
             let due_ms = (tag.time_ms - first_ms).max(0) as f64 / speed;
-            std::thread::sleep(Duration::from_secs_f64(due_ms / 1000.0).saturating_sub(begun.elapsed()));
+            std::thread::sleep(
+                Duration::from_secs_f64(due_ms / 1000.0).saturating_sub(begun.elapsed()),
+            );
             self.send([tag]);
         }
     }

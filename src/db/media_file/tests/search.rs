@@ -9,7 +9,7 @@ async fn search_sees_stored_files_by_every_filter() {
         let a = store(db, "a", "Match_100%_x", 1000).await;
         let b = store(db, "b", "match_100%_y", 2000).await;
         let c = store(db, "b", "录制", 3000).await;
-        insert(db, &media_file("a", SessionId::new(), 4000)).await;
+        insert(db, &media_file("a", SessionId::new(0), 4000)).await;
         let base = MediaSearch { sub_app_id: 1_250_000_000, limit: 10, ..MediaSearch::default() };
         let find = |search: MediaSearch| async move {
             let (total, files) = db.search_media_files(&search, 10_000).await.unwrap();
@@ -50,7 +50,7 @@ async fn search_sees_stored_files_by_every_filter() {
 async fn expired_files_are_not_found_and_can_be_deleted() {
     for test in databases().await {
         let db = &test.db;
-        let mut file = media_file("a", SessionId::new(), 1000);
+        let mut file = media_file("a", SessionId::new(0), 1000);
         insert(db, &file).await;
         end(db, file.id, Some(200), 1500).await;
         let (_, fence) = claim(db, 1500).await.unwrap();

@@ -1,0 +1,154 @@
+//! The part of a connection that decides about a publish: asks the rules, opens it, or says why
+//! not, to the peer, the log and the metrics.
+
+use tokio::time::{Instant, sleep_until};
+use tokio_util::sync::CancellationToken;
+use tracing::{Instrument, Span, error, info};
+
+use super::Connection;
+use crate::{
+    domain::{
+        push_domain::{self, Refusal},
+        session::EndReason,
+    },
+    ingest::{
+        cause::{Cause, refused},
+        now_ms,
+        pace::Pace,
+        publish::{OpenError, Opening},
+        source::ByteSource,
+    },
+    rtmp::session::PublishRequest,
+};
+
+/// Most of a name from outside that goes into the log.
+const SHOWN_CHARS: usize = 200;
+
+impl<S: ByteSource> Connection<S> {
+    /// Decides about a publish and opens it. Nothing is read meanwhile.
+    pub(super) async fn publish(
+        &mut self,
+        request: PublishRequest,
+        token: &CancellationToken,
+    ) -> Result<(), Cause> {
+        self.write()?;
+        let asked = push_domain::PublishRequest {
+            app: &request.connect.app,
+            tc_url: &request.connect.tc_url,
+            key: &request.key,
+            peer: self.peer.ip(),
+            local: self.local.ip(),
+        };
+        let snapshot = self.context.snapshot.load_full();
+        let decision =
+            push_domain::authorise(&snapshot, &asked, &self.context.policy, now_ms() / 1000);
+        let authorised = match decision {
+            Ok(authorised) => authorised,
+            Err(refusal) => return self.refuse(&request, &refusal),
+        };
+        let (path, signed) = (authorised.path.clone(), authorised.signed);
+        let opening = Opening {
+            context: self.context.clone(),
+            authorised,
+            peer: self.peer.ip(),
+            local: self.local.ip(),
+            encoder: shown(request.connect.flash_ver()),
+            wake: self.wake.clone(),
+        };
+        let deadline = match self.streams.is_empty() {
+            true => self.deadline,
+            false => Instant::now() + self.context.settings.handshake_timeout,
+        };
+        let mut opening = Box::pin(opening.run());
+        let opened = tokio::select! {
+            opened = &mut opening => opened,
+            () = token.cancelled() => Err(OpenError::Stopping),
+            () = sleep_until(deadline) => Err(OpenError::Late),
+        };
+        match opened {
+            Ok(publishing) => {
+                info!(
+                    stream.path = %path,
+                    session.id = %publishing.live().session.id,
+                    encoder = publishing.live().encoder,
+                    signed,
+                    "publish started"
+                );
+                self.session.accept(request.stream)?;
+                self.streams.push((request.stream, publishing));
+                (self.pace, self.last_data) = (Pace::new(), Instant::now());
+                Ok(())
+            }
+            Err(error) => {
+                if let OpenError::Stopping | OpenError::Late = error {
+                    // Opening must run to its end, or something is left behind.
+                    let finish = async move {
+                        if let Ok(publishing) = opening.await {
+                            publishing.close(EndReason::Closed).await;
+                        }
+                    };
+                    self.tasks.spawn(finish.instrument(Span::current()));
+                }
+                self.cannot_open(&request, &path.to_string(), &error)
+            }
+        }
+    }
+
+    fn refuse(&mut self, request: &PublishRequest, refusal: &Refusal) -> Result<(), Cause> {
+        let bare = |text: &str| shown(text.split_once('?').map_or(text, |(name, _)| name));
+        let (app, name) = (bare(&request.connect.app), bare(&request.key));
+        info!(
+            reason = refusal.reason(),
+            ?app,
+            ?name,
+            "publish refused: {}",
+            shown(&refusal.to_string())
+        );
+        let code = if refusal.is_bad_name() {
+            "NetStream.Publish.BadName"
+        } else {
+            "NetStream.Publish.Denied"
+        };
+        self.deny(request.stream, refusal.reason(), code, &refusal.to_string())
+    }
+
+    fn cannot_open(
+        &mut self,
+        request: &PublishRequest,
+        path: &str,
+        error: &OpenError,
+    ) -> Result<(), Cause> {
+        let (reason, code) = match error {
+            OpenError::Occupied(_) => ("occupied", "NetStream.Publish.BadName"),
+            OpenError::Ended(_) => ("replaced", "NetStream.Publish.BadName"),
+            OpenError::Stopping => ("shutdown", "NetStream.Publish.Denied"),
+            OpenError::Late | OpenError::Journal(_) | OpenError::Head(_) => {
+                ("journal", "NetStream.Publish.Denied")
+            }
+        };
+        if reason == "journal" {
+            error!(stream.path = path, %error, "publish refused: it cannot be stored");
+            // Paths and disks are no business of the peer's.
+            return self.deny(request.stream, reason, code, "the server cannot store the stream");
+        }
+        info!(reason, stream.path = path, "publish refused: {error}");
+        self.deny(request.stream, reason, code, &error.to_string())
+    }
+
+    fn deny(
+        &mut self,
+        stream: u32,
+        reason: &'static str,
+        code: &str,
+        description: &str,
+    ) -> Result<(), Cause> {
+        refused(reason);
+        self.session.refuse(stream, code, description)?;
+        if self.streams.is_empty() { Err(Cause::Refused) } else { Ok(()) }
+    }
+}
+
+/// Text from outside, short enough for a log line.
+pub(super) fn shown(text: &str) -> String {
+    text.chars().take(SHOWN_CHARS).filter(|c| !c.is_control()).collect()
+}
