@@ -119,6 +119,15 @@ pub fn random_text(bytes: usize) -> String {
     URL_SAFE_NO_PAD.encode(random).replace(['-', '_'], "x")
 }
 
+/// Makes an empty file that only its owner may read, unless it is there: the database holds keys.
+pub fn create_private(file: &Path) -> Result<()> {
+    match OpenOptions::new().write(true).create_new(true).mode(0o600).open(file) {
+        Ok(_) => Ok(()),
+        Err(error) if error.kind() == std::io::ErrorKind::AlreadyExists => Ok(()),
+        Err(error) => Err(error).with_context(|| format!("create {}", file.display())),
+    }
+}
+
 fn read_small(file: &Path) -> Result<Option<String>> {
     let opened = match File::open(file) {
         Ok(opened) => opened,

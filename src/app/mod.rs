@@ -14,6 +14,7 @@ mod store;
 mod tasks;
 
 use std::{
+    io::Write,
     net::SocketAddr,
     sync::{Arc, OnceLock},
     time::Duration,
@@ -113,6 +114,9 @@ impl Server {
         let (secret_id, secret_key, is_new_key) =
             data_dir.credentials(config.api.credentials.as_ref())?;
 
+        if let Some(file) = config.database.sqlite_file() {
+            data_dir::create_private(&file)?;
+        }
         let db = Db::connect(config.database.as_str()).await.context("open the database")?;
         let is_first = db::seed::run(&db, &config.rtmp.default_domain, now_ms())
             .await
@@ -297,8 +301,8 @@ impl Server {
             self.http
         );
         if let Some(greeting) = &self.greeting {
-            // Standard output, never the log: it may hold the secret, once.
-            println!("{greeting}");
+            // Standard output, never the log: it may hold the secret, once. Nobody need listen.
+            let _ = writeln!(std::io::stdout(), "{greeting}");
         }
     }
 

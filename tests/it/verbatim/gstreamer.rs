@@ -7,7 +7,7 @@ use crate::support::{
     ffmpeg::Codecs,
     packets::Packets,
     publisher::read_tags,
-    pushing::{Source, as_in_product, assert_same_tags, product_tags},
+    pushing::{Source, assert_same_tags, frames, product_tags},
     run,
     server::{BACKENDS, Backend},
 };
@@ -68,6 +68,7 @@ fn a_push_by_rtmp2sink_as_fast_as_it_goes() {
         run(&mut gst);
         let stored = receiver.wait_for(100, push);
         let url = stored.last().unwrap()["video_url"].as_str().unwrap();
-        assert_same_tags(&product_tags(url), &as_in_product(&read_tags(&file)), url);
+        // The muxer repeats its script data, which rtmp2sink sends in another form.
+        assert_same_tags(&frames(&product_tags(url)), &frames(&read_tags(&file)), url);
     }
 }
