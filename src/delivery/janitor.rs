@@ -9,7 +9,7 @@ use std::{sync::Arc, time::Duration};
 
 use tokio::time::sleep;
 use tokio_util::sync::CancellationToken;
-use tracing::{info, warn};
+use tracing::{debug, info, warn};
 
 use crate::{
     db::{Db, DbError},
@@ -105,8 +105,12 @@ impl Janitor {
         }
         let journal = self.journal.clone();
         let freed = self.journal.run_read(move || journal.release(session, keep_from)).await?;
-        if freed > 0 {
-            info!(session.id = %session, freed_bytes = freed, "journal released");
+        match keep_from {
+            None => info!(session.id = %session, freed_bytes = freed, "journal released"),
+            Some(_) if freed > 0 => {
+                debug!(session.id = %session, freed_bytes = freed, "a part of a journal released");
+            }
+            Some(_) => {}
         }
         Ok(())
     }

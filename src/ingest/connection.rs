@@ -32,6 +32,10 @@ use crate::{
     rtmp::session::{Event, ServerSession},
 };
 
+/// Silence after which a peer is told how much arrived; one that waits for it is silent.
+const ACKNOWLEDGE_AFTER: Duration = Duration::from_millis(100);
+/// Rounds read of what had arrived when a connection ends.
+const LAST_ROUNDS: usize = 16;
 /// Most bytes read before the journals get their turn.
 const ROUND_BYTES: usize = 256 << 10;
 /// Room for a read while nothing is published.
@@ -91,9 +95,13 @@ impl<S: ByteSource> Connection<S> {
     /// Serves until one side ends it, and then until every journal is closed.
     pub(super) async fn run(mut self, token: CancellationToken) {
         let Err(cause) = self.serve(&token).await;
-        if let Cause::Shutdown = cause {
-            // What has arrived belongs to the recording.
-            let _ = self.read(&token).await;
+        if let Cause::Shutdown | Cause::Network(_) = cause {
+            // What has arrived belongs to the recording, also when it was an answer that failed.
+            for _ in 0..LAST_ROUNDS {
+                if !matches!(self.read(&token).await, Ok(true)) {
+                    break;
+                }
+            }
         }
         cause.log(!self.streams.is_empty());
         for (id, publishing) in std::mem::take(&mut self.streams) {
@@ -165,6 +173,8 @@ impl<S: ByteSource> Connection<S> {
         if total > 0 {
             self.received.increment(total as u64);
             self.last_data = now;
+        } else if now.saturating_duration_since(self.last_data) >= ACKNOWLEDGE_AFTER {
+            self.session.acknowledge()?;
         }
         self.pace.found(total);
         if self.streams.is_empty() && now >= self.deadline {

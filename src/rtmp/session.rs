@@ -134,8 +134,7 @@ pub struct ServerSession {
     input: Bytes,
     received: u64,
     acknowledged: u64,
-    /// What the peer wants acknowledged. Until it says so nothing is: a byte that reaches an encoder
-    /// which has closed its socket makes its system throw away what it has not sent yet.
+    /// What the peer wants acknowledged; until it says so nothing is.
     window: Option<u32>,
     max_message_bytes: usize,
     connect: Option<Arc<Connect>>,
@@ -176,7 +175,14 @@ impl ServerSession {
             joined.extend_from_slice(&bytes);
             self.input = joined.freeze();
         }
-        // Half a window early, so that the peer never has to wait for it.
+        Ok(())
+    }
+
+    /// Acknowledges what was received, if the peer wants that and it is half a window or more. To
+    /// be called when nothing has come for a moment, as from a peer that waits for it: a byte that
+    /// reaches an encoder which has closed its socket makes its system throw away what it has not
+    /// sent yet.
+    pub fn acknowledge(&mut self) -> Result<(), SessionError> {
         let since = self.received - self.acknowledged;
         let is_due = self.window.is_some_and(|window| since >= u64::from(window).div_ceil(2));
         if is_due && self.handshake.is_none() {

@@ -452,6 +452,7 @@ fn aggregates_are_split_and_pings_and_windows_answered() {
         }
         for _ in 0..200 {
             peer.send(8, 1, 0, &[0xAF; 100_000]);
+            peer.session.acknowledge().unwrap();
         }
         let acks: Vec<u32> = peer
             .messages()
