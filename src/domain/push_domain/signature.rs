@@ -1,10 +1,10 @@
 //! Checks `txSecret` and `txTime` of a stream key (spec live-api 12).
 
-use md5::Md5;
 use sha2::{Digest, Sha256};
 use subtle::ConstantTimeEq;
 
 use super::{PushKeys, resolve::parameters};
+use crate::domain::push_url::tx_secret;
 
 /// What is wrong with a signature.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -87,10 +87,10 @@ fn check(
 /// The digest whose hexadecimal text has this length: MD5, or SHA-256, which the vendor's console
 /// offers beside it.
 fn digest_of_length(length: usize, parts: [&str; 3]) -> Option<String> {
-    let text = parts.concat();
+    let [key, stream, time] = parts;
     match length {
-        32 => Some(hex::encode(Md5::digest(text))),
-        64 => Some(hex::encode(Sha256::digest(text))),
+        32 => Some(tx_secret(key, stream, time)),
+        64 => Some(hex::encode(Sha256::digest(parts.concat()))),
         _ => None,
     }
 }
