@@ -20,3 +20,4 @@ pub mod recording;
 pub mod session;
 pub mod snapshot;
 pub mod stream;
+pub mod verification;

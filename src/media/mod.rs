@@ -2,7 +2,8 @@
 //!
 //! Reading order: [`tag`] (what the journal keeps), [`sample`] (what a tag means), [`demux`] (from
 //! one to the other), [`config`] and the codecs ([`avc`], [`hevc`], [`aac`]), [`amf0`] (script
-//! data), then the containers: [`flv`], [`mp4`], [`ts`] and [`hls`], [`adts`].
+//! data), then the containers: [`flv`], [`mp4`], [`ts`] and [`hls`], [`adts`]; last
+//! [`packet_digest`], by which a product can be checked.
 
 pub mod aac;
 pub mod adts;
@@ -14,6 +15,7 @@ pub mod flv;
 pub mod hevc;
 pub mod hls;
 pub mod mp4;
+pub mod packet_digest;
 pub mod sample;
 pub mod tag;
 pub mod ts;
