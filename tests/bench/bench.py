@@ -24,6 +24,7 @@ import urllib.request
 
 TICK = os.sysconf("SC_CLK_TCK")
 SECRET = ("AKIDBENCH", "bench")
+LIVEREC, BASELINE = "liverec", "liverec, other build"
 
 
 def free_port():
@@ -72,14 +73,15 @@ class Server:
         self.dir = tempfile.mkdtemp(prefix="liverec-bench-", dir=options.out)
         self.port = free_port()
         self.log = open(f"{self.dir}/log", "w")
-        command = {"liverec": self.liverec, "nginx-rtmp": self.nginx}.get(name, self.sink)()
+        is_liverec = name in (LIVEREC, BASELINE)
+        command = self.liverec() if is_liverec else self.nginx() if name == "nginx-rtmp" else self.sink()
         if options.pin:
             command = ["taskset", "-c", "0"] + command
         environment = {k: v for k, v in os.environ.items() if not k.startswith("LIVEREC__")}
         self.process = subprocess.Popen(
             command, stdin=subprocess.DEVNULL, stdout=self.log, stderr=self.log, env=environment)
         self.wait_until_listening()
-        if name == "liverec":
+        if is_liverec:
             self.record_flv_only()
 
     def liverec(self):
@@ -89,7 +91,7 @@ class Server:
             "http.listen": f"127.0.0.1:{self.http}", "api.secret_id": SECRET[0], "api.secret_key": SECRET[1],
         }
         flags = [word for key, value in values.items() for word in ("--set", f"{key}={value}")]
-        return [self.options.liverec] + flags
+        return [self.options.baseline if self.name == BASELINE else self.options.liverec] + flags
 
     def nginx(self):
         os.mkdir(f"{self.dir}/rec")
@@ -153,7 +155,7 @@ rtmp {{
                   FlvParam__Enable=1, FlvParam__RecordInterval=7200)
 
     def files(self):
-        where = "data/vod" if self.name == "liverec" else "rec"
+        where = "data/vod" if self.name in (LIVEREC, BASELINE) else "rec"
         return [f for f in glob.glob(f"{self.dir}/{where}/**/*.flv", recursive=True) if "/.tmp/" not in f]
 
     def stop(self):
@@ -239,6 +241,7 @@ def main():
     parser.add_argument("--liverec", required=True)
     parser.add_argument("--loadgen", required=True)
     parser.add_argument("--source", required=True)
+    parser.add_argument("--baseline", help="another build of liverec, measured in turn with this one")
     parser.add_argument("--out", default="/dev/shm", help="where servers write; a folder on a disk brings the disk in")
     parser.add_argument("--streams", type=int, default=100)
     parser.add_argument("--seconds", type=int, default=40, help="length of a paced run")
@@ -246,17 +249,21 @@ def main():
     parser.add_argument("--rounds", type=int, default=2)
     options = parser.parse_args()
     options.pin = (os.cpu_count() or 1) > 1 and shutil.which("taskset") is not None
-    names = ["liverec", "nginx-rtmp", "bare copy", "bare copy every 100 ms"]
+    names = [LIVEREC, "nginx-rtmp", "bare copy", "bare copy every 100 ms"]
     if shutil.which("nginx") is None:
         names.remove("nginx-rtmp")
+    if options.baseline:
+        names.insert(1, BASELINE)
 
     paced, unpaced = ["--duration", str(options.seconds)], ["--total-bytes", str(options.megabytes * 10**6)]
     table("Real time", options, names, options.streams, paced)
-    table("As fast as the server reads", options, names[:3], options.streams, unpaced)
+    table("As fast as the server reads", options, names[:-1], options.streams, unpaced)
+    if options.baseline:
+        return
 
     print("\n### liverec in real time by number of streams\n\n| streams | CPU s per GB | KiB per live stream | peak MiB |\n|---|---|---|---|")
     for streams in sorted({max(1, options.streams // 4), max(1, options.streams // 2), options.streams, options.streams * 2}):
-        runs = [measure(options, "liverec", streams, paced) for _ in range(options.rounds)]
+        runs = [measure(options, LIVEREC, streams, paced) for _ in range(options.rounds)]
         cpu, live, peak = (statistics.median(run[key] for run in runs) for key in ("cpu_per_gb", "kib_per_stream", "peak_mib"))
         print(f"| {streams} | {cpu:.2f} | {live:.0f} | {peak:.0f} |", flush=True)
 

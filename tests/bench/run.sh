@@ -3,6 +3,9 @@
 # files, on the same bytes, and prints Markdown tables. Takes about 12 minutes.
 #
 #   bash tests/bench/run.sh [--streams N] [--seconds S] [--megabytes M] [--rounds R] [--out FOLDER]
+#                           [--baseline PROGRAM]
+#
+# --baseline names another build of liverec, which is measured in turn with this one.
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/../.."
 
