@@ -1,6 +1,9 @@
 //! Reads command messages (RTMP 1.0 section 7.2): name, transaction, object, arguments.
 
-use crate::media::amf0::{self, Amf0Error, Value};
+use crate::{
+    media::amf0::{self, Amf0Error, Value},
+    rtmp::enhanced,
+};
 
 /// Why a command cannot be read.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -78,7 +81,6 @@ impl Connect {
 
     /// True when the encoder speaks enhanced RTMP.
     pub fn is_enhanced(&self) -> bool {
-        let names = ["fourCcList", "videoFourCcInfoMap", "audioFourCcInfoMap", "capsEx"];
-        names.iter().any(|name| self.object.get(name).is_some())
+        enhanced::is_spoken_by(&self.object)
     }
 }

@@ -9,6 +9,7 @@ mod aggregate;
 pub mod chunk;
 pub mod clock;
 mod command;
+mod enhanced;
 mod handshake;
 pub mod publisher;
 mod reply;

@@ -11,7 +11,7 @@ use rml_rtmp::{
     time::RtmpTimestamp,
 };
 
-use super::chunk::INITIAL_CHUNK_SIZE;
+use super::{chunk::INITIAL_CHUNK_SIZE, enhanced};
 
 /// Our chunk size. Encoders take it over for their own direction, and most messages then arrive
 /// in one chunk, which needs no copy.
@@ -20,15 +20,6 @@ pub(super) const CHUNK_SIZE: u32 = 65536;
 const WINDOW_BYTES: u32 = 2_500_000;
 /// Descriptions can carry names from outside; no client needs more of them.
 const MAX_DESCRIPTION: usize = 1024;
-/// Codecs by FourCC that we take; the star stands for any other.
-const FOUR_CCS: [&str; 13] = [
-    "avc1", "hvc1", "av01", "vp08", "vp09", "vvc1", "mp4a", "Opus", "fLaC", "ac-3", "ec-3", ".mp3",
-    "*",
-];
-/// `FourCcInfoMask`: what is received can be passed on (enhanced RTMP v2, connect).
-const CAN_FORWARD: f64 = 4.0;
-/// `capsEx`: multitrack, ModEx and nanosecond offsets are kept as they are.
-const CAPS_EX: f64 = (0x02 | 0x04 | 0x08) as f64;
 
 /// An answer could not be built.
 #[derive(Debug, thiserror::Error)]
@@ -72,20 +63,21 @@ impl Replies {
     }
 
     /// `_result` of `connect`. Object encoding 0 whatever was asked for: AMF0 is what we read.
+    /// `is_enhanced` if the peer speaks enhanced RTMP.
     pub(super) fn connected(&mut self, transaction: f64, is_enhanced: bool) -> Result<()> {
-        let properties =
-            object([("fmsVer", text("FMS/3,0,1,123")), ("capabilities", Amf0Value::Number(31.0))]);
+        let mut properties = HashMap::from([
+            ("fmsVer".to_owned(), text("FMS/3,0,1,123")),
+            ("capabilities".to_owned(), Amf0Value::Number(31.0)),
+        ]);
         let mut info =
             status(Level::Status, "NetConnection.Connect.Success", "connection succeeded");
         info.insert("objectEncoding".to_owned(), Amf0Value::Number(0.0));
         if is_enhanced {
-            let map = object(FOUR_CCS.map(|name| (name, Amf0Value::Number(CAN_FORWARD))));
-            let list = FOUR_CCS.iter().map(|name| text(name)).collect();
-            info.insert("fourCcList".to_owned(), Amf0Value::StrictArray(list));
-            info.insert("videoFourCcInfoMap".to_owned(), map.clone());
-            info.insert("audioFourCcInfoMap".to_owned(), map);
-            info.insert("capsEx".to_owned(), Amf0Value::Number(CAPS_EX));
+            // "An object as one of the parameters": encoders look in one place or in the other.
+            properties.extend(enhanced::members());
+            info.extend(enhanced::members());
         }
+        let properties = Amf0Value::Object(properties);
         self.command(0, "_result", transaction, properties, vec![Amf0Value::Object(info)])
     }
 
@@ -188,10 +180,6 @@ impl Replies {
 
 fn text(text: &str) -> Amf0Value {
     Amf0Value::Utf8String(text.to_owned())
-}
-
-fn object<const N: usize>(members: [(&str, Amf0Value); N]) -> Amf0Value {
-    Amf0Value::Object(members.map(|(name, value)| (name.to_owned(), value)).into())
 }
 
 fn status(level: Level, code: &str, description: &str) -> HashMap<String, Amf0Value> {

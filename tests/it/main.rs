@@ -5,6 +5,7 @@
 mod architecture;
 mod config;
 mod crash;
+mod enhanced;
 mod hostile;
 mod publish;
 mod recording;
