@@ -3,7 +3,7 @@
 //! Reading order: [`tag`] (what the journal keeps), [`sample`] (what a tag means), [`demux`] (from
 //! one to the other), [`config`] and the codecs ([`avc`], [`hevc`], [`aac`]), [`amf0`] (script
 //! data), then the containers: [`flv`], [`mp4`], [`ts`] and [`hls`], [`adts`]; last
-//! [`packet_digest`], by which a product can be checked.
+//! [`packet_digest`] with [`product_clock`] and [`nal`], by which a product can be checked.
 
 pub mod aac;
 pub mod adts;
@@ -15,7 +15,9 @@ pub mod flv;
 pub mod hevc;
 pub mod hls;
 pub mod mp4;
+pub mod nal;
 pub mod packet_digest;
+pub mod product_clock;
 pub mod sample;
 pub mod tag;
 pub mod ts;

@@ -1,20 +1,23 @@
 //! SHA-256 over the packets of one track in blocks of 1,024: what lets a product be checked packet by
 //! packet after the journal it was made from is gone.
 //!
-//! A block is the concatenation, for each of its packets, of: length of the payload (32 bits), PTS,
-//! DTS (64 bits each), payload; all numbers big-endian. Times and payloads are those of the product,
-//! so that a reader of the product needs nothing else:
+//! A packet is a coded frame of the default track (multitrack id 0) that is in the product; frames
+//! without a byte of data are none. A block is the concatenation, for each of its packets, of:
+//! length of the payload (32 bits), PTS, DTS (64 bits each), payload; all numbers big-endian. Times
+//! and payloads are those of the product, so that a reader of the product needs nothing else:
 //!
-//! | container | time | payload |
-//! |---|---|---|
-//! | FLV | milliseconds, DTS modulo 2^32, PTS = DTS + composition time | coded data as pushed |
-//! | MP4, fragmented MP4 | milliseconds of the movie timeline (before the edit list for DTS) | coded data as pushed |
-//! | MPEG-TS | 90 kHz, modulo 2^33 | AAC: raw frame; MP3: frame; H.264, HEVC: see below |
-//! | ADTS | always 0 | raw AAC frame |
+//! | container | PTS | DTS | payload |
+//! |---|---|---|---|
+//! | FLV | DTS + composition time, ms | ms modulo 2^32 | coded data as pushed |
+//! | MP4 | ms of the movie, edit list applied | ms of the track's own timeline, before the edit list: the sum of the `stts` durations before the packet, so 0 for the first | coded data as pushed |
+//! | fragmented MP4 | ms, `tfdt` + durations + composition time | ms, `tfdt` + durations | coded data as pushed |
+//! | MPEG-TS | 90 kHz modulo 2^33 | 90 kHz modulo 2^33 | AAC: raw frame without ADTS; H.264, HEVC: [`super::nal`]; else: frame |
+//! | ADTS | 0 | 0 | raw AAC frame without its header |
 //!
-//! MPEG-TS needs access unit delimiters and parameter sets that were not in the pushed frame. Its
-//! pictures are therefore hashed without NAL units of these kinds, whoever put them there, each of
-//! the others with its length in front as 32 bits.
+//! What the times of a product are is [`super::product_clock`]'s. MPEG-TS needs access unit
+//! delimiters and parameter sets that were not in the pushed frame; its pictures are therefore
+//! hashed without NAL units of these kinds, whoever put them there, each of the others with its
+//! length in front as 32 bits.
 
 use sha2::{Digest, Sha256};
 
@@ -54,5 +57,36 @@ impl PacketDigest {
             self.close();
         }
         self.blocks
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    proptest! {
+        #[test]
+        fn blocks_are_hashes_of_what_the_page_says(
+            packets in prop::collection::vec((any::<i64>(), any::<i64>(), any::<[u8; 3]>()), 0..3000),
+        ) {
+            let mut digest = PacketDigest::default();
+            packets.iter().for_each(|(pts, dts, payload)| digest.push(*pts, *dts, payload));
+            let expected: Vec<[u8; 32]> = packets
+                .chunks(BLOCK_PACKETS as usize)
+                .map(|block| {
+                    let bytes: Vec<u8> = block
+                        .iter()
+                        .flat_map(|(pts, dts, payload)| {
+                            let [pts, dts] = [pts.to_be_bytes(), dts.to_be_bytes()];
+                            [&[0, 0, 0, 3][..], &pts[..], &dts[..], &payload[..]].concat()
+                        })
+                        .collect();
+                    Sha256::digest(bytes).into()
+                })
+                .collect();
+            prop_assert_eq!(digest.finish(), expected);
+        }
     }
 }
