@@ -2,9 +2,10 @@
 //!
 //! A row is written when its stretch begins, ends with it, and is made true by delivery: only a
 //! `stored` one is visible in the VOD API. Here: the row itself; [`work`] has what delivery does
-//! with it under a lease, [`search`] who asks for many.
+//! with it under a lease, [`search`] who asks for many, [`verification`] what was hashed.
 
 mod search;
+mod verification;
 mod work;
 
 use sqlx::{Row, Transaction, any::Any, any::AnyRow};

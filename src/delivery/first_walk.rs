@@ -6,19 +6,27 @@
 use bytes::Bytes;
 
 use crate::{
-    domain::{container::Container, media_file::MediaFacts},
+    domain::{
+        container::Container,
+        media_file::MediaFacts,
+        recording::Span,
+        verification::{IrregularityKind, SessionEvidence},
+    },
     media::{
         adts::{self, AdtsWriter},
         config::Configs,
         flv::{FlvHead, script},
         mp4::{self, Mp4Builder},
+        product_clock::TimeRule,
         sample::{Sample, SampleKind, Track},
     },
 };
 
 use super::{
+    evidence::{Evidence, Known},
     facts::Facts,
     hls::HlsBody,
+    observe::Observer,
     project::{Body, Emit, ProjectError, SingleBody, unsupported},
     source::Source,
 };
@@ -27,9 +35,23 @@ use super::{
 /// of any stream.
 const FIRST_SAMPLES: usize = 1024;
 
+/// What the first walk found out.
+pub(super) struct Planned {
+    /// What was measured.
+    pub facts: MediaFacts,
+    /// Length of the product if it is one object.
+    pub total_len: u64,
+    /// The second walk.
+    pub body: Body,
+    /// What the second walk shows its packets to.
+    pub evidence: Evidence,
+}
+
 /// The first walk.
 pub(super) struct FirstWalk {
     facts: Facts,
+    observer: Observer,
+    sessions: Vec<SessionEvidence>,
     plan: Plan,
     segment_ms: i64,
 }
@@ -60,7 +82,12 @@ struct FlvPlan {
 
 impl FirstWalk {
     /// `creation_s` (unix seconds) is what the product says of its making.
-    pub(super) fn new(container: Container, segment_ms: i64, creation_s: i64) -> Self {
+    pub(super) fn new(
+        container: Container,
+        segment_ms: i64,
+        creation_s: i64,
+        spans: &[Span],
+    ) -> Self {
         let creation_s = u64::try_from(creation_s).unwrap_or(0);
         let plan = match container {
             Container::Flv => Plan::Flv(Box::default()),
@@ -68,7 +95,12 @@ impl FirstWalk {
             Container::Aac => Plan::Aac { total_len: 0 },
             Container::Hls => Plan::Hls { first: Vec::new() },
         };
-        Self { facts: Facts::default(), plan, segment_ms }
+        let sessions = spans
+            .iter()
+            .map(|span| SessionEvidence { session: span.session.to_string(), shift_ms: 0 })
+            .collect();
+        let (facts, observer) = (Facts::default(), Observer::default());
+        Self { facts, observer, sessions, plan, segment_ms }
     }
 
     pub(super) fn begin_span(
@@ -78,6 +110,7 @@ impl FirstWalk {
     ) -> Result<(), ProjectError> {
         let configs = source.configs(span)?;
         self.facts.push_configs(&configs);
+        self.observer.begin_span(&configs);
         match &mut self.plan {
             Plan::Flv(flv) => flv.configs = configs,
             Plan::Mp4(builder) => builder.set_configs(&configs),
@@ -93,6 +126,7 @@ impl FirstWalk {
         sample: &Sample,
     ) -> Result<(), ProjectError> {
         self.facts.push(sample);
+        self.observer.push(sample);
         match &mut self.plan {
             Plan::Flv(flv) => flv.push(source, span, sample),
             Plan::Mp4(builder) => builder.push(sample).map_err(unsupported(Container::Mp4)),
@@ -113,14 +147,15 @@ impl FirstWalk {
         self,
         source: &mut Source,
         known: MediaFacts,
-    ) -> Result<(MediaFacts, u64, Body), ProjectError> {
+    ) -> Result<Planned, ProjectError> {
         if self.facts.is_empty() {
             return Err(ProjectError::Empty);
         }
         let (codecs, sound) = (self.facts.codecs(), self.facts.audio_codec());
         let mut facts = self.facts.complete(known);
         let single = |head, tail, emit| Body::Single(SingleBody::new(head, tail, emit));
-        match self.plan {
+        let mut irregularities = self.observer.finish();
+        let (rule, total_len, body) = match self.plan {
             Plan::Flv(flv) => {
                 let (moved, metadata) = match flv.metadata {
                     Some((span, position, payload)) => (Some((span, position)), Some(payload)),
@@ -131,7 +166,7 @@ impl FirstWalk {
                     .finish(metadata.as_deref(), &flv.in_force, None)
                     .map_err(unsupported(Container::Flv))?;
                 let emit = Emit::Flv { skip_position: moved };
-                Ok((facts, layout.total_len, single(layout.head, Vec::new(), emit)))
+                (TimeRule::Flv, layout.total_len, single(layout.head, Vec::new(), emit))
             }
             Plan::Mp4(builder) => {
                 let layout = match builder.finish(None) {
@@ -146,7 +181,8 @@ impl FirstWalk {
                 };
                 facts.shift_ms = layout.start_ms.saturating_neg();
                 facts.irregularities.extend(remarks(layout.irregularities));
-                Ok((facts, layout.total_len, single(layout.head, layout.tail, Emit::Mp4)))
+                irregularities.extend(counts(layout.irregularities));
+                (TimeRule::Mp4, layout.total_len, single(layout.head, layout.tail, Emit::Mp4))
             }
             Plan::Aac { total_len } => {
                 let reason = match sound {
@@ -157,15 +193,21 @@ impl FirstWalk {
                     return Err(ProjectError::Unsupported { container: Container::Aac, reason });
                 }
                 let emit = Emit::Aac { span: None, writer: AdtsWriter::default() };
-                Ok((facts, total_len, single(Vec::new(), Vec::new(), emit)))
+                (TimeRule::Adts, total_len, single(Vec::new(), Vec::new(), emit))
             }
             Plan::Hls { first } => {
                 let body = HlsBody::new(&codecs, &first, self.segment_ms)
                     .map_err(unsupported(Container::Hls))?;
                 facts.shift_ms = body.shift_ms();
-                Ok((facts, 0, Body::Hls(Box::new(body))))
+                (TimeRule::Ts, 0, Body::Hls(Box::new(body)))
             }
+        };
+        let mut sessions = self.sessions;
+        for session in &mut sessions {
+            session.shift_ms = session.shift_ms.saturating_add(facts.shift_ms);
         }
+        let known = Known { sessions, gaps: Vec::new(), irregularities };
+        Ok(Planned { facts, total_len, body, evidence: Evidence::new(rule, known) })
     }
 }
 
@@ -209,6 +251,16 @@ impl FlvPlan {
             self.in_force.push((sample.track, config.tag_payload().clone()));
         }
     }
+}
+
+/// What an MP4 had to absorb that nobody else sees.
+fn counts(seen: mp4::Irregularities) -> [(IrregularityKind, u64); 4] {
+    [
+        (IrregularityKind::UndescribedFrames, seen.undescribed_frames),
+        (IrregularityKind::HiddenFrames, seen.hidden_frames),
+        (IrregularityKind::MovedFrames, seen.moved_frames),
+        (IrregularityKind::DamagedConfigs, seen.damaged_configs),
+    ]
 }
 
 /// What an MP4 had to absorb, in words for the file's row.

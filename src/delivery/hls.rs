@@ -15,6 +15,7 @@ use crate::{
 };
 
 use super::{
+    evidence::Evidence,
     project::{Block, Object, ProjectError, unsupported},
     source::Source,
 };
@@ -33,7 +34,6 @@ pub struct HlsBody {
     next: usize,
     stage: Stage,
     segments: Vec<Segment>,
-    data: Vec<u8>,
 }
 
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -64,7 +64,6 @@ impl HlsBody {
             next: 0,
             stage: Stage::Gather,
             segments: Vec::new(),
-            data: Vec::new(),
         })
     }
 
@@ -74,13 +73,18 @@ impl HlsBody {
     }
 
     /// The next block, of about `max` bytes.
-    pub fn next_block(&mut self, source: &mut Source, max: usize) -> Result<Block, ProjectError> {
+    pub(super) fn next_block(
+        &mut self,
+        source: &mut Source,
+        max: usize,
+        evidence: &mut Evidence,
+    ) -> Result<Block, ProjectError> {
         loop {
             match self.stage {
                 Stage::Gather => self.gather(source)?,
                 Stage::Write => {
                     let object = Object::Segment(self.segments.len() as u64 - 1);
-                    let bytes = self.write(source, max)?;
+                    let bytes = self.write(source, max, evidence)?;
                     return Ok(Block::Bytes { object, bytes });
                 }
                 Stage::CompleteSegment => {
@@ -133,7 +137,12 @@ impl HlsBody {
         Ok(())
     }
 
-    fn write(&mut self, source: &mut Source, max: usize) -> Result<Bytes, ProjectError> {
+    fn write(
+        &mut self,
+        source: &mut Source,
+        max: usize,
+        evidence: &mut Evidence,
+    ) -> Result<Bytes, ProjectError> {
         let mut out = Vec::with_capacity(max + (64 << 10));
         if self.next == 0 {
             let mut streams = Streams::default();
@@ -148,13 +157,13 @@ impl HlsBody {
             }
             if self.at.1 != Some(*span) {
                 self.at.1 = Some(*span);
-                self.muxer.set_configs(&source.configs(*span)?);
+                let configs = source.configs(*span)?;
+                self.muxer.set_configs(&configs);
+                evidence.set_configs(&configs);
             }
-            self.data.clear();
-            source.read(*span, sample.data_position(), sample.data_len, &mut self.data)?;
-            self.muxer
-                .write_sample(sample, &self.data, &mut out)
-                .map_err(unsupported(Container::Hls))?;
+            let data = source.bytes(*span, sample.data_position(), sample.data_len)?;
+            evidence.packet(*span, sample, data);
+            self.muxer.write_sample(sample, data, &mut out).map_err(unsupported(Container::Hls))?;
             self.next += 1;
         }
         self.stage = Stage::CompleteSegment;

@@ -6,10 +6,12 @@
 //! streams; `record` decides what an ended file is.
 
 pub mod callback;
+pub mod evidence;
 pub mod facts;
 mod first_walk;
 mod hls;
 pub mod janitor;
+mod observe;
 mod product;
 pub mod project;
 pub mod source;
@@ -33,6 +35,7 @@ use crate::{
         ids::DecimalId,
         media_file::{MediaFacts, MediaFile, MediaFileState},
         snapshot::Snapshot,
+        verification::Verification,
     },
     journal::{Journal, JournalError},
     storage::{ObjectStore, StorageError, StorageKey},
@@ -190,7 +193,12 @@ impl Delivery {
         }
     }
 
-    async fn commit(&self, mut file: MediaFile, fence: Fence) -> Result<(), DeliverError> {
+    async fn commit(
+        &self,
+        mut file: MediaFile,
+        verification: &Verification,
+        fence: Fence,
+    ) -> Result<(), DeliverError> {
         let now_ms = (self.now_ms)();
         let mut tx = self.db.begin().await?;
         let recording = Db::load_recording(&mut tx, file.recording).await?;
@@ -209,9 +217,10 @@ impl Delivery {
         if Db::commit_stored_media_file(&mut tx, &file, fence, now_ms).await? == Fenced::Lost {
             return Err(DeliverError::LeaseLost);
         }
+        Db::set_media_file_verification(&mut tx, file.id, verification).await?;
         let key = StorageKey::parse(&file.storage_key).map(|key| key.url_path());
         let url = format!("{}/vod/{}", self.settings.public_url, key.unwrap_or_default());
-        let stored = event::file_stored(&file, self.settings.app_id, &url);
+        let stored = event::file_stored(&file, verification, self.settings.app_id, &url);
         self.enqueue(&mut tx, &file, stored).await?;
         tx.commit().await.map_err(crate::db::at("commit a media file"))?;
         self.db.outbox_changed().notify_one();

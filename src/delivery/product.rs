@@ -6,14 +6,14 @@ use tracing::info;
 
 use crate::{
     db::media_file::{Fence, Fenced, MediaUpload},
-    domain::media_file::MediaFile,
+    domain::{media_file::MediaFile, verification::ObjectEvidence},
     storage::{StorageKey, Upload},
 };
 
 use super::{
     DeliverError, Delivery,
     project::{Block, Object, Projection},
-    upload,
+    upload::{self, StoredPart},
 };
 
 /// Version of the projector: rows remember which one began an upload.
@@ -36,7 +36,9 @@ impl Delivery {
             .await?;
         let part_size = upload::part_size(self.settings.part_size, projection.total_len());
         let mut facts = projection.facts().clone();
-        let mut open: Option<upload::Writer> = None;
+        let mut open: Option<(Object, upload::Writer)> = None;
+        let mut objects = Vec::new();
+        let mut expected_bytes = projection.total_len();
         let mut is_noted = false;
         let path = &file.path;
         let main = &StorageKey::product(
@@ -57,8 +59,9 @@ impl Delivery {
             projection = next;
             let outcome = match block {
                 Block::Bytes { object, bytes } => {
-                    let writer = open.get_or_insert_with(|| {
-                        upload::Writer::new(self.store.clone(), key_of(main, object), part_size)
+                    let (_, writer) = open.get_or_insert_with(|| {
+                        let (store, key) = (self.store.clone(), key_of(main, object));
+                        (object, upload::Writer::new(store, key, part_size, expected_bytes))
                     });
                     let written = writer.write(bytes).await;
                     if let (Some(id), false) = (writer.upload_id(), is_noted) {
@@ -68,17 +71,20 @@ impl Delivery {
                     written
                 }
                 Block::EndOfObject => match open.take() {
-                    Some(writer) => writer.finish().await.map(|size| {
-                        facts.size_bytes += size;
+                    Some((object, writer)) => writer.finish().await.map(|parts| {
+                        // Segments are about as long as the one before.
+                        expected_bytes = parts.iter().map(|part| part.size_bytes).sum();
+                        facts.size_bytes += expected_bytes;
                         facts.objects += 1;
                         is_noted = false;
+                        objects.extend(evidence_of(object, &parts));
                     }),
                     None => Ok(()),
                 },
                 Block::End => break,
             };
             if let Err(error) = outcome {
-                if let Some(writer) = open.take() {
+                if let Some((_, writer)) = open.take() {
                     writer.abort().await;
                 }
                 return Err(error.into());
@@ -86,7 +92,7 @@ impl Delivery {
         }
         file.facts = facts;
         file.storage_key = main.as_str().to_owned();
-        self.commit(file, fence).await
+        self.commit(file, &projection.finish(objects), fence).await
     }
 
     /// Remembers an upload in parts, so that a later attempt can free what the store holds of it.
@@ -98,13 +104,9 @@ impl Delivery {
         id: &str,
         part_size: u64,
     ) -> Result<(), DeliverError> {
-        let number = match object {
-            Object::Main => "main".to_owned(),
-            Object::Segment(number) => number.to_string(),
-        };
         let upload = MediaUpload {
             projector: PROJECTOR,
-            upload_id: format!("{number}:{id}"),
+            upload_id: format!("{}:{id}", object.name()),
             part_size,
             reserve_bytes: 0,
         };
@@ -127,6 +129,16 @@ impl Delivery {
         }
         Ok(())
     }
+}
+
+/// What the summary says of a stored object.
+fn evidence_of(object: Object, parts: &[StoredPart]) -> impl Iterator<Item = ObjectEvidence> {
+    (1..).zip(parts).map(move |(part, stored)| ObjectEvidence {
+        object: object.name(),
+        part,
+        size_bytes: stored.size_bytes,
+        sha256: hex::encode(stored.sha256),
+    })
 }
 
 /// Key of one of a file's objects.

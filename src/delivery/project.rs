@@ -1,13 +1,19 @@
 //! From a media file's samples to the bytes of its objects: two walks over the same journal.
 //!
 //! The first walk computes what a head needs and measures the facts; the second emits head and
-//! body in blocks. Everything is deterministic: the same journal gives the same bytes. What a
-//! container does to samples is in `media`; this file only picks the container's arm.
+//! body in blocks, showing every packet to [`Evidence`] on its way. Everything is deterministic: the
+//! same journal gives the same bytes. What a container does to samples is in `media`; this file only
+//! picks the container's arm.
 
 use bytes::Bytes;
 
 use crate::{
-    domain::{container::Container, media_file::MediaFacts, recording::Span},
+    domain::{
+        container::Container,
+        media_file::MediaFacts,
+        recording::Span,
+        verification::{ObjectEvidence, Verification},
+    },
     journal::{Journal, JournalError},
     media::{
         adts::{self, AdtsWriter},
@@ -16,7 +22,12 @@ use crate::{
     },
 };
 
-use super::{first_walk::FirstWalk, hls::HlsBody, source::Source};
+use super::{
+    evidence::Evidence,
+    first_walk::{FirstWalk, Planned},
+    hls::HlsBody,
+    source::Source,
+};
 
 /// Room for what a sample may reach over the size of a block without growing it.
 const READ_OVER: usize = 64 << 10;
@@ -57,6 +68,16 @@ pub enum Object {
     Main,
     /// An HLS segment by number, from 0.
     Segment(u64),
+}
+
+impl Object {
+    /// Its name in rows: `main` or the number.
+    pub fn name(self) -> String {
+        match self {
+            Object::Main => "main".to_owned(),
+            Object::Segment(number) => number.to_string(),
+        }
+    }
 }
 
 /// What comes next of a product.
@@ -114,6 +135,7 @@ pub struct Projection {
     facts: MediaFacts,
     total_len: u64,
     body: Body,
+    evidence: Evidence,
 }
 
 impl Projection {
@@ -126,7 +148,8 @@ impl Projection {
         hls_segment_ms: i64,
     ) -> Result<Self, ProjectError> {
         let mut source = Source::open(journal, spans)?;
-        let mut first = FirstWalk::new(container, hls_segment_ms, facts.start_ms.div_euclid(1000));
+        let creation_s = facts.start_ms.div_euclid(1000);
+        let mut first = FirstWalk::new(container, hls_segment_ms, creation_s, spans);
         let mut at = None;
         while let Some((span, sample)) = source.next_sample()? {
             if at != Some(span) {
@@ -135,9 +158,9 @@ impl Projection {
             }
             first.push(&mut source, span, &sample)?;
         }
-        let (facts, total_len, body) = first.finish(&mut source, facts)?;
+        let Planned { facts, total_len, body, evidence } = first.finish(&mut source, facts)?;
         source.rewind();
-        Ok(Self { source, facts, total_len, body })
+        Ok(Self { source, facts, total_len, body, evidence })
     }
 
     /// What was measured; sizes are filled in as objects are stored.
@@ -153,9 +176,14 @@ impl Projection {
     /// The next block, of about `max` bytes.
     pub fn next_block(&mut self, max: usize) -> Result<Block, ProjectError> {
         match &mut self.body {
-            Body::Single(single) => single.next_block(&mut self.source, max),
-            Body::Hls(hls) => hls.next_block(&mut self.source, max),
+            Body::Single(single) => single.next_block(&mut self.source, max, &mut self.evidence),
+            Body::Hls(hls) => hls.next_block(&mut self.source, max, &mut self.evidence),
         }
+    }
+
+    /// The verification summary, when all blocks have been taken and stored as these objects.
+    pub fn finish(self, objects: Vec<ObjectEvidence>) -> Verification {
+        self.evidence.finish(objects)
     }
 }
 
@@ -164,7 +192,12 @@ impl SingleBody {
         Self { head, tail, emit, stage: Stage::Head }
     }
 
-    fn next_block(&mut self, source: &mut Source, max: usize) -> Result<Block, ProjectError> {
+    fn next_block(
+        &mut self,
+        source: &mut Source,
+        max: usize,
+        evidence: &mut Evidence,
+    ) -> Result<Block, ProjectError> {
         let bytes = match self.stage {
             Stage::Head => {
                 self.stage = Stage::Body;
@@ -177,7 +210,7 @@ impl SingleBody {
                         self.stage = Stage::Tail;
                         break;
                     };
-                    self.emit.take(source, span, &sample, &mut out)?;
+                    self.emit.take(source, span, &sample, evidence, &mut out)?;
                 }
                 out
             }
@@ -201,33 +234,51 @@ impl Emit {
         source: &mut Source,
         span: usize,
         sample: &Sample,
+        evidence: &mut Evidence,
         out: &mut Vec<u8>,
     ) -> Result<(), ProjectError> {
-        match self {
+        let has_data = match self {
             Emit::Flv { skip_position } => {
-                if flv::takes(sample) && *skip_position != Some((span, sample.position)) {
-                    source.read(span, sample.position, sample.tag_len, out)?;
+                let is_skipped = *skip_position == Some((span, sample.position));
+                if flv::takes(sample) && !is_skipped {
+                    out.extend_from_slice(source.bytes(span, sample.position, sample.tag_len)?);
                 }
-            }
-            Emit::Mp4 => {
-                if mp4::takes(sample) {
-                    source.read(span, sample.data_position(), sample.data_len, out)?;
+                // Further samples of a tag came with the first one.
+                if sample.is_video_frame() || sample.is_audio_frame() {
+                    evidence.packet(span, sample, data(source, span, sample)?);
                 }
+                false
             }
+            Emit::Mp4 => mp4::takes(sample),
             Emit::Aac { span: at, writer } => {
                 if *at != Some(span) {
                     *at = Some(span);
                     *writer = AdtsWriter::new(&source.configs(span)?);
                 }
-                if adts::takes(sample) {
+                let is_taken = adts::takes(sample);
+                if is_taken {
                     let header = writer.header(sample).map_err(unsupported(Container::Aac))?;
                     out.extend_from_slice(&header);
-                    source.read(span, sample.data_position(), sample.data_len, out)?;
                 }
+                is_taken
             }
+        };
+        if has_data {
+            let data = data(source, span, sample)?;
+            evidence.packet(span, sample, data);
+            out.extend_from_slice(data);
         }
         Ok(())
     }
+}
+
+/// The coded data of a sample.
+fn data<'a>(
+    source: &'a mut Source,
+    span: usize,
+    sample: &Sample,
+) -> Result<&'a [u8], JournalError> {
+    source.bytes(span, sample.data_position(), sample.data_len)
 }
 
 /// Names the container in an error of its writer.

@@ -119,6 +119,16 @@ impl Source {
         Ok(self.queue.pop_front().map(|sample| (index, sample)))
     }
 
+    /// `len` journal bytes from `position` of a span, where they lie in memory. Empty if there is no
+    /// such span.
+    pub fn bytes(&mut self, span: usize, position: u64, len: u32) -> Result<&[u8], JournalError> {
+        let len = len as usize;
+        if self.window.slice(span, position, len).is_none() {
+            self.load(span, position, len)?;
+        }
+        Ok(self.window.slice(span, position, len).unwrap_or_default())
+    }
+
     /// Appends `len` journal bytes from `position` of a span to `out`.
     pub fn read(
         &mut self,
@@ -127,25 +137,23 @@ impl Source {
         len: u32,
         out: &mut Vec<u8>,
     ) -> Result<(), JournalError> {
-        let len = len as usize;
-        if let Some(bytes) = self.window.slice(span, position, len) {
-            out.extend_from_slice(bytes);
-            return Ok(());
-        }
+        out.extend_from_slice(self.bytes(span, position, len)?);
+        Ok(())
+    }
+
+    /// Reads ahead from `position`, at least `len` bytes.
+    fn load(&mut self, span: usize, position: u64, len: usize) -> Result<(), JournalError> {
         let Some(open) = self.spans.get_mut(span) else { return Ok(()) };
         let available = open.to.saturating_sub(position);
         let ahead = usize::try_from(available.min(WINDOW_BYTES)).unwrap_or(0).max(len);
         self.window.bytes.resize(ahead, 0);
         self.window.span = span;
         self.window.from = position;
-        if let Err(error) = open.reader.read(position, &mut self.window.bytes) {
+        let read = open.reader.read(position, &mut self.window.bytes);
+        if read.is_err() {
             self.window.bytes.clear();
-            return Err(error);
         }
-        if let Some(bytes) = self.window.slice(span, position, len) {
-            out.extend_from_slice(bytes);
-        }
-        Ok(())
+        read
     }
 }
 

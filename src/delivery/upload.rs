@@ -1,11 +1,13 @@
 //! Stores one object from blocks that come in order, holding one part at a time in memory.
 //!
 //! An object of at most one part is put whole; a larger one goes in parts of one equal size, as
-//! every S3-compatible store accepts. Knows nothing of containers or rows.
+//! every S3-compatible store accepts. Every part is hashed as it comes together: what is stored can
+//! be checked without a second read. Knows nothing of containers or rows.
 
 use std::sync::Arc;
 
 use bytes::{Bytes, BytesMut};
+use sha2::{Digest, Sha256};
 
 use crate::storage::{ObjectStore, Part, Result, StorageKey, Upload};
 
@@ -20,44 +22,82 @@ pub fn part_size(configured: u64, expected_bytes: u64) -> u64 {
     configured.max(needed)
 }
 
+/// Size and SHA-256 of one part of a stored object, or of a whole one.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct StoredPart {
+    /// Bytes.
+    pub size_bytes: u64,
+    /// Of its bytes.
+    pub sha256: [u8; 32],
+}
+
 /// An object being stored.
 pub struct Writer {
     store: Arc<dyn ObjectStore>,
     key: StorageKey,
     part_size: usize,
+    /// How much is thought to come, for room made at once instead of bit by bit.
+    expected_bytes: u64,
     pending: BytesMut,
+    /// Of `pending`.
+    hash: Sha256,
     upload: Option<Upload>,
     parts: Vec<Part>,
-    written: u64,
+    stored: Vec<StoredPart>,
 }
 
 impl Writer {
-    /// Begins an object; nothing is sent before a whole part has come together.
-    pub fn new(store: Arc<dyn ObjectStore>, key: StorageKey, part_size: u64) -> Self {
+    /// Begins an object of about `expected_bytes` (0 if nothing is known); nothing is sent before a
+    /// whole part has come together.
+    pub fn new(
+        store: Arc<dyn ObjectStore>,
+        key: StorageKey,
+        part_size: u64,
+        expected_bytes: u64,
+    ) -> Self {
         Self {
             store,
             key,
+            expected_bytes,
             part_size: usize::try_from(part_size).unwrap_or(usize::MAX).max(1),
             pending: BytesMut::new(),
+            hash: Sha256::new(),
             upload: None,
             parts: Vec::new(),
-            written: 0,
+            stored: Vec::new(),
         }
     }
 
     /// Appends a block.
-    pub async fn write(&mut self, block: Bytes) -> Result<()> {
-        self.written += block.len() as u64;
-        self.pending.extend_from_slice(&block);
-        // More than a part: the last part must not be empty, so an exact one waits.
-        while self.pending.len() > self.part_size {
-            let body = self.pending.split_to(self.part_size).freeze();
-            self.send(body).await?;
+    pub async fn write(&mut self, mut block: Bytes) -> Result<()> {
+        while !block.is_empty() {
+            // Only when more comes: the last part must not be empty, so an exact one waits.
+            if self.pending.len() == self.part_size {
+                self.send().await?;
+            }
+            if self.pending.is_empty() {
+                let left = usize::try_from(self.expected_bytes).unwrap_or(usize::MAX);
+                self.pending.reserve(self.part_size.min(left.max(block.len())));
+            }
+            let room = self.part_size - self.pending.len();
+            let next = block.split_to(room.min(block.len()));
+            self.hash.update(&next);
+            self.expected_bytes = self.expected_bytes.saturating_sub(next.len() as u64);
+            self.pending.extend_from_slice(&next);
         }
         Ok(())
     }
 
-    async fn send(&mut self, body: Bytes) -> Result<()> {
+    /// What has come together, with its size and hash noted.
+    fn take(&mut self) -> Bytes {
+        let sha256 = std::mem::take(&mut self.hash).finalize().into();
+        let body = std::mem::take(&mut self.pending).freeze();
+        self.stored.push(StoredPart { size_bytes: body.len() as u64, sha256 });
+        body
+    }
+
+    async fn send(&mut self) -> Result<()> {
+        let body = self.take();
         let upload = match self.upload.take() {
             Some(upload) => upload,
             None => self.store.start(&self.key, self.part_size as u64).await?,
@@ -73,18 +113,19 @@ impl Writer {
         self.upload.as_ref().map(|upload| upload.id.as_str())
     }
 
-    /// Completes the object: durable and readable when this returns. Answers its size.
-    pub async fn finish(mut self) -> Result<u64> {
-        let rest = std::mem::take(&mut self.pending).freeze();
+    /// Completes the object: durable and readable when this returns. Answers its parts in order;
+    /// one put whole is its own only part.
+    pub async fn finish(mut self) -> Result<Vec<StoredPart>> {
         if self.upload.is_none() {
-            self.store.put(&self.key, rest).await?;
-            return Ok(self.written);
+            let body = self.take();
+            self.store.put(&self.key, body).await?;
+            return Ok(self.stored);
         }
-        self.send(rest).await?;
+        self.send().await?;
         if let Some(upload) = &self.upload {
             self.store.complete(upload, &self.parts).await?;
         }
-        Ok(self.written)
+        Ok(self.stored)
     }
 
     /// Gives the object up and frees what the store holds of it.

@@ -16,6 +16,7 @@ use super::{
     session::{EndReason, Session},
     snapshot::Snapshot,
     stream::StreamPath,
+    verification::Verification,
 };
 
 /// Seconds for which a signature is valid: `t` is the time of sending plus this.
@@ -184,8 +185,14 @@ pub fn push_ended(
     event(EventType::PushEnded, &session.path, body)
 }
 
-/// Event 100: a media file is in VOD storage and plays at `video_url`.
-pub fn file_stored(file: &MediaFile, app_id: u64, video_url: &str) -> Event {
+/// Event 100: a media file is in VOD storage and plays at `video_url`. `callback_ext` has the
+/// verification summary under a key of our own beside the vendor's.
+pub fn file_stored(
+    file: &MediaFile,
+    verification: &Verification,
+    app_id: u64,
+    video_url: &str,
+) -> Event {
     let facts = &file.facts;
     let file_id = file.id.to_string();
     let template = match file.template_id {
@@ -193,6 +200,7 @@ pub fn file_stored(file: &MediaFile, app_id: u64, video_url: &str) -> Event {
         id => id.to_string(),
     };
     let ext = json!({
+        "liverec": verification.for_event(),
         "resolution": format!("{}x{}", facts.width, facts.height),
         "session_id": file.session_id.to_string(),
         "video_codec": facts.video_codec,

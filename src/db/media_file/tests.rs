@@ -2,6 +2,7 @@
 
 use super::*;
 use crate::db::callback::testing::*;
+use crate::domain::verification::{TrackEvidence, Verification};
 
 mod search;
 
@@ -205,6 +206,24 @@ async fn journals_are_needed_until_their_files_are_made() {
         assert_eq!(counts.iter().map(|(_, n)| n).sum::<u64>(), 2);
         assert!(counts.contains(&(MediaFileState::Stored, 1)));
         assert!(counts.contains(&(MediaFileState::Recording, 0)));
+    }
+}
+
+#[tokio::test]
+async fn a_verification_summary_is_written_with_the_commit() {
+    for test in databases().await {
+        let db = &test.db;
+        let file = media_file("a", SessionId::new(0), 1000);
+        insert(db, &file).await;
+        assert_eq!(db.media_file_verification(file.id).await.unwrap(), None);
+        for packets in [7, 8] {
+            let track = TrackEvidence { packets, blocks: vec!["ab".repeat(32)], ..<_>::default() };
+            let summary = Verification { version: 1, tracks: vec![track], ..<_>::default() };
+            let mut tx = db.begin().await.unwrap();
+            Db::set_media_file_verification(&mut tx, file.id, &summary).await.unwrap();
+            tx.commit().await.unwrap();
+            assert_eq!(db.media_file_verification(file.id).await.unwrap(), Some(summary));
+        }
     }
 }
 

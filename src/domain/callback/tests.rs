@@ -106,7 +106,13 @@ fn push_end_has_reason_and_duration() {
 
 #[test]
 fn record_file_of_a_rule_is_the_bytes_of_the_specification() {
-    let body = file_stored(&file(Origin::Rule), APP_ID, "http://host/path/file.mp4").body;
+    let summary = Verification { version: 1, ..Verification::default() };
+    let url = "http://host/path/file.mp4";
+    let mut body = file_stored(&file(Origin::Rule), &summary, APP_ID, url).body;
+    let mut ext: Map<String, Value> =
+        serde_json::from_str(body["callback_ext"].as_str().unwrap()).unwrap();
+    assert_eq!(ext.remove("liverec"), Some(serde_json::to_value(&summary).unwrap()));
+    body.insert("callback_ext".to_owned(), Value::Object(ext).to_string().into());
     let video_id = format!("1250000000_{}", hex::encode(Md5::digest("5285890000000000001")));
     let expected = format!(
         r#"{{"app":"push.example.com","appid":1250000000,"appname":"live","callback_ext":"{{\"resolution\":\"1920x1080\",\"session_id\":\"1820625260475124043\",\"video_codec\":\"h264\"}}","channel_id":"livetest","duration":60,"end_time":1795344296,"end_time_usec":809000,"event_type":100,"file_format":"mp4","file_id":"5285890000000000001","file_size":31869806,"media_start_time":80,"record_bps":0,"record_file_id":"5285890000000000001","record_temp_id":"17016","sign":"38a0c23b8be3152cf069af15dc281490","start_time":1795344236,"start_time_usec":224000,"stream_id":"livetest","stream_param":"a=1&b=2","t":1795344836,"task_id":"1820625260475124043","video_id":"{video_id}","video_url":"http://host/path/file.mp4"}}"#
@@ -119,7 +125,7 @@ fn record_file_of_a_rule_is_the_bytes_of_the_specification() {
 fn record_file_of_a_task_has_its_id_and_no_stream_param() {
     let mut file = file(Origin::Task { task_id: "T".repeat(60) });
     file.template_id = 0;
-    let body = file_stored(&file, APP_ID, "u").body;
+    let body = file_stored(&file, &<_>::default(), APP_ID, "u").body;
     assert_eq!(body["task_id"], "T".repeat(60));
     assert_eq!(body["record_temp_id"], "");
     assert!(!body.contains_key("stream_param"));
@@ -165,7 +171,7 @@ fn each_event_has_its_own_url() {
     };
     let start = NewCallback::new(&template, push_started(&session(), APP_ID, 0, 0)).unwrap();
     assert_eq!((start.url.as_str(), start.sign_key.as_str()), ("http://h/1", KEY));
-    let file = NewCallback::new(&template, file_stored(&file(Origin::Rule), APP_ID, "u")).unwrap();
+    let file = NewCallback::new(&template, file_stored(&file(Origin::Rule), &<_>::default(), APP_ID, "u")).unwrap();
     assert_eq!(file.url, "http://h/100");
     let end = push_ended(&session(), APP_ID, 0, 0, EndReason::Closed, START_MS);
     assert_eq!(NewCallback::new(&template, end), None, "no URL, no event");

@@ -1,0 +1,167 @@
+//! The verification summary of a product, put together while its packets are read for the product
+//! itself: nothing is read twice.
+//!
+//! Counted and hashed from samples, the encoder's bytes and the container's clock alone; no writer
+//! of a container has a part in it. What is written into the row is `domain::verification`.
+
+use std::collections::BTreeMap;
+
+use crate::{
+    domain::verification::{
+        Gap, Irregularity, IrregularityKind, ObjectEvidence, SessionEvidence, TrackEvidence,
+        VERSION, Verification,
+    },
+    media::{
+        config::{CodecConfig, Configs},
+        nal,
+        packet_digest::PacketDigest,
+        product_clock::{ProductClock, TimeRule},
+        sample::{Codec, Sample, Track},
+    },
+};
+
+/// Length of NAL unit lengths where no configuration says it.
+const USUAL_NAL_LENGTH_SIZE: u8 = 4;
+
+/// What is known of the product before its packets are read.
+#[derive(Debug, Default)]
+pub(super) struct Known {
+    /// The pushes, one for each span.
+    pub sessions: Vec<SessionEvidence>,
+    /// Where time passed without media.
+    pub gaps: Vec<Gap>,
+    /// What was irregular, counted.
+    pub irregularities: BTreeMap<IrregularityKind, u64>,
+}
+
+/// Follows the packets of one product.
+pub struct Evidence {
+    known: Known,
+    rule: TimeRule,
+    clock: ProductClock,
+    /// Video, audio.
+    tracks: [Packets; 2],
+    /// By ordinal of the configuration in the session: how long the lengths of NAL units are.
+    nal_lengths: BTreeMap<u32, (Codec, u8)>,
+    /// A picture in canonical form; kept for its memory.
+    picture: Vec<u8>,
+}
+
+/// The packets of one track so far.
+#[derive(Debug, Default)]
+struct Packets {
+    codec: Option<Codec>,
+    count: u64,
+    bytes: u64,
+    first_dts_ms: i64,
+    last_dts_ms: i64,
+    digest: PacketDigest,
+}
+
+impl Evidence {
+    /// Of a product that tells time by `rule`.
+    pub(super) fn new(rule: TimeRule, known: Known) -> Self {
+        Self {
+            known,
+            rule,
+            clock: ProductClock::new(rule),
+            tracks: Default::default(),
+            nal_lengths: BTreeMap::new(),
+            picture: Vec::new(),
+        }
+    }
+
+    /// The packets that follow refer to these configurations.
+    pub(super) fn set_configs(&mut self, configs: &Configs) {
+        if self.rule != TimeRule::Ts {
+            return;
+        }
+        let length = |config: CodecConfig| match config {
+            CodecConfig::Avc(avc) => Some((Codec::H264, avc.nal_length_size)),
+            CodecConfig::Hevc(hevc) => Some((Codec::Hevc, hevc.nal_length_size)),
+            _ => None,
+        };
+        self.nal_lengths = configs
+            .iter()
+            .filter(|(_, config)| (config.track, config.track_id) == (Track::Video, 0))
+            .filter_map(|(ordinal, config)| Some((ordinal, length(config.parse().ok()?)?)))
+            .collect();
+    }
+
+    /// Takes in a coded frame that is in the product; `data` is what the encoder sent of it. What is
+    /// no packet (another track, no data) is passed over.
+    pub(super) fn packet(&mut self, span: usize, sample: &Sample, data: &[u8]) {
+        let [video, audio] = &mut self.tracks;
+        let packets = match sample.track {
+            _ if data.is_empty() => return,
+            Track::Video if sample.is_video_frame() => video,
+            Track::Audio if sample.is_audio_frame() => audio,
+            _ => return,
+        };
+        if packets.count == 0 {
+            packets.codec = Some(sample.codec);
+            packets.first_dts_ms = sample.dts_ms;
+        }
+        packets.count += 1;
+        packets.bytes += data.len() as u64;
+        packets.last_dts_ms = sample.dts_ms;
+        let shift_ms = self.known.sessions.get(span).map_or(0, |session| session.shift_ms);
+        let (pts, dts) = self.clock.times(sample, shift_ms);
+        let is_picture = matches!(sample.codec, Codec::H264 | Codec::Hevc);
+        if self.rule != TimeRule::Ts || !is_picture {
+            packets.digest.push(pts, dts, data);
+            return;
+        }
+        // Where a record could not be read, the one before it stays in force.
+        let in_force = self.nal_lengths.range(..=sample.config).next_back();
+        let length = match in_force {
+            Some((_, (codec, length))) if *codec == sample.codec => *length,
+            _ => USUAL_NAL_LENGTH_SIZE,
+        };
+        self.picture.clear();
+        if !nal::canonical_nal_units(sample.codec, data, length, &mut self.picture) {
+            *self.known.irregularities.entry(IrregularityKind::MalformedFrames).or_default() += 1;
+        }
+        packets.digest.push(pts, dts, &self.picture);
+    }
+
+    /// The summary of the product, which is stored in these objects.
+    pub(super) fn finish(self, objects: Vec<ObjectEvidence>) -> Verification {
+        let [video, audio] = self.tracks;
+        let tracks = [("video", video), ("audio", audio)];
+        let irregularities = self.known.irregularities.into_iter();
+        let mut verification = Verification {
+            version: VERSION,
+            tracks: tracks
+                .into_iter()
+                .filter(|(_, packets)| packets.count > 0)
+                .map(|(name, packets)| packets.finish(name))
+                .collect(),
+            sessions: self.known.sessions,
+            gaps: self.known.gaps,
+            irregularities: irregularities
+                .filter(|(_, count)| *count > 0)
+                .map(|(kind, count)| Irregularity { kind: kind.as_str().to_owned(), count })
+                .collect(),
+            objects,
+            objects_sha256: String::new(),
+        };
+        verification.seal();
+        verification
+    }
+}
+
+impl Packets {
+    fn finish(self, name: &str) -> TrackEvidence {
+        TrackEvidence {
+            track: name.to_owned(),
+            codec: self.codec.map_or_else(String::new, |codec| codec.as_str().to_owned()),
+            packets: self.count,
+            bytes: self.bytes,
+            first_dts_ms: self.first_dts_ms,
+            last_dts_ms: self.last_dts_ms,
+            blocks: self.digest.finish().iter().map(hex::encode).collect(),
+            blocks_sha256: String::new(),
+        }
+    }
+}
