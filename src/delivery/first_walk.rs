@@ -16,6 +16,7 @@ use crate::{
         adts::{self, AdtsWriter},
         config::Configs,
         flv::{FlvHead, script},
+        frame_head::FRAME_HEAD_BYTES,
         mp4::{self, Mp4Builder},
         product_clock::TimeRule,
         sample::{Sample, SampleKind, Track},
@@ -129,7 +130,14 @@ impl FirstWalk {
         self.observer.push(sample);
         match &mut self.plan {
             Plan::Flv(flv) => flv.push(source, span, sample),
-            Plan::Mp4(builder) => builder.push(sample).map_err(unsupported(Container::Mp4)),
+            Plan::Mp4(builder) => {
+                let mut head = Vec::new();
+                if builder.wants_frame(sample) {
+                    let len = sample.data_len.min(FRAME_HEAD_BYTES as u32);
+                    source.read(span, sample.data_position(), len, &mut head)?;
+                }
+                builder.push_with_frame(sample, &head).map_err(unsupported(Container::Mp4))
+            }
             Plan::Aac { total_len } => {
                 *total_len += adts::frame_len(sample);
                 Ok(())

@@ -10,9 +10,13 @@ use std::ops::Range;
 use bytes::Bytes;
 
 use super::aac::AudioSpecificConfig;
+use super::av1::Av1Config;
 use super::avc::AvcConfig;
+use super::flac::FlacConfig;
 use super::hevc::HevcConfig;
+use super::opus::{OUTPUT_RATE, OpusHead};
 use super::sample::{Codec, SampleKind, TagSample, Track};
+use super::vp9::VpConfig;
 
 /// Why a configuration record cannot be read.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
@@ -40,9 +44,17 @@ pub enum CodecConfig {
     Avc(AvcConfig),
     /// hvcC.
     Hevc(HevcConfig),
+    /// av1C.
+    Av1(Av1Config),
+    /// vpcC, of VP9 or VP8.
+    Vp(VpConfig),
     /// AudioSpecificConfig.
     Aac(AudioSpecificConfig),
-    /// A record that is carried without a look inside (av1C, vpcC, OpusHead, ...).
+    /// OpusHead.
+    Opus(OpusHead),
+    /// FLAC stream header.
+    Flac(FlacConfig),
+    /// The record of a codec that has none, or that is not known.
     Other {
         /// The codec it configures.
         codec: Codec,
@@ -60,24 +72,65 @@ impl CodecConfig {
         Ok(match codec {
             Codec::H264 => CodecConfig::Avc(AvcConfig::parse(record)?),
             Codec::Hevc => CodecConfig::Hevc(HevcConfig::parse(record)?),
+            Codec::Av1 => CodecConfig::Av1(Av1Config::parse(record)?),
+            Codec::Vp9 | Codec::Vp8 => CodecConfig::Vp(VpConfig::parse(record)?),
             Codec::Aac => CodecConfig::Aac(AudioSpecificConfig::parse(record)?),
-            _ => CodecConfig::Other { codec, record: Bytes::copy_from_slice(record) },
+            Codec::Opus => CodecConfig::Opus(OpusHead::parse(record)?),
+            Codec::Flac => CodecConfig::Flac(FlacConfig::parse(record)?),
+            Codec::Ac3
+            | Codec::Eac3
+            | Codec::Mp3
+            | Codec::Legacy
+            | Codec::None
+            | Codec::Unknown => {
+                CodecConfig::Other { codec, record: Bytes::copy_from_slice(record) }
+            }
         })
     }
 
     /// True if a decoder set up with one needs no new set-up for the other.
     pub fn same_parameters(&self, other: &Self) -> bool {
-        self == other
+        match (self, other) {
+            (CodecConfig::Flac(ours), CodecConfig::Flac(theirs)) => ours.same_parameters(theirs),
+            _ => self == other,
+        }
     }
 
-    /// Width and height in pixels of a video configuration, if they are known.
+    /// Width and height in pixels of a video configuration, if it says them: where it does not,
+    /// a key frame does ([`super::frame_head`]).
     pub fn dimensions(&self) -> Option<(u32, u32)> {
         let (width, height) = match self {
             CodecConfig::Avc(avc) => (avc.width, avc.height),
             CodecConfig::Hevc(hevc) => (hevc.width, hevc.height),
-            CodecConfig::Aac(_) | CodecConfig::Other { .. } => return None,
+            CodecConfig::Av1(av1) => av1.sequence.as_ref().map(|s| (s.width, s.height))?,
+            CodecConfig::Vp(_)
+            | CodecConfig::Aac(_)
+            | CodecConfig::Opus(_)
+            | CodecConfig::Flac(_)
+            | CodecConfig::Other { .. } => return None,
         };
         (width > 0 && height > 0).then_some((width, height))
+    }
+
+    /// Sampling rate in Hz that a player hears, of an audio configuration.
+    pub fn sampling_rate(&self) -> Option<u32> {
+        match self {
+            CodecConfig::Aac(aac) => Some(aac.output_rate()),
+            CodecConfig::Opus(_) => Some(OUTPUT_RATE),
+            CodecConfig::Flac(flac) => Some(flac.sample_rate),
+            _ => None,
+        }
+    }
+
+    /// Channels that a player hears, of an audio configuration that says them.
+    pub fn channels(&self) -> Option<u8> {
+        let channels = match self {
+            CodecConfig::Aac(aac) => aac.output_channels(),
+            CodecConfig::Opus(head) => head.channels,
+            CodecConfig::Flac(flac) => flac.channels,
+            _ => return None,
+        };
+        (channels > 0).then_some(channels)
     }
 }
 
@@ -227,8 +280,34 @@ mod tests {
         )));
         let vp9 = config(Track::Video, 0, Codec::Vp9, b"\x17\x00\x01\x64");
         assert!(!damaged.same_parameters(&vp9));
-        assert_eq!(vp9.parse().unwrap().dimensions(), None);
+        assert!(vp9.parse().is_err());
         assert!(!vp9.same_parameters(&config(Track::Video, 0, Codec::Vp9, b"\x17\x00\x01")));
+        let mp3 = config(Track::Audio, 0, Codec::Mp3, b"..anything");
+        let other = config(Track::Audio, 0, Codec::Mp3, b"..something");
+        assert!(mp3.parse().is_ok() && !mp3.same_parameters(&other));
+    }
+
+    #[test]
+    fn what_records_say_of_size_and_sound() {
+        let facts = |codec, record: &[u8]| {
+            let parsed = CodecConfig::parse(codec, record).unwrap();
+            (parsed.dimensions(), parsed.sampling_rate(), parsed.channels())
+        };
+        let av1c = b"\x81\x00\x0c\x00\x0a\x0b\x00\x00\x00\x04\x3c\xfe\xcc\xda\xf9\x00\x40";
+        assert_eq!(facts(Codec::Av1, av1c), (Some((320, 180)), None, None));
+        assert_eq!(facts(Codec::Av1, &av1c[..4]), (None, None, None));
+        assert_eq!(facts(Codec::Vp9, b"\0\x0b\x82\x02\x02\x02\0\0"), (None, None, None));
+        assert_eq!(facts(Codec::Aac, b"\x12\x10"), (None, Some(44_100), Some(2)));
+        let head = b"OpusHead\x01\x01\x38\x01\x44\xac\0\0\0\0\0";
+        assert_eq!(facts(Codec::Opus, head), (None, Some(48_000), Some(1)));
+        let mut info = [0; 34];
+        info[10..14].copy_from_slice(&(96_000u32 << 12 | 5 << 9 | 23 << 4).to_be_bytes());
+        assert_eq!(facts(Codec::Flac, &info), (None, Some(96_000), Some(6)));
+        // An estimate that the encoder corrects is no other stream.
+        let mut corrected = info;
+        corrected[20] = 9;
+        let flac = |info: &[u8]| CodecConfig::parse(Codec::Flac, info).unwrap();
+        assert!(flac(&info).same_parameters(&flac(&corrected)));
     }
 
     #[test]

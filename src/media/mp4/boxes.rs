@@ -11,9 +11,10 @@ use mp4_atom::{
 };
 
 use super::chunks::Chunks;
+use super::sample_entry::SampleEntry;
 use super::sample_table::{Edit, SampleTable};
 use super::{Error, Result, TIMESCALE};
-use crate::media::sample::Track;
+use crate::media::sample::{Codec, Track};
 
 /// Seconds from 1904-01-01, where the clock of ISO files starts, to 1970-01-01.
 const UNIX_EPOCH_S: u64 = 2_082_844_800;
@@ -24,10 +25,8 @@ pub(super) struct TrackBox<'a> {
     pub index: usize,
     pub table: &'a SampleTable,
     pub edit: Edit,
-    /// Encoded sample entries, in the order of their numbers.
-    pub entries: &'a [Vec<u8>],
-    pub width: u16,
-    pub height: u16,
+    /// In the order of their numbers.
+    pub entries: Vec<&'a SampleEntry>,
 }
 
 /// What the `moov` of a file is made of.
@@ -89,9 +88,24 @@ fn overwrite(out: &mut [u8], at: usize, value: u32) {
     }
 }
 
-/// Writes `ftyp`. `codec_brand` names the coding of the pictures, if it has a brand.
-pub(super) fn encode_ftyp(codec_brand: Option<[u8; 4]>, out: &mut Vec<u8>) -> Result<()> {
-    let brands = [Some(*b"isom"), Some(*b"iso2"), codec_brand, Some(*b"mp41")];
+/// What a player must know, as `ftyp` announces it.
+pub(super) struct Brands {
+    /// How the first pictures are coded.
+    pub video: Option<Codec>,
+    /// Composition offsets may be negative, which `iso4` brought.
+    pub has_signed_offsets: bool,
+}
+
+/// Writes `ftyp`.
+pub(super) fn encode_ftyp(brands: &Brands, out: &mut Vec<u8>) -> Result<()> {
+    let video = match brands.video {
+        Some(Codec::H264) => Some(*b"avc1"),
+        Some(Codec::Hevc) => Some(*b"hvc1"),
+        Some(Codec::Av1) => Some(*b"av01"),
+        _ => None,
+    };
+    let signed = brands.has_signed_offsets.then_some(*b"iso4");
+    let brands = [Some(*b"isom"), Some(*b"iso2"), signed, video, Some(*b"mp41")];
     Ok(Ftyp {
         major_brand: FourCC::new(b"isom"),
         minor_version: 0x200,
@@ -149,8 +163,8 @@ impl MovieBox<'_> {
             enabled: true,
             in_movie: true,
             volume: u8::from(is_audio).into(),
-            width: track.width.into(),
-            height: track.height.into(),
+            width: track.entries.iter().map(|entry| entry.width).max().unwrap_or(0).into(),
+            height: track.entries.iter().map(|entry| entry.height).max().unwrap_or(0).into(),
             ..Tkhd::default()
         }
         .encode(out)?;
@@ -177,7 +191,7 @@ impl MovieBox<'_> {
                 nested(out, b"stbl", |out| {
                     full(out, b"stsd", 0, |out| {
                         counted(out, track.entries.iter(), |out, entry| {
-                            out.extend_from_slice(entry)
+                            out.extend_from_slice(&entry.bytes)
                         })
                     })?;
                     track.table.encode(out)?;

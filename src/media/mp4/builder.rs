@@ -1,22 +1,19 @@
 //! The first pass over the samples of a file: what its head will say.
 
-use super::boxes::{MovieBox, TrackBox, encode_ftyp};
+use super::boxes::{Brands, MovieBox, TrackBox, encode_ftyp};
 use super::chunks::Chunks;
-use super::sample_entry::{self, SampleEntry};
+use super::entries::Entries;
 use super::sample_table::{BackwardStep, SampleTable};
-use super::{Error, Irregularities, Mp4Layout, Result, is_frame, layout, unsupported};
-use crate::media::config::{Configs, TrackConfig};
-use crate::media::sample::{Codec, Sample, Track};
+use super::{Error, Irregularities, Mp4Layout, Result, is_frame, layout, takes, unsupported};
+use crate::media::config::Configs;
+use crate::media::sample::{Sample, Track};
 
 /// One track while its samples are pushed.
 #[derive(Debug)]
 struct TrackBuilder {
     track: Track,
     table: SampleTable,
-    /// Distinct configurations, and the sample entry of each.
-    entries: Vec<(TrackConfig, SampleEntry)>,
-    /// The configuration of the latest sample, and its sample entry counted from 1.
-    current: Option<(u32, u32)>,
+    entries: Entries,
 }
 
 /// Collects what the head of a file says about its samples.
@@ -37,8 +34,7 @@ impl Mp4Builder {
         let track = |track, policy| TrackBuilder {
             track,
             table: SampleTable::new(policy),
-            entries: Vec::new(),
-            current: None,
+            entries: Entries::default(),
         };
         Mp4Builder {
             configs: configs.clone(),
@@ -52,36 +48,64 @@ impl Mp4Builder {
         }
     }
 
-    /// The samples that follow refer to other configurations: they are of another session.
+    /// The samples that follow refer to other configurations: they are of another session. Their
+    /// times must continue those of the session before; parameters that are the same share its
+    /// sample entries.
     pub fn set_configs(&mut self, configs: &Configs) {
         self.configs = configs.clone();
         for track in &mut self.tracks {
-            track.current = None;
+            track.entries.start_session();
         }
     }
 
+    /// True if the beginning of this frame would say what no configuration has said: it should be
+    /// pushed with [`Mp4Builder::push_with_frame`]. To be asked before every push; the answer is
+    /// yes for one frame of a track in the usual case.
+    pub fn wants_frame(&mut self, sample: &Sample) -> bool {
+        if !takes(sample) {
+            return false;
+        }
+        let configs = &self.configs;
+        let Some(track) = self.tracks.get_mut(index_of(sample)) else { return false };
+        // An error comes again when the sample is pushed.
+        let slot = track.entries.slot(configs, sample).ok();
+        slot.is_some_and(|slot| track.entries.wants_frame(slot, sample))
+    }
+
     /// Appends a sample. What MP4 has no place for (script data, further tracks) is passed over;
-    /// frames without a configuration are counted.
+    /// frames without a configuration that need one are counted.
     ///
     /// # Errors
     /// The sample's codec is none that MP4 takes, or its track's first configuration cannot be read.
     pub fn push(&mut self, sample: &Sample) -> Result<()> {
+        self.push_with_frame(sample, &[])
+    }
+
+    /// The same with the first [`FRAME_HEAD_BYTES`](crate::media::frame_head::FRAME_HEAD_BYTES)
+    /// of the sample's data, or all of them if there are fewer.
+    ///
+    /// # Errors
+    /// As [`Mp4Builder::push`].
+    pub fn push_with_frame(&mut self, sample: &Sample, head: &[u8]) -> Result<()> {
         if !is_frame(sample) {
             return Ok(());
         }
         if let Some(error) = unsupported(&[sample.codec]) {
             return Err(error);
         }
-        if sample.config == 0 {
+        if !takes(sample) {
             self.irregularities.undescribed_frames += 1;
             return Ok(());
         }
-        let index = usize::from(sample.track == Track::Audio);
+        let index = index_of(sample);
         let Some(track) = self.tracks.get_mut(index) else { return Ok(()) };
-        let entry = track.entry(&self.configs, sample.config, &mut self.irregularities)?;
+        let slot = track.entries.slot(&self.configs, sample)?;
+        if !head.is_empty() && track.entries.wants_frame(slot, sample) {
+            track.entries.look_at(slot, head)?;
+        }
         let is_sync = sample.keyframe || sample.track == Track::Audio;
         track.table.push(sample.dts_ms, sample.cts_ms, sample.data_len, is_sync)?;
-        self.chunks.push(index, entry, sample.data_len);
+        self.chunks.push(index, slot, sample.data_len);
         Ok(())
     }
 
@@ -91,31 +115,32 @@ impl Mp4Builder {
     /// padded, and where the `moov` does not fit it goes behind the body.
     ///
     /// # Errors
-    /// There is no frame, or the reserve is too small for `ftyp` and `mdat` or above 1 GiB.
+    /// There is no frame, nothing says how a track is coded, or the reserve is too small for
+    /// `ftyp` and `mdat` or above 1 GiB.
     pub fn finish(mut self, reserve: Option<u64>) -> Result<Mp4Layout> {
         self.chunks.close();
-        for track in &mut self.tracks {
+        for (index, track) in self.tracks.iter_mut().enumerate() {
             track.table.close();
-            self.irregularities.hidden_frames += track.table.hidden_samples();
-            self.irregularities.backward_steps += track.table.backward_steps;
-            self.irregularities.moved_frames += track.table.moved_samples;
+            track.entries.close()?;
+            self.chunks.number(index, &track.entries.numbers()?);
+            let seen = &mut self.irregularities;
+            seen.parameter_changes += self.chunks.entry_changes(index);
+            seen.damaged_configs += track.entries.damaged;
+            seen.hidden_frames += track.table.hidden_samples();
+            seen.backward_steps += track.table.backward_steps;
+            seen.moved_frames += track.table.moved_samples;
+            seen.lowered_decodes += u64::from(track.table.lead_ms() > 0);
         }
         let used = || self.tracks.iter().enumerate().filter(|(_, t)| t.table.count() > 0);
         let start_ms = used().map(|(_, t)| t.table.start_ms()).min().ok_or(Error::Empty)?;
-        let entries: Vec<Vec<Vec<u8>>> = used()
-            .map(|(_, track)| track.entries.iter().map(|(_, entry)| entry.bytes.clone()).collect())
-            .collect();
         let movie = MovieBox {
             tracks: used()
-                .zip(&entries)
-                .map(|((index, track), entries)| TrackBox {
+                .map(|(index, track)| TrackBox {
                     track: track.track,
                     index,
                     table: &track.table,
                     edit: track.table.edit(start_ms),
-                    entries,
-                    width: track.entries.iter().map(|(_, e)| e.width).max().unwrap_or(0),
-                    height: track.entries.iter().map(|(_, e)| e.height).max().unwrap_or(0),
+                    entries: track.entries.boxes().collect(),
                 })
                 .collect(),
             chunks: &self.chunks,
@@ -123,7 +148,11 @@ impl Mp4Builder {
         };
         let duration_ms = movie.duration_ms();
         let mut ftyp = Vec::new();
-        encode_ftyp(self.codec_brand(), &mut ftyp)?;
+        let brands = Brands {
+            video: self.tracks.first().and_then(|video| video.entries.codec()),
+            has_signed_offsets: used().any(|(_, track)| track.table.has_negative_offsets()),
+        };
+        encode_ftyp(&brands, &mut ftyp)?;
         let body_len = self.chunks.total_bytes();
         let (head, tail) = match reserve {
             None => (layout::front(ftyp, &movie, body_len)?, Vec::new()),
@@ -139,49 +168,8 @@ impl Mp4Builder {
             irregularities: self.irregularities,
         })
     }
-
-    /// The brand that announces how the pictures are coded.
-    fn codec_brand(&self) -> Option<[u8; 4]> {
-        let (config, _) = self.tracks.first()?.entries.first()?;
-        match config.codec {
-            Codec::H264 => Some(*b"avc1"),
-            Codec::Hevc => Some(*b"hvc1"),
-            _ => None,
-        }
-    }
 }
 
-impl TrackBuilder {
-    /// Number, from 1, of the sample entry for a configuration; parameters that come back get the
-    /// entry they had.
-    fn entry(
-        &mut self,
-        configs: &Configs,
-        ordinal: u32,
-        irregularities: &mut Irregularities,
-    ) -> Result<u32> {
-        if let Some((current, entry)) = self.current
-            && current == ordinal
-        {
-            return Ok(entry);
-        }
-        let config = configs.get(ordinal).ok_or(Error::NoConfig(ordinal))?;
-        let known = self.entries.iter().position(|(known, _)| known.same_parameters(config));
-        let index = match (known, sample_entry::encode(config.codec, config.record())) {
-            (Some(known), _) => known,
-            (None, Ok(entry)) => {
-                self.entries.push((config.clone(), entry));
-                self.entries.len() - 1
-            }
-            // One damaged record in the middle of a stream should not cost the whole file.
-            (None, Err(Error::Config { .. })) if !self.entries.is_empty() => {
-                irregularities.damaged_configs += 1;
-                self.current.map_or(self.entries.len(), |(_, entry)| entry as usize) - 1
-            }
-            (None, Err(error)) => return Err(error),
-        };
-        let entry = u32::try_from(index + 1).map_err(|_| Error::TooLarge("sample entries"))?;
-        self.current = Some((ordinal, entry));
-        Ok(entry)
-    }
+fn index_of(sample: &Sample) -> usize {
+    usize::from(sample.track == Track::Audio)
 }

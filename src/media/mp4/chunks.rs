@@ -25,7 +25,7 @@ pub(super) struct Chunks {
 #[derive(Debug, Clone, Copy)]
 struct Chunk {
     track: usize,
-    entry: u32,
+    slot: usize,
     samples: u32,
     bytes: u64,
 }
@@ -33,7 +33,9 @@ struct Chunk {
 #[derive(Debug, Clone, Default)]
 struct TrackChunks {
     count: u32,
-    /// From which chunk on (counted from 0) which sample entry (counted from 1) holds.
+    /// From which chunk on (counted from 0) which slot holds.
+    slots: Vec<(u32, usize)>,
+    /// The same with sample entries (counted from 1), once they are known.
     entries: Vec<(u32, u32)>,
 }
 
@@ -43,12 +45,12 @@ impl Chunks {
         self.total_bytes
     }
 
-    /// Appends a sample of `size` bytes of track 0 or 1, described by sample entry `entry`
-    /// (counted from 1).
-    pub fn push(&mut self, track: usize, entry: u32, size: u32) {
+    /// Appends a sample of `size` bytes of track 0 or 1, described by what is in `slot` (see
+    /// [`super::entries`]).
+    pub fn push(&mut self, track: usize, slot: usize, size: u32) {
         self.total_bytes += u64::from(size);
         if let Some(open) = &mut self.open
-            && (open.track, open.entry) == (track, entry)
+            && (open.track, open.slot) == (track, slot)
             && open.samples < MAX_SAMPLES_PER_CHUNK
         {
             open.samples += 1;
@@ -56,7 +58,7 @@ impl Chunks {
             return;
         }
         self.close();
-        self.open = Some(Chunk { track, entry, samples: 1, bytes: u64::from(size) });
+        self.open = Some(Chunk { track, slot, samples: 1, bytes: u64::from(size) });
     }
 
     /// Ends the last chunk. To be called once, after the last [`Chunks::push`].
@@ -65,11 +67,29 @@ impl Chunks {
         self.closed.push(u64::from(chunk.samples) << 1 | chunk.track as u64 & 1);
         self.closed.push(chunk.bytes);
         if let Some(track) = self.tracks.get_mut(chunk.track) {
-            if track.entries.last().is_none_or(|(_, entry)| *entry != chunk.entry) {
-                track.entries.push((track.count, chunk.entry));
+            if track.slots.last().is_none_or(|(_, slot)| *slot != chunk.slot) {
+                track.slots.push((track.count, chunk.slot));
             }
             track.count += 1;
         }
+    }
+
+    /// Says which sample entry (counted from 1) describes each slot of a track. To be called once,
+    /// after [`Chunks::close`] and before anything is written.
+    pub fn number(&mut self, track: usize, numbers: &[u32]) {
+        let Some(track) = self.tracks.get_mut(track) else { return };
+        for (first, slot) in &track.slots {
+            let entry = numbers.get(*slot).copied().unwrap_or(1);
+            if track.entries.last().is_none_or(|(_, last)| *last != entry) {
+                track.entries.push((*first, entry));
+            }
+        }
+    }
+
+    /// How often a sample of a track is described by another sample entry than the one before it.
+    pub fn entry_changes(&self, track: usize) -> u64 {
+        let entries = self.tracks.get(track).map_or(0, |track| track.entries.len());
+        entries.saturating_sub(1) as u64
     }
 
     /// Samples and place in the body of each chunk of one track.

@@ -12,6 +12,7 @@
 mod boxes;
 mod builder;
 mod chunks;
+mod entries;
 mod layout;
 mod packed;
 mod sample_entry;
@@ -22,6 +23,7 @@ mod tests;
 
 pub use self::builder::Mp4Builder;
 use super::config::ConfigError;
+use super::frame_head::describes_itself;
 use super::sample::{Codec, Sample, SampleKind, Track};
 
 /// Units per second of all times in the file.
@@ -46,6 +48,9 @@ pub enum Error {
         /// What is wrong with it.
         source: ConfigError,
     },
+    /// Neither a configuration nor a frame says how the track is coded.
+    #[error("no configuration and no frame of the file says how its {} is coded", .0.as_str())]
+    Undescribed(Codec),
     /// A sample names a configuration that its session does not have.
     #[error("no configuration {0} in the session")]
     NoConfig(u32),
@@ -67,9 +72,11 @@ pub enum Error {
 pub type Result<T> = std::result::Result<T, Error>;
 
 /// True for the samples whose data make up the body, in journal order: coded frames of the default
-/// tracks, of codecs that MP4 takes, whose configuration has been seen.
+/// tracks, of codecs that MP4 takes, whose configuration has been seen or that need none.
 pub fn takes(sample: &Sample) -> bool {
-    is_frame(sample) && sample.config != 0 && sample_entry::refusal(sample.codec).is_none()
+    is_frame(sample)
+        && sample_entry::refusal(sample.codec).is_none()
+        && (sample.config != 0 || describes_itself(sample.codec))
 }
 
 /// Why these codecs cannot go into an MP4 file; none if they can.
@@ -107,6 +114,11 @@ pub struct Irregularities {
     pub moved_frames: u64,
     /// Configurations that cannot be read; the one before stays in force.
     pub damaged_configs: u64,
+    /// Changes of the parameters that another sample entry describes.
+    pub parameter_changes: u64,
+    /// First samples of a track that are written with an earlier decoding time, because the track
+    /// is presented before it.
+    pub lowered_decodes: u64,
 }
 
 /// A finished file but for its body.

@@ -9,10 +9,17 @@ use super::packed::{Packed, runs};
 use super::{Error, Result};
 
 /// The largest step that one `stts` or `ctts` entry is given: readers take both for signed numbers.
-const MAX_STEP_MS: i64 = i32::MAX as i64;
+const MAX_STEP_MS: i64 = i32::MAX as i64 - MAX_OFFSET_MS;
 
-/// Composition offsets stay inside plus and minus this, so that the difference of any two fits.
-const MAX_OFFSET_MS: i64 = 1 << 30;
+/// Composition offsets stay inside plus and minus this (37 hours): some readers drop all offsets of
+/// a track with one of twice that, and [`SampleTable::lead_ms`] may add as much again.
+const MAX_OFFSET_MS: i64 = (1 << 27) - 1;
+
+/// A longer step to the next sample is a gap, not the duration of a sample.
+const MAX_DURATION_MS: i64 = 10_000;
+
+/// Version 1 of `ctts`, whose offsets may be negative.
+const SIGNED_OFFSETS: u32 = 1 << 24;
 
 /// Duration of the only sample of a track, which no second one gives away.
 const LONE_SAMPLE_MS: u32 = 40;
@@ -157,8 +164,8 @@ impl SampleTable {
         // Even a sample that gives way at once to the next in decoding order is shown.
         let shown_ms = i64::from(delta_ms.max(1));
         self.end_ms = self.end_ms.max(self.last_pts_ms.saturating_add(shown_ms));
-        if delta_ms > 0 {
-            // An equal decode time says nothing about how long a sample lasts.
+        // An equal decode time says nothing about how long a sample lasts, nor does a gap.
+        if (1..=MAX_DURATION_MS).contains(&i64::from(delta_ms)) {
             self.last_delta_ms = delta_ms;
         }
     }
@@ -178,7 +185,7 @@ impl SampleTable {
     /// The track's place in a movie whose time 0 is `movie_start_ms` on the sender's clock.
     pub fn edit(&self, movie_start_ms: i64) -> Edit {
         let start_ms = self.start_ms();
-        let media_time_ms = start_ms.saturating_sub(self.first_decode_ms) + self.raise_ms();
+        let media_time_ms = start_ms.saturating_sub(self.first_decode_ms) + self.lead_ms();
         Edit {
             empty_ms: u64::try_from(start_ms.saturating_sub(movie_start_ms)).unwrap_or(0),
             media_time_ms: u64::try_from(media_time_ms).unwrap_or(0),
@@ -188,13 +195,30 @@ impl SampleTable {
 
     /// Sum of all decode time deltas.
     pub fn media_duration_ms(&self) -> u64 {
-        self.deltas.iter().sum()
+        self.written_deltas().sum()
     }
 
-    /// What is added to every composition offset so that none is negative; the edit list takes it
-    /// out again.
-    fn raise_ms(&self) -> i64 {
-        -self.min_offset_ms.min(0)
+    /// How much earlier than it was sent the first sample is decoded in the file: an edit list
+    /// cannot start before the media does, so where a track is presented before its first
+    /// decoding time, that comes first.
+    pub fn lead_ms(&self) -> i64 {
+        let needed_ms = self.first_decode_ms.saturating_sub(self.start_ms());
+        if self.count == 0 { 0 } else { needed_ms.clamp(0, MAX_OFFSET_MS) }
+    }
+
+    /// True if `ctts` needs version 1.
+    pub fn has_negative_offsets(&self) -> bool {
+        self.min_offset_ms < 0 && self.written_offsets().any(|offset_ms| offset_ms < 0)
+    }
+
+    fn written_deltas(&self) -> impl Iterator<Item = u64> + Clone + '_ {
+        let mut lead_ms = self.lead_ms() as u64;
+        self.deltas.iter().map(move |delta_ms| delta_ms + std::mem::take(&mut lead_ms))
+    }
+
+    fn written_offsets(&self) -> impl Iterator<Item = i64> + Clone + '_ {
+        let mut lead_ms = self.lead_ms();
+        self.offsets.iter_signed().map(move |offset_ms| offset_ms + std::mem::take(&mut lead_ms))
     }
 
     /// Presentation times of all samples on the sender's clock, as the file gives them.
@@ -217,12 +241,12 @@ impl SampleTable {
             out.extend_from_slice(&value.to_be_bytes());
         };
         full(out, b"stts", 0, |out| {
-            counted(out, runs(self.deltas.iter().map(|d| d as u32)), pairs)
+            counted(out, runs(self.written_deltas().map(|d| d as u32)), pairs)
         })?;
-        let raise_ms = self.raise_ms();
-        let offsets = self.offsets.iter_signed().map(|o| (o + raise_ms) as u32);
+        let offsets = self.written_offsets().map(|offset_ms| offset_ms as i32 as u32);
         if offsets.clone().any(|offset| offset != 0) {
-            full(out, b"ctts", 0, |out| counted(out, runs(offsets), pairs))?;
+            let version = if self.has_negative_offsets() { SIGNED_OFFSETS } else { 0 };
+            full(out, b"ctts", version, |out| counted(out, runs(offsets), pairs))?;
         }
         if self.sync_count < self.count {
             let sync = (1u32..).zip(self.sizes.iter()).filter(|(_, size)| size & 1 == 1);

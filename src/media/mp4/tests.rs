@@ -1,5 +1,6 @@
 //! Files are taken apart again by `mp4-atom` and compared sample by sample with what was pushed.
 
+mod codecs;
 mod read;
 
 use bytes::Bytes;
@@ -269,8 +270,8 @@ fn frames_that_cannot_be_described() {
     assert!(matches!(builder.push(&Sample { config: 9, ..audio(0, 5) }), Err(Error::NoConfig(9))));
     assert!(matches!(builder.finish(None), Err(Error::Empty)));
     assert!(unsupported(&[Codec::H264, Codec::Aac, Codec::Hevc]).is_none());
-    let error = unsupported(&[Codec::Aac, Codec::Mp3]).unwrap();
-    assert_eq!(error.to_string(), "mp4 cannot carry mp3: it has no configuration record");
+    let error = unsupported(&[Codec::Aac, Codec::Unknown]).unwrap();
+    assert_eq!(error.to_string(), "mp4 cannot carry unknown: it is not known");
 }
 
 #[test]

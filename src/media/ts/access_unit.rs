@@ -54,7 +54,7 @@ impl VideoParameters {
                     sets: [hevc.vps, hevc.sps, hevc.pps, messages.collect()].concat(),
                 })
             }
-            CodecConfig::Aac(_) | CodecConfig::Other { .. } => None,
+            _ => None,
         }
     }
 
