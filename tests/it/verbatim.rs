@@ -2,6 +2,7 @@
 //! seen by demuxers that are not ours.
 
 mod cuts;
+mod evidence;
 mod gstreamer;
 mod odd;
 mod parts;

@@ -171,7 +171,9 @@ fn each_event_has_its_own_url() {
     };
     let start = NewCallback::new(&template, push_started(&session(), APP_ID, 0, 0)).unwrap();
     assert_eq!((start.url.as_str(), start.sign_key.as_str()), ("http://h/1", KEY));
-    let file = NewCallback::new(&template, file_stored(&file(Origin::Rule), &<_>::default(), APP_ID, "u")).unwrap();
+    let file =
+        NewCallback::new(&template, file_stored(&file(Origin::Rule), &<_>::default(), APP_ID, "u"))
+            .unwrap();
     assert_eq!(file.url, "http://h/100");
     let end = push_ended(&session(), APP_ID, 0, 0, EndReason::Closed, START_MS);
     assert_eq!(NewCallback::new(&template, end), None, "no URL, no event");

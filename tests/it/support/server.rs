@@ -161,6 +161,14 @@ impl Server {
         self.folder.path().join("data")
     }
 
+    /// Where its database is.
+    pub fn database_url(&self) -> String {
+        match &self.database {
+            Some(database) => database.url(),
+            None => format!("sqlite://{}", self.data_dir().join("liverec.db").display()),
+        }
+    }
+
     /// A folder for the test's own files.
     pub fn folder(&self) -> &Path {
         self.folder.path()
