@@ -21,13 +21,21 @@ use uuid::Uuid;
 
 use crate::{
     domain::ids::SessionId,
-    media::sample::{Codec, Sample, SampleKind, Track},
+    media::{
+        flv::header::{PAYLOAD_MAX, TAG_HEADER_LEN, TAG_TRAILER_LEN},
+        sample::{Codec, Sample, SampleKind, Track},
+    },
 };
 
 /// Bytes of the header.
 pub(super) const HEADER_BYTES: usize = 72;
 /// Bytes of one record.
 pub(super) const RECORD_BYTES: usize = 48;
+
+/// Beyond what any disk holds, so that sums of positions and lengths never overflow.
+pub(super) const MAX_POSITION: u64 = 1 << 60;
+/// The longest tag.
+const MAX_TAG_LEN: u32 = (TAG_HEADER_LEN + PAYLOAD_MAX + TAG_TRAILER_LEN) as u32;
 
 const MAGIC: [u8; 8] = *b"LIVEREC\x01";
 const VERSION: u16 = 1;
@@ -94,15 +102,19 @@ impl IndexHeader {
         }
         let session = Uuid::from_slice(&bytes[16..32]).ok()?;
         let seal = Seal { body_len: u64_at(bytes, 52), records: u64_at(bytes, 60) };
-        Some(IndexHeader {
+        let seal = (seal.body_len != UNSEALED).then_some(seal);
+        let header = IndexHeader {
             session: SessionId(session),
             number: u32_at(bytes, 12),
             base: u64_at(bytes, 32),
             prefix_len: u32_at(bytes, 40),
             next_config: u32_at(bytes, 44),
             notes: u32_at(bytes, 48),
-            seal: (seal.body_len != UNSEALED).then_some(seal),
-        })
+            seal,
+        };
+        let is_possible = header.base <= MAX_POSITION
+            && seal.is_none_or(|seal| seal.body_len <= MAX_POSITION);
+        is_possible.then_some(header)
     }
 }
 
@@ -113,7 +125,7 @@ pub(super) fn records_in(index_len: u64) -> u64 {
 
 /// Where a record stands in the index; as many records before it.
 pub(super) fn record_offset(nth: u64) -> u64 {
-    HEADER_BYTES as u64 + nth.saturating_mul(RECORD_BYTES as u64)
+    nth.saturating_mul(RECORD_BYTES as u64).saturating_add(HEADER_BYTES as u64)
 }
 
 /// Appends the record of `sample`.
@@ -141,7 +153,7 @@ pub(super) fn decode_record(bytes: &[u8; RECORD_BYTES]) -> Option<Sample> {
     if u32_at(bytes, 44) != crc32fast::hash(&bytes[..44]) {
         return None;
     }
-    Some(Sample {
+    let sample = Sample {
         position: u64_at(bytes, 0),
         dts_ms: u64_at(bytes, 8) as i64,
         tag_len: u32_at(bytes, 16),
@@ -154,7 +166,12 @@ pub(super) fn decode_record(bytes: &[u8; RECORD_BYTES]) -> Option<Sample> {
         kind: SampleKind::from_byte(bytes[38])?,
         codec: Codec::from_byte(bytes[39])?,
         keyframe: bytes[40] & KEYFRAME != 0,
-    })
+    };
+    // Whoever can make a checksum must not make readers ask for gigabytes or count in circles.
+    let is_possible = sample.position <= MAX_POSITION
+        && sample.tag_len <= MAX_TAG_LEN
+        && sample.data_offset.saturating_add(sample.data_len) <= MAX_TAG_LEN;
+    is_possible.then_some(sample)
 }
 
 // The offsets are constants within fixed-size arrays.
@@ -172,6 +189,8 @@ fn u64_at<const N: usize>(bytes: &[u8; N], at: usize) -> u64 {
 
 #[cfg(test)]
 mod tests {
+    use proptest::prelude::*;
+
     use super::*;
 
     fn sample() -> Sample {
@@ -191,6 +210,18 @@ mod tests {
         }
     }
 
+    fn header() -> IndexHeader {
+        IndexHeader {
+            session: SessionId::new(0),
+            number: 9,
+            base: 1 << 40,
+            prefix_len: 300,
+            next_config: 5,
+            notes: 2,
+            seal: None,
+        }
+    }
+
     #[test]
     fn record_layout_is_fixed() {
         let mut out = Vec::new();
@@ -202,20 +233,39 @@ mod tests {
     }
 
     #[test]
+    fn no_number_of_records_is_too_large_to_be_refused() {
+        assert_eq!((record_offset(0), record_offset(2)), (72, 168));
+        assert_eq!(record_offset(u64::MAX), u64::MAX);
+        assert_eq!((records_in(71), records_in(119), records_in(120)), (0, 0, 1));
+    }
+
+    #[test]
+    fn what_no_tag_can_have_is_no_record() {
+        let decode = |sample: Sample| {
+            let mut out = Vec::new();
+            encode_record(&sample, &mut out);
+            decode_record(out.first_chunk().unwrap())
+        };
+        let good = Sample { position: MAX_POSITION, tag_len: MAX_TAG_LEN, ..sample() };
+        assert_eq!(decode(good), Some(good));
+        assert_eq!(decode(Sample { position: MAX_POSITION + 1, ..good }), None);
+        assert_eq!(decode(Sample { tag_len: MAX_TAG_LEN + 1, ..good }), None);
+        assert_eq!(decode(Sample { data_offset: u32::MAX, ..good }), None);
+        assert_eq!(decode(Sample { data_len: MAX_TAG_LEN - 15, ..good }), None);
+        let header = header();
+        let decode = |header: IndexHeader| IndexHeader::decode(&header.encode());
+        assert_eq!(decode(IndexHeader { base: u64::MAX, ..header.clone() }), None);
+        let seal = Some(Seal { body_len: u64::MAX - 1, records: 1 });
+        assert_eq!(decode(IndexHeader { seal, ..header }), None);
+    }
+
+    #[test]
     fn any_changed_bit_is_noticed() {
         let mut out = Vec::new();
         encode_record(&sample(), &mut out);
         let record: [u8; RECORD_BYTES] = out.try_into().unwrap();
         assert_eq!(decode_record(&record), Some(sample()));
-        let header = IndexHeader {
-            session: SessionId::new(0),
-            number: 9,
-            base: 1 << 40,
-            prefix_len: 300,
-            next_config: 5,
-            notes: 2,
-            seal: None,
-        };
+        let header = header();
         assert_eq!(IndexHeader::decode(&header.encode()), Some(header.clone()));
         let header = IndexHeader { seal: Some(Seal { body_len: 1 << 33, records: 77 }), ..header };
         assert_eq!(IndexHeader::decode(&header.encode()), Some(header.clone()));
@@ -231,5 +281,62 @@ mod tests {
         }
         assert_eq!(IndexHeader::decode(&[0; HEADER_BYTES]), None);
         assert_eq!(decode_record(&[0; RECORD_BYTES]), None);
+    }
+
+    proptest! {
+        #[test]
+        fn records_and_headers_round_trip(
+            numbers: [u32; 6],
+            position in 0..=MAX_POSITION,
+            lens in (0..=MAX_TAG_LEN, 0..=MAX_TAG_LEN, 0..=1.0f64),
+            (dts_ms, cts_ms, track_id, keyframe) in any::<(i64, i32, u8, bool)>(),
+            (track, kind, codec) in (0..3u8, 0..8u8, prop::sample::select(vec![0u8, 1, 5, 16, 21, 254, 255])),
+            seal in prop::option::of((0..=MAX_POSITION, any::<u64>())),
+        ) {
+            let (tag_len, data_offset, part) = lens;
+            let sample = Sample {
+                position,
+                tag_len,
+                data_offset,
+                data_len: (f64::from(MAX_TAG_LEN - data_offset) * part) as u32,
+                dts_ms,
+                cts_ms,
+                config: numbers[0],
+                track: Track::from_byte(track).unwrap(),
+                track_id,
+                kind: SampleKind::from_byte(kind).unwrap(),
+                codec: Codec::from_byte(codec).unwrap(),
+                keyframe,
+            };
+            let mut out = Vec::new();
+            encode_record(&sample, &mut out);
+            prop_assert_eq!(decode_record(out.first_chunk().unwrap()), Some(sample));
+            let header = IndexHeader {
+                session: SessionId::new(i64::from(numbers[1])),
+                number: numbers[2],
+                base: position,
+                prefix_len: numbers[3],
+                next_config: numbers[4],
+                notes: numbers[5],
+                seal: seal.map(|(body_len, records)| Seal { body_len, records }),
+            };
+            prop_assert_eq!(IndexHeader::decode(&header.encode()), Some(header));
+        }
+
+        #[test]
+        fn any_bytes_with_a_checksum_are_survived(
+            mut bytes in prop::collection::vec(any::<u8>(), HEADER_BYTES),
+            as_record: bool,
+        ) {
+            if as_record {
+                let crc = crc32fast::hash(&bytes[..44]);
+                bytes[44..48].copy_from_slice(&crc.to_le_bytes());
+                decode_record(bytes.first_chunk().unwrap());
+            } else {
+                let crc = crc32fast::hash(&bytes[..68]);
+                bytes[68..72].copy_from_slice(&crc.to_le_bytes());
+                IndexHeader::decode(bytes.first_chunk().unwrap());
+            }
+        }
     }
 }

@@ -20,6 +20,7 @@ use bytes::Bytes;
 
 use super::{
     error::{JournalError, Result},
+    index::MAX_POSITION,
     private::{FORMAT, Head, HeadConfig, Private},
     tracker::{ConfigInForce, InForce, State},
     walk::{Walk, file_header},
@@ -37,9 +38,6 @@ use crate::{
 
 /// Repeated tags that are read at most: onMetaData and the tracks that the tracker remembers.
 const MAX_REPEATED: u32 = 64;
-
-/// Beyond what any disk holds, so that sums of positions and lengths never overflow.
-const MAX_POSITION: u64 = 1 << 60;
 
 /// What the writer knows when it begins a file.
 #[derive(Debug, Clone)]

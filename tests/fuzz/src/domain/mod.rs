@@ -1,0 +1,4 @@
+//! The one noun that the journal knows.
+
+#[path = "../../../../src/domain/ids.rs"]
+pub mod ids;
