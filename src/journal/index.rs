@@ -112,8 +112,8 @@ impl IndexHeader {
             notes: u32_at(bytes, 48),
             seal,
         };
-        let is_possible = header.base <= MAX_POSITION
-            && seal.is_none_or(|seal| seal.body_len <= MAX_POSITION);
+        let is_possible =
+            header.base <= MAX_POSITION && seal.is_none_or(|seal| seal.body_len <= MAX_POSITION);
         is_possible.then_some(header)
     }
 }
@@ -288,12 +288,13 @@ mod tests {
         fn records_and_headers_round_trip(
             numbers: [u32; 6],
             position in 0..=MAX_POSITION,
-            lens in (0..=MAX_TAG_LEN, 0..=MAX_TAG_LEN, 0..=1.0f64),
+            tag_len in 0..=MAX_TAG_LEN,
+            data_offset in 0..=MAX_TAG_LEN,
+            part in 0.0..1.0f64,
             (dts_ms, cts_ms, track_id, keyframe) in any::<(i64, i32, u8, bool)>(),
             (track, kind, codec) in (0..3u8, 0..8u8, prop::sample::select(vec![0u8, 1, 5, 16, 21, 254, 255])),
             seal in prop::option::of((0..=MAX_POSITION, any::<u64>())),
         ) {
-            let (tag_len, data_offset, part) = lens;
             let sample = Sample {
                 position,
                 tag_len,

@@ -159,7 +159,8 @@ fn stream() -> Vec<Tag> {
 /// What a publisher sends, with and without its handshake, for both ends of the stack.
 fn connections() {
     for (name, chunk_size) in [("small_chunks", 64), ("large_chunks", 65536)] {
-        let target = Target { app: "live".into(), tc_url: "rtmp://h/live".into(), key: "ab".into() };
+        let target =
+            Target { app: "live".into(), tc_url: "rtmp://h/live".into(), key: "ab".into() };
         let mut publisher = Publisher::new(target, chunk_size).unwrap();
         let mut session = ServerSession::new(1 << 20);
         let mut sent = Vec::new();
@@ -245,7 +246,8 @@ type File = (Vec<u8>, Vec<u8>);
 fn journal(runtime: &tokio::runtime::Runtime, roll_bytes: u64, tags: &[Tag]) -> Vec<File> {
     let place = Place::new(roll_bytes);
     runtime.block_on(async {
-        let mut writer = place.journal.create(SESSION, "{}".into(), 1_795_344_236_000).await.unwrap();
+        let mut writer =
+            place.journal.create(SESSION, "{}".into(), 1_795_344_236_000).await.unwrap();
         for (nth, tag) in tags.iter().enumerate() {
             writer.push(tag, 1_795_344_236_000 + 400 * nth as i64);
             if nth % 9 == 8 {
@@ -255,8 +257,11 @@ fn journal(runtime: &tokio::runtime::Runtime, roll_bytes: u64, tags: &[Tag]) -> 
         }
         writer.close("{\"end\":1}").await.unwrap();
     });
-    let read = |number: usize, kind: &str| fs::read(place.folder.join(format!("{number:08}.{kind}")));
-    (1..).map_while(|number| Some((read(number, "flv").ok()?, read(number, "idx").unwrap()))).collect()
+    let read =
+        |number: usize, kind: &str| fs::read(place.folder.join(format!("{number:08}.{kind}")));
+    (1..)
+        .map_while(|number| Some((read(number, "flv").ok()?, read(number, "idx").unwrap())))
+        .collect()
 }
 
 /// The layout that `journal_recovery` reads.

@@ -113,6 +113,9 @@ fn enhanced_audio() {
     assert_eq!(audio(b"\x91.mp3ab"), [(Frame, Mp3, true, 0, 0, &b"ab"[..])]);
     assert_eq!(audio(b"\x91mp4aab"), [(Frame, Aac, true, 0, 0, &b"ab"[..])]);
     assert_eq!(audio(b"\x92mp4a"), [(EndOfSequence, Aac, false, 0, 0, &b""[..])]);
+    // The FourCC of a video codec has no meaning here, so nothing stands before the data.
+    let foreign = (Frame, Unknown, true, 0, 0, &b"\0\0\x28ab"[..]);
+    assert_eq!(audio(b"\x91hvc1\0\0\x28ab"), [foreign]);
     assert_eq!(audio(b"\x94mp4a\x01\x02"), [(Other, Aac, false, 0, 0, &b"\x01\x02"[..])]);
 }
 

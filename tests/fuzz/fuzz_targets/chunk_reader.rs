@@ -1,4 +1,4 @@
-//! Messages out of chunks.
+//! Chunks of RTMP into messages.
 
 #![no_main]
 

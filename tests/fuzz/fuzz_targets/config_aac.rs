@@ -1,3 +1,5 @@
+//! AudioSpecificConfig.
+
 #![no_main]
 
 use liverec_fuzz::{harness::config, media::sample::Codec};

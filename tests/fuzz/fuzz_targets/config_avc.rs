@@ -1,3 +1,5 @@
+//! avcC.
+
 #![no_main]
 
 use liverec_fuzz::{harness::config, media::sample::Codec};

@@ -1,3 +1,5 @@
+//! hvcC.
+
 #![no_main]
 
 use liverec_fuzz::{harness::config, media::sample::Codec};

@@ -15,7 +15,8 @@ use crate::{
 };
 
 /// The session that every journal here is of; the seeds know it.
-pub const SESSION: SessionId = SessionId(Uuid::from_u128(0x0190_0000_0000_7000_8000_0000_0000_0001));
+pub const SESSION: SessionId =
+    SessionId(Uuid::from_u128(0x0190_0000_0000_7000_8000_0000_0000_0001));
 /// Files taken from an input.
 const FILES_MAX: usize = 3;
 
@@ -51,7 +52,8 @@ impl Place {
 pub fn run(mut data: &[u8]) {
     thread_local!(static PLACE: Place = Place::new(1 << 20));
     let count = usize::from(super::first(&mut data)) % FILES_MAX + 1;
-    let lengths: Vec<[usize; 2]> = (0..count).map(|_| [length(&mut data), length(&mut data)]).collect();
+    let lengths: Vec<[usize; 2]> =
+        (0..count).map(|_| [length(&mut data), length(&mut data)]).collect();
     PLACE.with(|place| {
         place.clear();
         let mut has_index = false;
@@ -84,7 +86,9 @@ pub fn check(place: &Place, is_strict: bool) {
 pub fn read_all(place: &Place, is_strict: bool) -> Vec<Vec<u8>> {
     let mut reader = match place.journal.reader(SESSION) {
         Ok(reader) => reader,
-        Err(JournalError::Damaged { .. } | JournalError::Missing(_)) if !has_data(&place.folder) => {
+        Err(JournalError::Damaged { .. } | JournalError::Missing(_))
+            if !has_data(&place.folder) =>
+        {
             return Vec::new();
         }
         Err(error) if is_strict => panic!("a recovered journal cannot be opened: {error}"),
