@@ -25,7 +25,7 @@ use arc_swap::ArcSwap;
 use metrics_exporter_prometheus::{PrometheusBuilder, PrometheusHandle};
 use tokio::{
     net::TcpListener,
-    sync::{Notify, mpsc},
+    sync::{Notify, mpsc, watch},
     time::{Instant, sleep, timeout_at},
 };
 use tokio_util::sync::CancellationToken;
@@ -39,7 +39,7 @@ use crate::{
     ingest,
     journal::{self, Journal},
     reach,
-    record::{self, Supervisor, follow::Shared},
+    record::{self, Supervisor, follow::Shared, resume::Expiry, turns::Turns},
 };
 
 pub use demo::demo;
@@ -156,6 +156,11 @@ impl Server {
         // Taken before anything accepts: what is there now was left by an earlier process.
         let left_behind = journal.sessions().context("list the journals")?;
 
+        let turns = Arc::new(Turns::default());
+        let left_behind = recovery::line_up(&db, &journal, &turns, &node_id, left_behind)
+            .await
+            .context("find unfinished sessions")?;
+
         let (events, event_receiver) = mpsc::channel(EVENTS);
         let (found, found_receiver) = mpsc::channel(FOUND);
         let shared = Arc::new(Shared {
@@ -170,17 +175,29 @@ impl Server {
             record::Settings {
                 default_task_format: config.record.default_task_format,
                 max_preroll: config.record.max_preroll,
+                resume_window: config.record.resume_window,
             },
-            shared,
+            shared.clone(),
             event_receiver,
             nudge.clone(),
+            turns.clone(),
             abandon.clone(),
         );
         tasks.spawn("record", supervisor.run(found_receiver));
+        let (recovered, is_recovered) = watch::channel(false);
         tasks.spawn(
             "recovery",
-            recovery::run(db.clone(), journal.clone(), left_behind, found, abandon.clone()),
+            recovery::run(
+                db.clone(),
+                journal.clone(),
+                left_behind,
+                found,
+                recovered,
+                abandon.clone(),
+            ),
         );
+        let expiry = Expiry { shared, turns, node_id: node_id.clone() };
+        tasks.spawn("expiry", expiry.run(is_recovered, work.clone()));
 
         let live = Arc::new(ingest::Live::default());
         let ingest = ingest::Ingest::new(

@@ -148,6 +148,8 @@ pub struct Record {
     pub default_task_format: Container,
     /// How old the last keyframe may be for a recording to start at it.
     pub max_preroll: Duration,
+    /// How long an FLV, MP4 or AAC recording waits for its stream to come back; whole seconds.
+    pub resume_window: Duration,
 }
 
 /// Section `hls`.

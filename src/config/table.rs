@@ -3,7 +3,7 @@
 //! Adding a key is one line here, its field in [`super::Config`], its lines in
 //! `config/liverec.toml` and its row in the README.
 
-use std::path::Path;
+use std::{path::Path, time::Duration};
 
 use ipnet::IpNet;
 use tracing_subscriber::EnvFilter;
@@ -136,8 +136,6 @@ fn journal(r: &mut Reader) -> Result<Journal, ConfigError> {
 }
 
 fn record(r: &mut Reader) -> Result<Record, ConfigError> {
-    let resume = "this version ends a recording with its push";
-    without_effect(r, "record.resume_window", "0", duration("0", "24h"), resume)?;
     Ok(Record {
         default_task_format: r.get(
             "record.default_task_format",
@@ -145,6 +143,7 @@ fn record(r: &mut Reader) -> Result<Record, ConfigError> {
             choice(&Container::ALL.map(|container| (container.as_str(), container))),
         )?,
         max_preroll: r.get("record.max_preroll", "15s", duration("0", "1h"))?,
+        resume_window: r.get("record.resume_window", "0", whole_seconds("0", "24h"))?,
     })
 }
 
@@ -191,6 +190,18 @@ fn storage(r: &mut Reader, data_dir: &Path) -> Result<Storage, ConfigError> {
         path_style,
         part_bytes,
     }))
+}
+
+/// A duration without a fraction of a second.
+fn whole_seconds(
+    min: &'static str,
+    max: &'static str,
+) -> impl Fn(&Raw) -> Result<Duration, String> {
+    let parse = duration(min, max);
+    move |raw| match parse(raw)? {
+        given if given.subsec_nanos() == 0 => Ok(given),
+        _ => Err("must be whole seconds".to_owned()),
+    }
 }
 
 /// A key of the contract that this version cannot honour: only its default is accepted.

@@ -148,14 +148,21 @@ impl Db {
         Ok(true)
     }
 
-    /// Closes the span of an interrupted session without ending the file: the stream may come back.
-    /// Repeating this does nothing.
+    /// Closes the span of a session that ended at `end_ms` (unix milliseconds) without ending the
+    /// file: the stream may come back. Repeating this does nothing.
     pub async fn suspend_media_file(
         tx: &mut Transaction<'static, Any>,
         id: FileId,
         session: SessionId,
         to: u64,
+        end_ms: i64,
     ) -> Result<()> {
+        sqlx::query("UPDATE media_file SET end_ms = $2 WHERE id = $1 AND state = 'recording'")
+            .bind(id.to_string())
+            .bind(end_ms)
+            .execute(&mut **tx)
+            .await
+            .map_err(at("suspend a media file"))?;
         sqlx::query(
             "UPDATE media_file_span SET to_pos = $3 \
              WHERE file_id = $1 AND session_id = $2 AND to_pos = $4",
@@ -168,6 +175,34 @@ impl Db {
         .await
         .map_err(at("suspend a media file"))?;
         Ok(())
+    }
+
+    /// Ends a file that was suspended and does not go on: as of its suspension, without the stretch
+    /// that may have been added meanwhile. False if it had ended already.
+    pub async fn end_suspended_media_file(
+        tx: &mut Transaction<'static, Any>,
+        id: FileId,
+        now_ms: i64,
+    ) -> Result<bool> {
+        let done = sqlx::query(
+            "UPDATE media_file SET state = 'ended', next_try_ms = $2, updated_ms = $2 \
+             WHERE id = $1 AND state = 'recording'",
+        )
+        .bind(id.to_string())
+        .bind(now_ms)
+        .execute(&mut **tx)
+        .await
+        .map_err(at("end a suspended media file"))?;
+        if done.rows_affected() == 0 {
+            return Ok(false);
+        }
+        sqlx::query("DELETE FROM media_file_span WHERE file_id = $1 AND to_pos = $2")
+            .bind(id.to_string())
+            .bind(OPEN)
+            .execute(&mut **tx)
+            .await
+            .map_err(at("drop a stretch of a media file"))?;
+        Ok(true)
     }
 
     /// Adds the stretch in which a suspended file goes on. A file has at most one span of a session

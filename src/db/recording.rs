@@ -1,4 +1,7 @@
-//! Rows of recordings and their journal spans.
+//! Rows of recordings and their journal spans. Here: their beginning and end; [`resume`] has what
+//! lies between two sessions.
+
+mod resume;
 
 use sqlx::{Row, Transaction, any::Any};
 
@@ -41,8 +44,8 @@ impl Db {
             return Ok(false);
         }
         sqlx::query(
-            "INSERT INTO recording_span (recording_id, ordinal, session_id, from_pos, to_pos) \
-             VALUES ($1, 0, $2, $3, $4) ON CONFLICT (recording_id, ordinal) DO NOTHING",
+            "INSERT INTO recording_span (recording_id, ordinal, session_id, from_pos, to_pos, attached_id) \
+             VALUES ($1, 0, $2, $3, $4, $1) ON CONFLICT (recording_id, ordinal) DO NOTHING",
         )
         .bind(recording.id.to_string())
         .bind(span.session.to_string())

@@ -181,6 +181,7 @@ async fn supervise(mut events: mpsc::Receiver<Event>, told: Arc<Mutex<Vec<Told>>
                     container: Container::Flv,
                     template: RecordTemplate::default(),
                     started_ms: 0,
+                    resume_window_s: 0,
                 };
                 let _ = ready.send(vec![recording]);
             }

@@ -7,6 +7,9 @@
 //! Rules (design: decisions on media): cuts happen at a key frame when there are pictures, at any
 //! frame when there are none; RecordInterval counts media time, but a forward jump above 10 s
 //! counts as the wall time it took, so that a broken clock cuts neither at once nor never.
+//!
+//! A file may go on in another session of the stream. Its clocks begin anew there, so nothing is
+//! compared across the gap, and the gap counts as the time it took. Only the codecs must stay.
 
 use crate::{
     domain::container::Container,
@@ -33,6 +36,8 @@ pub enum CutReason {
     StepBack,
     /// A track changed its codec, which an MP4 track cannot.
     CodecChange,
+    /// The stream came back, and a track has another codec than it had before in this file.
+    OtherCodec,
 }
 
 impl CutReason {
@@ -44,6 +49,7 @@ impl CutReason {
                 Some("begins where the clock went back further than an mp4 can express")
             }
             CutReason::CodecChange => Some("begins where a track changed its codec"),
+            CutReason::OtherCodec => Some("begins where the stream came back with another codec"),
         }
     }
 }
@@ -54,6 +60,8 @@ struct Clock {
     last: Option<Last>,
     elapsed_ms: i64,
     codec: Option<Codec>,
+    /// What the track had in the sessions before, until this one shows what it has.
+    before: Option<Codec>,
 }
 
 #[derive(Debug, Clone, Copy)]
@@ -88,6 +96,7 @@ pub struct Cutter {
     video_wall_ms: Option<i64>,
     frames: u64,
     codec_changes: u32,
+    has_frames_of_session: bool,
 }
 
 impl Cutter {
@@ -108,15 +117,46 @@ impl Cutter {
             video_wall_ms: None,
             frames: 0,
             codec_changes: 0,
+            has_frames_of_session: false,
         }
+    }
+
+    /// The file goes on in another session, which began at `wall_ms` (unix milliseconds) and
+    /// `gap_ms` after the one before had ended.
+    pub fn begin_session(&mut self, wall_ms: i64, gap_ms: i64) {
+        let elapsed_ms =
+            self.video.elapsed_ms.max(self.audio.elapsed_ms).saturating_add(gap_ms.max(0));
+        for clock in [&mut self.video, &mut self.audio] {
+            let before = clock.codec.take().or(clock.before);
+            *clock = Clock { last: None, elapsed_ms, codec: None, before };
+        }
+        self.wall_ms = wall_ms;
+        // It may be another encoder: whether it sends pictures is to be seen.
+        self.video_wall_ms = None;
+        self.has_frames_of_session = false;
+    }
+
+    /// Whether a frame came since the last session began.
+    pub fn has_frames_of_session(&self) -> bool {
+        self.has_frames_of_session
     }
 
     /// Whether a new file begins with `sample`. To be called once for every sample, in order.
     pub fn push(&mut self, sample: &Sample) -> Option<CutReason> {
         match sample.kind {
             SampleKind::Clock => self.wall_ms = sample.dts_ms,
+            SampleKind::Config if sample.track_id == 0 && self.has_other_codec(sample) => {
+                self.restart();
+                return Some(CutReason::OtherCodec);
+            }
             SampleKind::Frame if sample.track_id == 0 && sample.tag_len > 0 => {
-                let reason = if self.frames == 0 { None } else { self.reason(sample) };
+                let reason = if self.has_other_codec(sample) {
+                    Some(CutReason::OtherCodec)
+                } else if self.frames == 0 {
+                    None
+                } else {
+                    self.reason(sample)
+                };
                 if let Some(reason) = reason {
                     self.codec_changes += u32::from(reason == CutReason::CodecChange);
                     self.restart();
@@ -127,6 +167,17 @@ impl Cutter {
             _ => {}
         }
         None
+    }
+
+    /// Whether the sample is the first of its track in this session and its codec is not the one
+    /// that the track had before in the file.
+    fn has_other_codec(&mut self, sample: &Sample) -> bool {
+        let clock = match sample.track {
+            Track::Video => &mut self.video,
+            Track::Audio => &mut self.audio,
+            Track::Script => return false,
+        };
+        clock.before.take().is_some_and(|before| before != sample.codec)
     }
 
     fn clock(&self, track: Track) -> Option<&Clock> {
@@ -193,100 +244,9 @@ impl Cutter {
         clock.advance(sample.dts_ms, wall_ms);
         clock.codec = Some(sample.codec);
         self.frames += 1;
+        self.has_frames_of_session = true;
     }
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn sample(track: Track, dts_ms: i64, keyframe: bool) -> Sample {
-        Sample {
-            position: 0,
-            tag_len: 20,
-            data_offset: 11,
-            data_len: 5,
-            dts_ms,
-            cts_ms: 0,
-            config: 1,
-            track,
-            track_id: 0,
-            kind: SampleKind::Frame,
-            codec: if track == Track::Video { Codec::H264 } else { Codec::Aac },
-            keyframe: keyframe || track == Track::Audio,
-        }
-    }
-
-    fn clock(wall_ms: i64) -> Sample {
-        Sample { kind: SampleKind::Clock, dts_ms: wall_ms, ..sample(Track::Script, 0, false) }
-    }
-
-    /// dts of the samples before which a cut was made.
-    fn cuts(cutter: &mut Cutter, samples: &[Sample]) -> Vec<(i64, CutReason)> {
-        samples.iter().filter_map(|s| cutter.push(s).map(|r| (s.dts_ms, r))).collect()
-    }
-
-    #[test]
-    fn cuts_at_the_first_key_frame_at_or_after_the_interval() {
-        let mut cutter = Cutter::new(Container::Flv, 60, 0);
-        let stream: Vec<_> =
-            (0..2000).map(|i| sample(Track::Video, i * 100, i % 70 == 0)).collect();
-        let at: Vec<_> = cuts(&mut cutter, &stream).into_iter().map(|c| c.0).collect();
-        assert_eq!(at, [63_000, 126_000, 189_000]);
-    }
-
-    #[test]
-    fn audio_does_not_cut_while_there_are_pictures() {
-        let mut cutter = Cutter::new(Container::Mp4, 60, 0);
-        let mut stream = vec![sample(Track::Video, 0, true)];
-        stream.extend((0..3000).map(|i| sample(Track::Audio, i * 23, true)));
-        assert!(cuts(&mut cutter, &stream).is_empty());
-        assert_eq!(cutter.push(&sample(Track::Video, 69_000, true)), Some(CutReason::Interval));
-    }
-
-    #[test]
-    fn audio_alone_cuts_at_any_frame() {
-        let mut cutter = Cutter::new(Container::Aac, 60, 0);
-        let stream: Vec<_> = (0..3000).map(|i| sample(Track::Audio, i * 23, true)).collect();
-        assert_eq!(cuts(&mut cutter, &stream), [(60_007, CutReason::Interval)]);
-    }
-
-    #[test]
-    fn a_jump_counts_as_wall_time() {
-        let mut cutter = Cutter::new(Container::Flv, 60, 1_000_000);
-        let stream = [
-            sample(Track::Video, 0, true),
-            clock(1_002_000),
-            sample(Track::Video, 10_800_000, true),
-            sample(Track::Video, 10_801_000, true),
-        ];
-        assert!(cuts(&mut cutter, &stream).is_empty());
-        assert_eq!(cutter.video.elapsed_ms, 3_000);
-    }
-
-    #[test]
-    fn only_mp4_ends_at_steps_back_and_codec_changes() {
-        let mut other_codec = sample(Track::Video, 50, true);
-        other_codec.codec = Codec::Hevc;
-        let stream = [
-            sample(Track::Audio, 100, true),
-            sample(Track::Audio, 90, true),
-            sample(Track::Video, 20_000, true),
-            sample(Track::Video, 10_000, true),
-            sample(Track::Video, -1, true),
-            other_codec,
-        ];
-        assert_eq!(
-            cuts(&mut Cutter::new(Container::Mp4, 600, 0), &stream),
-            [(90, CutReason::StepBack), (-1, CutReason::StepBack), (50, CutReason::CodecChange)]
-        );
-        assert!(cuts(&mut Cutter::new(Container::Flv, 600, 0), &stream).is_empty());
-    }
-
-    #[test]
-    fn hls_is_never_cut() {
-        let mut cutter = Cutter::new(Container::Hls, 60, 0);
-        let stream: Vec<_> = (0..5000).map(|i| sample(Track::Video, i * 100, true)).collect();
-        assert!(cuts(&mut cutter, &stream).is_empty());
-    }
-}
+mod tests;

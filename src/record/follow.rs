@@ -10,29 +10,29 @@ use std::{sync::Arc, time::Duration};
 use arc_swap::ArcSwap;
 use tokio::{sync::watch, time::sleep};
 use tokio_util::sync::CancellationToken;
-use tracing::{info, warn};
+use tracing::info;
 
 use crate::{
     db::Db,
-    domain::{journal_note::Note, session::Session, snapshot::Snapshot},
+    domain::{journal_note::Note, recording::Attachment, session::Session, snapshot::Snapshot},
     journal::{Journal, JournalError, Progress, Reader},
     media::{
         config::CodecConfig,
-        sample::{Sample, SampleKind, Track},
+        sample::{SampleKind, Track},
     },
 };
 
 use super::{
+    continuation,
     rows::Rows,
     tracker::{Change, Tracker},
+    turns::Turn,
 };
 
 /// Samples taken in per step: bounds memory and the size of a transaction.
 const STEP_SAMPLES: usize = 50_000;
 /// Pause between two looks at a growing journal.
 const PACE: Duration = Duration::from_millis(300);
-/// Longest wait for the rows of a replaced session, so that its event 0 precedes our event 1.
-const PREDECESSOR_WAIT: Duration = Duration::from_secs(10);
 
 /// What every follower needs.
 pub struct Shared {
@@ -58,10 +58,8 @@ pub struct Follow {
     pub session: Session,
     /// How far its journal has grown.
     pub progress: watch::Receiver<Progress>,
-    /// Turns true when the rows of the session that this one replaced say that it has ended.
-    pub predecessor: Option<watch::Receiver<bool>>,
-    /// Turns true when our own rows say so.
-    pub done: watch::Sender<bool>,
+    /// Its place among the sessions of its stream, left when the rows say that it has ended.
+    pub turn: Turn,
 }
 
 /// What moves between the async side and the blocking reads.
@@ -70,6 +68,8 @@ struct State {
     tracker: Tracker,
     cursor: u64,
     changes: Vec<Change>,
+    /// A note that was read and takes effect now, and where it stands.
+    note: Option<(u64, Note)>,
     /// Picture width and height, 0 while unknown.
     dimensions: (u32, u32),
 }
@@ -86,7 +86,6 @@ impl Follow {
             outcome = self.follow() => match outcome {
                 Ok(()) => {
                     self.shared.journal.clear_floor(id);
-                    self.done.send_replace(true);
                     self.shared.db.media_changed().notify_one();
                 }
                 Err(error) => tracing::error!(
@@ -98,35 +97,22 @@ impl Follow {
     }
 
     async fn follow(&mut self) -> Result<(), JournalError> {
-        let id = self.session.id;
-        if let Some(mut predecessor) = self.predecessor.take() {
-            let ended = predecessor.wait_for(|done| *done);
-            if tokio::time::timeout(PREDECESSOR_WAIT, ended).await.is_err() {
-                warn!(session.id = %id, "the rows of the replaced session are late; going on without them");
-            }
-        }
+        let may_continue = self.turn.wait().await;
         let rows = Rows { shared: self.shared.clone(), session: self.session.clone() };
         rows.begin().await;
-        let journal = self.shared.journal.clone();
-        let started_ms = self.session.started_ms;
-        let mut state = run_read(&self.shared.journal, move || {
-            let reader = journal.reader(id)?;
-            let cursor = reader.start();
-            Ok(State {
-                reader,
-                tracker: Tracker::new(started_ms),
-                cursor,
-                changes: Vec::new(),
-                dimensions: (0, 0),
-            })
-        })
-        .await?;
+        let mut state = self.open(&rows).await?;
         loop {
             let Progress { written, closed, .. } = *self.progress.borrow_and_update();
             while state.cursor < written {
                 state = run_read(&self.shared.journal, move || state.step(written)).await?;
                 let changes = std::mem::take(&mut state.changes);
                 rows.commit(&changes).await;
+                if state.tracker.is_settled() {
+                    self.turn.settle();
+                }
+                if let Some((position, note)) = state.note.take() {
+                    state = self.take(&rows, state, position, note, may_continue).await?;
+                }
                 self.set_floor(&state);
             }
             self.set_floor(&state);
@@ -144,11 +130,54 @@ impl Follow {
             }
             sleep(PACE).await;
         }
-        let (reason, ended_ms) = state.tracker.finish(state.cursor, &mut state.changes);
+        let may_suspend = !self.turn.is_overtaken();
+        let (reason, ended_ms) =
+            state.tracker.finish(state.cursor, may_suspend, &mut state.changes);
         let changes = std::mem::take(&mut state.changes);
         rows.commit(&changes).await;
         rows.end(reason, ended_ms, state.dimensions).await;
         Ok(())
+    }
+
+    /// Opens the journal at its beginning, with everything running that the rows know of.
+    async fn open(&self, rows: &Rows) -> Result<State, JournalError> {
+        let (id, journal) = (self.session.id, self.shared.journal.clone());
+        let reader = run_read(&self.shared.journal, move || journal.reader(id)).await?;
+        let mut tracker = Tracker::new(reader.wall_ms());
+        for Attachment { attached, running } in rows.attachments().await {
+            let running = match running {
+                Some((recording, file)) => Some(
+                    continuation::restored(&self.shared.journal, attached, recording, file).await,
+                ),
+                None => None,
+            };
+            tracker.restore(attached, running);
+        }
+        let cursor = reader.start();
+        let (changes, note) = (Vec::new(), None);
+        Ok(State { reader, tracker, cursor, changes, note, dimensions: (0, 0) })
+    }
+
+    /// Lets a note take effect.
+    async fn take(
+        &self,
+        rows: &Rows,
+        mut state: State,
+        position: u64,
+        note: Note,
+        may_continue: bool,
+    ) -> Result<State, JournalError> {
+        if let Note::Attach { recording, from } = &note
+            && may_continue
+            && state.tracker.may_continue(recording.id, *from)
+            && let Some(running) = rows.resume(recording, *from).await
+        {
+            state.tracker.resume(running);
+        }
+        state = run_read(&self.shared.journal, move || state.take(position, note)).await?;
+        let changes = std::mem::take(&mut state.changes);
+        rows.commit(&changes).await;
+        Ok(state)
     }
 
     /// Tells the janitor what this session may still need beyond what the rows say: everything
@@ -201,28 +230,25 @@ impl State {
             self.dimensions = parsed.and_then(|c| c.dimensions()).unwrap_or(self.dimensions);
         }
         for sample in notes {
-            self.note(&sample)?;
+            let note = self.reader.note(&sample)?.as_deref().and_then(Note::parse);
+            self.note = note.map(|note| (sample.position, note));
         }
         Ok(self)
     }
 
-    fn note(&mut self, sample: &Sample) -> Result<(), JournalError> {
-        let Some(note) = self.reader.note(sample)?.as_deref().and_then(Note::parse) else {
-            return Ok(());
-        };
+    /// Lets a note take effect, with the pre-roll of a recording that reaches back.
+    fn take(mut self, position: u64, note: Note) -> Result<Self, JournalError> {
         let preroll = match &note {
-            Note::Attach { recording, from } if *from < sample.position => {
-                Some((recording.id, *from))
-            }
+            Note::Attach { recording, from } if *from < position => Some((recording.id, *from)),
             _ => None,
         };
-        self.tracker.note(sample.position, note, &mut self.changes);
-        if let Some((recording, from)) = preroll {
-            for earlier in self.reader.samples(from, sample.position)? {
+        let has_begun = self.tracker.note(position, note, &mut self.changes);
+        if let Some((recording, from)) = preroll.filter(|_| has_begun) {
+            for earlier in self.reader.samples(from, position)? {
                 self.tracker.replay(recording, &earlier?, &mut self.changes);
             }
         }
-        Ok(())
+        Ok(self)
     }
 }
 

@@ -2,12 +2,17 @@
 //!
 //! It wakes on every publish, unpublish, change of configuration and task edge. Starting and ending
 //! a recording is a note in the session's journal; [`follow`] turns notes into rows, [`cut`] decides
-//! where files end. Nothing here touches a media byte or makes a product.
+//! where files end. A recording with a resume window outlives its session: [`turns`] puts the
+//! sessions of a stream in order, [`continuation`] goes on with what is suspended, [`resume`] ends
+//! what nothing came back for. Nothing here touches a media byte or makes a product.
 
+mod continuation;
 pub mod cut;
 pub mod follow;
+pub mod resume;
 mod rows;
 pub mod tracker;
+pub mod turns;
 
 use std::{
     collections::{BTreeSet, HashMap},
@@ -36,6 +41,7 @@ use crate::{
 };
 
 use follow::{Follow, Shared};
+use turns::{Turn, Turns};
 
 /// How long to sleep when no edge is known.
 const IDLE: Duration = Duration::from_secs(60);
@@ -48,6 +54,18 @@ pub struct Settings {
     pub default_task_format: Container,
     /// How old the last key frame may be for a recording to begin with it.
     pub max_preroll: Duration,
+    /// How long a recording waits for its stream to come back; for HLS its template says it.
+    pub resume_window: Duration,
+}
+
+impl Settings {
+    fn resume_window_s(&self, template: &RecordTemplate, container: Container) -> i64 {
+        let seconds = match container {
+            Container::Hls => template.flow_continue_duration,
+            Container::Flv | Container::Mp4 | Container::Aac => self.resume_window.as_secs(),
+        };
+        i64::try_from(seconds).unwrap_or(i64::MAX)
+    }
 }
 
 struct Running {
@@ -63,8 +81,8 @@ pub struct Supervisor {
     events: mpsc::Receiver<Event>,
     nudge: Arc<Notify>,
     running: HashMap<SessionId, Running>,
-    followers: JoinSet<SessionId>,
-    done: HashMap<SessionId, watch::Receiver<bool>>,
+    followers: JoinSet<()>,
+    turns: Arc<Turns>,
     abandon: CancellationToken,
 }
 
@@ -76,6 +94,7 @@ impl Supervisor {
         shared: Arc<Shared>,
         events: mpsc::Receiver<Event>,
         nudge: Arc<Notify>,
+        turns: Arc<Turns>,
         abandon: CancellationToken,
     ) -> Self {
         Self {
@@ -85,7 +104,7 @@ impl Supervisor {
             nudge,
             running: HashMap::new(),
             followers: JoinSet::new(),
-            done: HashMap::new(),
+            turns,
             abandon,
         }
     }
@@ -106,11 +125,11 @@ impl Supervisor {
                     Some(found) => self.follow_found(found),
                     None => recovery_open = false,
                 },
-                Some(joined) = self.followers.join_next() => match joined {
-                    Ok(session) => { self.done.remove(&session); }
-                    Err(error) => tracing::error!(%error, "a follower stopped; its session is followed again at the next start"),
+                Some(joined) = self.followers.join_next() => if let Err(error) = joined {
+                    tracing::error!(%error, "a follower stopped; its session is followed again at the next start");
                 },
-                () = self.nudge.notified() => {}
+                // A task may be over whose recording is suspended.
+                () = self.nudge.notified() => self.turns.changed().notify_one(),
                 () = sleep(wait) => {}
             }
         }
@@ -118,8 +137,8 @@ impl Supervisor {
 
     fn on_event(&mut self, event: Event) {
         match event {
-            Event::Started { live, predecessor, ready } => {
-                let recordings = self.start(live, predecessor);
+            Event::Started { live, ready, .. } => {
+                let recordings = self.start(live);
                 if ready.send(recordings).is_err() {
                     info!("a publisher went away before its recordings were attached");
                 }
@@ -131,7 +150,7 @@ impl Supervisor {
     }
 
     /// Attaches what must record from the first byte on, and follows the journal.
-    fn start(&mut self, live: Arc<LiveSession>, predecessor: Option<SessionId>) -> Vec<Recording> {
+    fn start(&mut self, live: Arc<LiveSession>) -> Vec<Recording> {
         let snapshot = self.shared.snapshot.load();
         let path = live.session.path.clone();
         let mut running = Running {
@@ -152,43 +171,27 @@ impl Supervisor {
             info!(stream.path = %path, "no rule or task asks for a recording of this stream");
         }
         let recordings: Vec<Recording> =
-            wanted.iter().flat_map(|w| begin(&mut running, w, now_ms)).collect();
-        let (done, is_done) = watch::channel(false);
-        let follow = Follow {
+            wanted.iter().flat_map(|w| begin(&mut running, w, now_ms, &self.settings)).collect();
+        let (session, progress) = (&running.live.session, running.live.progress.clone());
+        self.spawn(Follow {
             shared: self.shared.clone(),
-            session: running.live.session.clone(),
-            progress: running.live.progress.clone(),
-            predecessor: predecessor.and_then(|p| self.done.get(&p).cloned()),
-            done,
-        };
-        let id = follow.session.id;
-        self.done.insert(id, is_done);
-        self.spawn(id, follow);
-        self.running.insert(id, running);
+            turn: self.turns.enter(session, Some(progress.clone())),
+            session: session.clone(),
+            progress,
+        });
+        self.running.insert(session.id, running);
         recordings
     }
 
     fn follow_found(&mut self, found: Found) {
-        let (done, is_done) = watch::channel(false);
-        let id = found.session.id;
-        info!(session.id = %id, stream.path = %found.session.path, "finishing a session that was interrupted");
-        let follow = Follow {
-            shared: self.shared.clone(),
-            session: found.session,
-            progress: found.progress,
-            predecessor: None,
-            done,
-        };
-        self.done.insert(id, is_done);
-        self.spawn(id, follow);
+        let Found { session, progress, turn } = found;
+        info!(session.id = %session.id, stream.path = %session.path, "finishing a session that was interrupted");
+        let turn = turn.unwrap_or_else(|| self.turns.enter(&session, None));
+        self.spawn(Follow { shared: self.shared.clone(), session, progress, turn });
     }
 
-    fn spawn(&mut self, id: SessionId, follow: Follow) {
-        let abandon = self.abandon.clone();
-        self.followers.spawn(async move {
-            follow.run(abandon).await;
-            id
-        });
+    fn spawn(&mut self, follow: Follow) {
+        self.followers.spawn(follow.run(self.abandon.clone()));
     }
 
     /// Begins what is wanted and not running, ends what is running and not wanted. Answers how
@@ -208,7 +211,7 @@ impl Supervisor {
         for want in &wanted {
             let Some(running) = self.running.get_mut(&want.session) else { continue };
             if !running.groups.contains_key(&want.origin) {
-                is_waiting |= !attach(running, want, now_ms, self.settings.max_preroll);
+                is_waiting |= !attach(running, want, now_ms, &self.settings);
             }
         }
         let wanted: BTreeSet<(SessionId, Option<&str>)> =
@@ -244,6 +247,8 @@ pub struct Found {
     pub session: crate::domain::session::Session,
     /// Closed progress that says how far the journal reaches.
     pub progress: watch::Receiver<crate::journal::Progress>,
+    /// Its place among the sessions of its stream, if it could be taken before its recovery.
+    pub turn: Option<Turn>,
 }
 
 fn as_live_stream(running: &Running) -> LiveStream {
@@ -260,7 +265,12 @@ fn as_live_stream(running: &Running) -> LiveStream {
 }
 
 /// Makes the recordings of one origin, one per enabled container.
-fn begin(running: &mut Running, wanted: &Wanted, now_ms: i64) -> Vec<Recording> {
+fn begin(
+    running: &mut Running,
+    wanted: &Wanted,
+    now_ms: i64,
+    settings: &Settings,
+) -> Vec<Recording> {
     let session_id = match wanted.origin {
         Origin::Rule => running.live.session.sequence,
         Origin::Task { .. } => DecimalId::next(now_ms),
@@ -275,6 +285,7 @@ fn begin(running: &mut Running, wanted: &Wanted, now_ms: i64) -> Vec<Recording> 
             container,
             template: wanted.template.clone(),
             started_ms: now_ms,
+            resume_window_s: settings.resume_window_s(&wanted.template, container),
         })
         .collect();
     for recording in &recordings {
@@ -292,9 +303,9 @@ fn begin(running: &mut Running, wanted: &Wanted, now_ms: i64) -> Vec<Recording> 
 
 /// Attaches to a stream that is already live. False if it has to be tried again: no recent key
 /// frame yet, or the journal takes no notes at the moment.
-fn attach(running: &mut Running, wanted: &Wanted, now_ms: i64, max_preroll: Duration) -> bool {
+fn attach(running: &mut Running, wanted: &Wanted, now_ms: i64, settings: &Settings) -> bool {
     let progress = *running.live.progress.borrow();
-    let max_preroll_ms = i64::try_from(max_preroll.as_millis()).unwrap_or(i64::MAX);
+    let max_preroll_ms = i64::try_from(settings.max_preroll.as_millis()).unwrap_or(i64::MAX);
     let from = match progress.last_keyframe {
         Some(mark) if now_ms.saturating_sub(mark.wall_ms) <= max_preroll_ms => mark.position,
         _ if progress.has_video => return false,
@@ -304,7 +315,7 @@ fn attach(running: &mut Running, wanted: &Wanted, now_ms: i64, max_preroll: Dura
     let Ok(permits) = live.control.try_reserve_many(wanted.template.containers().count()) else {
         return false;
     };
-    for (recording, permit) in begin(running, wanted, now_ms).into_iter().zip(permits) {
+    for (recording, permit) in begin(running, wanted, now_ms, settings).into_iter().zip(permits) {
         let note = Note::Attach { recording: Box::new(recording), from };
         permit.send(Control::Note(note.to_json()));
     }

@@ -11,11 +11,12 @@ use tracing::{info, warn};
 use crate::{
     db::{Db, DbError},
     domain::{
-        callback::{self, NewCallback},
+        callback::{self, NewCallback, RecordEvent},
         ids::DecimalId,
         media_file::{MediaFacts, MediaFile, MediaFileState},
         recording::{Recording, Span},
         session::{EndReason, Session},
+        stream::StreamPath,
     },
 };
 
@@ -86,7 +87,10 @@ impl Rows {
         })
         .await;
         self.shared.db.outbox_changed().notify_one();
-        if changes.iter().any(|c| matches!(c, Change::CloseFile { .. })) {
+        let ends_files = |change: &Change| {
+            matches!(change, Change::CloseFile { .. } | Change::LeaveFile { .. } | Change::Settle)
+        };
+        if changes.iter().any(ends_files) {
             self.shared.db.media_changed().notify_one();
         }
     }
@@ -101,7 +105,7 @@ impl Rows {
             Change::Begin { recording, from } => {
                 let span = Span { session: self.session.id, from: *from, to: None };
                 if Db::insert_recording(tx, recording, &self.session.node_id, &span).await? {
-                    self.announce(tx, recording, callback::RecordEvent::StartSucceeded).await?;
+                    self.announce(tx, recording, RecordEvent::StartSucceeded).await?;
                 }
             }
             Change::OpenFile { recording, ordinal, from, start_ms, cause } => {
@@ -118,9 +122,26 @@ impl Rows {
                 if Db::end_recording(tx, *recording, *ended_ms, *to).await?
                     && let Some(recording) = Db::load_recording(tx, *recording).await?
                 {
-                    self.announce(tx, &recording, callback::RecordEvent::Ended).await?;
+                    self.announce(tx, &recording, RecordEvent::Ended).await?;
                 }
             }
+            Change::Suspend { recording, ordinal, to, ended_ms } => {
+                let session = self.session.id;
+                if Db::suspend_recording(tx, *recording, session, *to, *ended_ms).await?
+                    && let Some(recording) = Db::load_recording(tx, *recording).await?
+                {
+                    if let Some(id) = Db::media_file_of(tx, recording.id, *ordinal).await? {
+                        Db::suspend_media_file(tx, id, session, *to, *ended_ms).await?;
+                    }
+                    self.announce(tx, &recording, RecordEvent::Paused).await?;
+                }
+            }
+            Change::LeaveFile { recording, ordinal } => {
+                if let Some(id) = Db::media_file_of(tx, *recording, *ordinal).await? {
+                    Db::end_suspended_media_file(tx, id, now_ms).await?;
+                }
+            }
+            Change::Settle => self.end_left(tx).await?,
         }
         Ok(())
     }
@@ -129,27 +150,13 @@ impl Rows {
         &self,
         tx: &mut sqlx::Transaction<'static, sqlx::Any>,
         recording: &Recording,
-        event: callback::RecordEvent,
+        event: RecordEvent,
     ) -> Result<(), DbError> {
-        let now_ms = (self.shared.now_ms)();
-        let body = callback::record_status(
-            recording,
-            &self.session.path,
-            self.shared.app_id,
-            event,
-            DecimalId::next(now_ms),
-            now_ms,
-        );
-        let events = self.route(body);
-        Db::enqueue_callbacks(tx, now_ms, &events).await
+        announce(&self.shared, tx, &self.session.path, recording, event).await
     }
 
     fn route(&self, event: callback::Event) -> Vec<NewCallback> {
-        let snapshot = self.shared.snapshot.load();
-        callback::template_for(&snapshot, &self.session.path)
-            .and_then(|template| NewCallback::new(template, event))
-            .into_iter()
-            .collect()
+        route(&self.shared, event)
     }
 
     fn new_file(
@@ -197,14 +204,18 @@ impl Rows {
     }
 
     /// Tries until the database takes it.
-    async fn retry<F>(&self, action: &'static str, mut attempt: impl FnMut() -> F)
+    pub(super) async fn retry<T, F>(
+        &self,
+        action: &'static str,
+        mut attempt: impl FnMut() -> F,
+    ) -> T
     where
-        F: Future<Output = Result<(), DbError>>,
+        F: Future<Output = Result<T, DbError>>,
     {
         let mut failures = 0u32;
-        loop {
+        let done = loop {
             match attempt().await {
-                Ok(()) => break,
+                Ok(done) => break done,
                 Err(error) => {
                     if failures == 0 {
                         warn!(session.id = %self.session.id, action, error = %chain(&error), "the database refuses rows; trying again until it takes them");
@@ -213,19 +224,41 @@ impl Rows {
                     sleep(RETRY).await;
                 }
             }
-        }
+        };
         if failures > 0 {
             info!(session.id = %self.session.id, action, failures, "the database takes rows again");
         }
+        done
     }
 }
 
-async fn commit(tx: sqlx::Transaction<'static, sqlx::Any>) -> Result<(), DbError> {
+/// Enqueues event 332.
+pub(super) async fn announce(
+    shared: &Shared,
+    tx: &mut sqlx::Transaction<'static, sqlx::Any>,
+    path: &StreamPath,
+    recording: &Recording,
+    event: RecordEvent,
+) -> Result<(), DbError> {
+    let now_ms = (shared.now_ms)();
+    let seq = DecimalId::next(now_ms);
+    let body = callback::record_status(recording, path, shared.app_id, event, seq, now_ms);
+    Db::enqueue_callbacks(tx, now_ms, &route(shared, body)).await
+}
+
+/// An event addressed by the callback template of its stream, if that has a URL for it.
+fn route(shared: &Shared, event: callback::Event) -> Vec<NewCallback> {
+    let snapshot = shared.snapshot.load();
+    let template = callback::template_for(&snapshot, &event.path);
+    template.and_then(|template| NewCallback::new(template, event)).into_iter().collect()
+}
+
+pub(super) async fn commit(tx: sqlx::Transaction<'static, sqlx::Any>) -> Result<(), DbError> {
     tx.commit().await.map_err(crate::db::at("commit"))
 }
 
 /// An error with its sources, on one line.
-fn chain(error: &dyn std::error::Error) -> String {
+pub(super) fn chain(error: &dyn std::error::Error) -> String {
     let mut text = error.to_string();
     let mut source = error.source();
     while let Some(error) = source {

@@ -2,6 +2,12 @@
 //!
 //! Pure and deterministic, so that following a live journal and reading one found after a crash
 //! give the same rows. The only place that knows how notes, cuts and files fit together.
+//!
+//! What the rows have already is not made again: a recording that they know is taken up where its
+//! growing file began ([`Tracker::restore`]), or not at all if it is over. So a journal whose
+//! beginning is released can still be followed.
+
+use std::collections::HashSet;
 
 use crate::{
     domain::{ids::RecordingId, journal_note::Note, recording::Recording, session::EndReason},
@@ -53,30 +59,84 @@ pub enum Change {
         /// Unix milliseconds.
         ended_ms: i64,
     },
+    /// The session is over, the recording waits for the next one of its stream.
+    Suspend {
+        /// Which.
+        recording: RecordingId,
+        /// Its file that still grows.
+        ordinal: i64,
+        /// One past its last byte in this session.
+        to: u64,
+        /// Unix milliseconds.
+        ended_ms: i64,
+    },
+    /// A file that was to go on in this session does not: it is complete as it was before.
+    LeaveFile {
+        /// Of this recording.
+        recording: RecordingId,
+        /// Which file.
+        ordinal: i64,
+    },
+    /// The stream is back: whatever is still suspended of it will not be continued.
+    Settle,
 }
 
+/// A recording in its growing file.
 #[derive(Debug)]
-struct Running {
-    recording: Box<Recording>,
-    cutter: Cutter,
-    ordinal: i64,
-    /// Position at which its current file began.
-    file_from: u64,
+pub struct Running {
+    /// The id by which this session's notes name it.
+    pub attached: RecordingId,
+    /// The recording.
+    pub recording: Box<Recording>,
+    /// Has seen what the file holds of earlier sessions.
+    pub cutter: Cutter,
+    /// Which file.
+    pub ordinal: i64,
+    /// Position at which the file began in this session.
+    pub file_from: u64,
+    /// Whether the file began in an earlier session.
+    pub is_continued: bool,
 }
 
 /// The state of one session while its journal is read from the start.
 #[derive(Debug)]
 pub struct Tracker {
     running: Vec<Running>,
+    /// Every recording that was attached, by the id in the notes.
+    known: HashSet<RecordingId>,
     wall_ms: i64,
+    is_settled: bool,
     /// The end note, once seen.
     end: Option<(EndReason, i64)>,
 }
 
 impl Tracker {
-    /// For a session that began at `started_ms` (unix milliseconds).
-    pub fn new(started_ms: i64) -> Self {
-        Self { running: Vec::new(), wall_ms: started_ms, end: None }
+    /// For a journal whose first tag arrived at `wall_ms` (unix milliseconds).
+    pub fn new(wall_ms: i64) -> Self {
+        Self { running: Vec::new(), known: HashSet::new(), wall_ms, is_settled: false, end: None }
+    }
+
+    /// Takes up a recording that the rows know under this id; without `running` it is over.
+    pub fn restore(&mut self, attached: RecordingId, running: Option<Running>) {
+        self.known.insert(attached);
+        self.running.extend(running);
+    }
+
+    /// Whether a recording attached now, with its first tag at `from`, begins with the session and
+    /// is new, so that it may continue one that is suspended.
+    pub fn may_continue(&self, attached: RecordingId, from: u64) -> bool {
+        from == 0 && !self.is_settled && !self.known.contains(&attached)
+    }
+
+    /// Goes on with a recording that was suspended.
+    pub fn resume(&mut self, running: Running) {
+        self.known.insert(running.attached);
+        self.running.push(running);
+    }
+
+    /// Whether the encoder has sent something.
+    pub fn is_settled(&self) -> bool {
+        self.is_settled
     }
 
     /// Takes in the next sample of the journal.
@@ -84,28 +144,36 @@ impl Tracker {
         if sample.kind == SampleKind::Clock {
             self.wall_ms = sample.dts_ms;
         }
+        let is_own =
+            matches!(sample.kind, SampleKind::Private | SampleKind::Clock | SampleKind::Repeated);
+        if !is_own && !self.is_settled {
+            self.is_settled = true;
+            changes.push(Change::Settle);
+        }
         for running in &mut self.running {
             running.push(sample, self.wall_ms, changes);
         }
     }
 
     /// Takes in a note that stands at `position`. An attachment that reaches back is followed by
-    /// [`Tracker::replay`] of the samples from its `from` up to the note.
-    pub fn note(&mut self, position: u64, note: Note, changes: &mut Vec<Change>) {
+    /// [`Tracker::replay`] of the samples from its `from` up to the note; one that is known is
+    /// nothing new. Answers whether a recording began.
+    pub fn note(&mut self, position: u64, note: Note, changes: &mut Vec<Change>) -> bool {
         match note {
-            Note::Attach { recording, from } => self.attach(recording, from, changes),
+            Note::Attach { recording, from } => return self.attach(recording, from, changes),
             Note::Detach { recording, ended_ms } => {
-                if let Some(at) = self.running.iter().position(|r| r.recording.id == recording) {
+                if let Some(at) = self.running.iter().position(|r| r.attached == recording) {
                     self.running.remove(at).end(position, ended_ms, self.wall_ms, changes);
                 }
             }
             Note::End { reason, ended_ms } => self.end = Some((reason, ended_ms)),
         }
+        false
     }
 
-    fn attach(&mut self, recording: Box<Recording>, from: u64, changes: &mut Vec<Change>) {
-        if self.running.iter().any(|r| r.recording.id == recording.id) {
-            return;
+    fn attach(&mut self, recording: Box<Recording>, from: u64, changes: &mut Vec<Change>) -> bool {
+        if !self.known.insert(recording.id) {
+            return false;
         }
         let interval_s = recording.template.param(recording.container).record_interval;
         changes.push(Change::Begin { recording: recording.clone(), from });
@@ -117,26 +185,39 @@ impl Tracker {
             cause: None,
         });
         self.running.push(Running {
+            attached: recording.id,
             cutter: Cutter::new(recording.container, interval_s, self.wall_ms),
             recording,
             ordinal: 0,
             file_from: from,
+            is_continued: false,
         });
+        true
     }
 
     /// Feeds one sample of the pre-roll to a recording that was just attached.
     pub fn replay(&mut self, recording: RecordingId, sample: &Sample, changes: &mut Vec<Change>) {
-        if let Some(running) = self.running.iter_mut().find(|r| r.recording.id == recording) {
+        if let Some(running) = self.running.iter_mut().find(|r| r.attached == recording) {
             running.push(sample, self.wall_ms, changes);
         }
     }
 
-    /// The journal ends at `position`: everything still running ends there. Answers why and when
-    /// the session ended; without an end note the process was killed.
-    pub fn finish(&mut self, position: u64, changes: &mut Vec<Change>) -> (EndReason, i64) {
+    /// The journal ends at `position`: everything still running ends there, or is suspended if it
+    /// has a resume window and `may_suspend`. Answers why and when the session ended; without an
+    /// end note the process was killed.
+    pub fn finish(
+        &mut self,
+        position: u64,
+        may_suspend: bool,
+        changes: &mut Vec<Change>,
+    ) -> (EndReason, i64) {
         let (reason, ended_ms) = self.end.unwrap_or((EndReason::Crashed, self.wall_ms));
         for running in self.running.drain(..) {
-            running.end(position, ended_ms, self.wall_ms, changes);
+            if may_suspend && running.recording.resume_window_s > 0 {
+                changes.push(running.suspend(position, ended_ms));
+            } else {
+                running.end(position, ended_ms, self.wall_ms, changes);
+            }
         }
         (reason, ended_ms)
     }
@@ -149,17 +230,32 @@ impl Tracker {
 
 impl Running {
     fn push(&mut self, sample: &Sample, wall_ms: i64, changes: &mut Vec<Change>) {
+        // One that was taken up again has been through what is before its file.
+        if sample.position < self.file_from && sample.kind != SampleKind::Clock {
+            return;
+        }
+        let has_begun = !self.is_continued || self.cutter.has_frames_of_session();
         let Some(reason) = self.cutter.push(sample) else { return };
-        changes.push(self.close(sample.position, wall_ms));
+        if has_begun {
+            changes.push(self.close(sample.position, wall_ms));
+            self.file_from = sample.position;
+        } else {
+            let (recording, ordinal) = (self.recording.id, self.ordinal);
+            changes.push(Change::LeaveFile { recording, ordinal });
+        }
+        self.is_continued = false;
         self.ordinal += 1;
-        self.file_from = sample.position;
         changes.push(Change::OpenFile {
             recording: self.recording.clone(),
             ordinal: self.ordinal,
-            from: sample.position,
+            from: self.file_from,
             start_ms: wall_ms,
             cause: Some(reason),
         });
+    }
+
+    fn suspend(&self, to: u64, ended_ms: i64) -> Change {
+        Change::Suspend { recording: self.recording.id, ordinal: self.ordinal, to, ended_ms }
     }
 
     fn close(&self, to: u64, end_ms: i64) -> Change {
@@ -173,85 +269,4 @@ impl Running {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::{
-        domain::{container::Container, ids::DecimalId, plan::default_profile, recording::Origin},
-        media::sample::{Codec, Track},
-    };
-
-    fn recording(container: Container, interval_s: i64) -> Box<Recording> {
-        let mut template = default_profile(container);
-        template.flv.record_interval = interval_s;
-        Box::new(Recording {
-            id: RecordingId::new(0),
-            session_id: DecimalId(1),
-            origin: Origin::Rule,
-            container,
-            template,
-            started_ms: 0,
-        })
-    }
-
-    fn frame(position: u64, dts_ms: i64) -> Sample {
-        Sample {
-            position,
-            tag_len: 10,
-            data_offset: 11,
-            data_len: 1,
-            dts_ms,
-            cts_ms: 0,
-            config: 1,
-            track: Track::Video,
-            track_id: 0,
-            kind: SampleKind::Frame,
-            codec: Codec::H264,
-            keyframe: true,
-        }
-    }
-
-    #[test]
-    fn files_of_a_recording_touch_without_gap_or_overlap() {
-        let flv = recording(Container::Flv, 60);
-        let id = flv.id;
-        let mut tracker = Tracker::new(1_000);
-        let mut changes = Vec::new();
-        tracker.note(5, Note::Attach { recording: flv, from: 5 }, &mut changes);
-        for i in 0..200u64 {
-            tracker.push(&frame(100 + i * 10, i as i64 * 1000), &mut changes);
-        }
-        let (reason, _) = tracker.finish(2_100, &mut changes);
-        assert_eq!(reason, EndReason::Crashed);
-        let mut next_from = 5;
-        let mut files = 0;
-        for change in &changes {
-            match change {
-                Change::OpenFile { from, .. } => assert_eq!(*from, next_from),
-                Change::CloseFile { to, .. } => {
-                    next_from = *to;
-                    files += 1;
-                }
-                _ => {}
-            }
-        }
-        assert_eq!((files, next_from), (4, 2_100));
-        assert!(matches!(changes.last(), Some(Change::End { recording, .. }) if *recording == id));
-    }
-
-    #[test]
-    fn detach_ends_where_the_note_stands() {
-        let hls = recording(Container::Hls, 60);
-        let id = hls.id;
-        let mut tracker = Tracker::new(0);
-        let mut changes = Vec::new();
-        tracker.note(0, Note::Attach { recording: hls, from: 0 }, &mut changes);
-        tracker.push(&frame(10, 0), &mut changes);
-        tracker.note(20, Note::Detach { recording: id, ended_ms: 7 }, &mut changes);
-        tracker.push(&frame(30, 0), &mut changes);
-        assert_eq!(tracker.oldest_needed(), None);
-        assert!(changes.contains(&Change::End { recording: id, to: 20, ended_ms: 7 }));
-        let before = changes.len();
-        tracker.finish(40, &mut changes);
-        assert_eq!(changes.len(), before);
-    }
-}
+mod tests;

@@ -84,7 +84,9 @@ async fn spans_close_suspend_and_resume() {
         insert_parents(db, &parent).await;
         for _ in 0..2 {
             let mut tx = db.begin().await.unwrap();
-            Db::suspend_media_file(&mut tx, file.id, file.spans[0].session, 300).await.unwrap();
+            Db::suspend_media_file(&mut tx, file.id, file.spans[0].session, 300, 1500)
+                .await
+                .unwrap();
             Db::resume_media_file(&mut tx, file.id, &second).await.unwrap();
             tx.commit().await.unwrap();
         }

@@ -140,6 +140,7 @@ fn record_status_is_the_bytes_of_the_specification() {
         container: Container::Hls,
         template: RecordTemplate::default(),
         started_ms: 0,
+        resume_window_s: 0,
     };
     let seq = DecimalId(3_266_441_426_274_648_065);
     let make = |r: &Recording| {
