@@ -13,7 +13,7 @@ const TS_MASK: i64 = (1 << 33) - 1;
 /// The largest step between two decoding times that MP4 can say.
 const MP4_STEP_MAX_MS: i64 = i32::MAX as i64;
 /// The largest composition offset that MP4 is given.
-const MP4_OFFSET_MAX_MS: i64 = 1 << 30;
+const MP4_OFFSET_MAX_MS: i64 = (1 << 27) - 1;
 
 /// How a container tells time.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

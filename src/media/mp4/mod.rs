@@ -116,9 +116,6 @@ pub struct Irregularities {
     pub damaged_configs: u64,
     /// Changes of the parameters that another sample entry describes.
     pub parameter_changes: u64,
-    /// First samples of a track that are written with an earlier decoding time, because the track
-    /// is presented before it.
-    pub lowered_decodes: u64,
 }
 
 /// A finished file but for its body.
