@@ -9,7 +9,7 @@
 //! | container | PTS | DTS | payload |
 //! |---|---|---|---|
 //! | FLV | DTS + composition time, ms | ms modulo 2^32 | coded data as pushed |
-//! | MP4 | ms of the movie, edit list applied | ms of the track's own timeline, before the edit list: the sum of the `stts` durations before the packet, so 0 for the first | coded data as pushed |
+//! | MP4 | ms of the movie, edit list applied | ms of the movie, edit list applied; 0 for the track's first packet | coded data as pushed |
 //! | fragmented MP4 | ms, `tfdt` + durations + composition time | ms, `tfdt` + durations | coded data as pushed |
 //! | MPEG-TS | 90 kHz modulo 2^33 | 90 kHz modulo 2^33 | AAC: raw frame without ADTS; H.264, HEVC: [`super::nal`]; else: frame |
 //! | ADTS | 0 | 0 | raw AAC frame without its header |

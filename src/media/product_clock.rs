@@ -20,10 +20,11 @@ const MP4_OFFSET_MAX_MS: i64 = (1 << 27) - 1;
 pub enum TimeRule {
     /// Milliseconds, the low 32 bits of DTS.
     Flv,
-    /// Milliseconds. DTS never falls and is 0 for a track's first packet; a step back of the
-    /// encoder's clock is absorbed, for pictures without any change of PTS.
+    /// As [`TimeRule::Fragmented`], but the DTS of a track's first packet counts as 0: an MP4 may
+    /// have to begin a track earlier than it was sent, so that its edit list can begin with it.
     Mp4,
-    /// As [`TimeRule::Mp4`], with DTS on the same timeline as PTS.
+    /// Milliseconds. DTS never falls: a step back of the encoder's clock is absorbed, for pictures
+    /// without any change of PTS.
     Fragmented,
     /// 90 kHz in 33 bits.
     Ts,
@@ -35,8 +36,8 @@ pub enum TimeRule {
 #[derive(Debug, Clone)]
 pub struct ProductClock {
     rule: TimeRule,
-    /// First and latest decoding time of video and audio where they never fall.
-    decode_ms: [Option<(i64, i64)>; 2],
+    /// Latest decoding time of video and audio where they never fall.
+    decode_ms: [Option<i64>; 2],
 }
 
 impl ProductClock {
@@ -61,7 +62,7 @@ impl ProductClock {
             }
             TimeRule::Adts => (0, 0),
             TimeRule::Mp4 | TimeRule::Fragmented => {
-                let (first_ms, decode_ms) = self.decode(sample.track, dts_ms);
+                let (is_first, decode_ms) = self.decode(sample.track, dts_ms);
                 let sent_ms = dts_ms.saturating_add(cts_ms);
                 let offset_ms = match sample.track {
                     // Sound that steps back is presented right behind what was before.
@@ -69,19 +70,20 @@ impl ProductClock {
                     _ => sent_ms.saturating_sub(decode_ms),
                 };
                 let offset_ms = offset_ms.clamp(-MP4_OFFSET_MAX_MS, MP4_OFFSET_MAX_MS);
-                let origin_ms = if self.rule == TimeRule::Mp4 { first_ms } else { 0 };
-                (decode_ms.saturating_add(offset_ms), decode_ms.saturating_sub(origin_ms))
+                let is_zero = is_first && self.rule == TimeRule::Mp4;
+                (decode_ms.saturating_add(offset_ms), if is_zero { 0 } else { decode_ms })
             }
         }
     }
 
-    /// First and current decoding time of a track whose decoding times never fall.
-    fn decode(&mut self, track: Track, dts_ms: i64) -> (i64, i64) {
+    /// Whether this is a track's first packet, and its decoding time.
+    fn decode(&mut self, track: Track, dts_ms: i64) -> (bool, i64) {
         let [video, audio] = &mut self.decode_ms;
         let known = if track == Track::Audio { audio } else { video };
-        let (first_ms, before_ms) = known.unwrap_or((dts_ms, dts_ms));
+        let is_first = known.is_none();
+        let before_ms = known.unwrap_or(dts_ms);
         let step_ms = dts_ms.saturating_sub(before_ms).clamp(0, MP4_STEP_MAX_MS);
-        *known.insert((first_ms, before_ms.saturating_add(step_ms)))
+        (is_first, *known.insert(before_ms.saturating_add(step_ms)))
     }
 }
 
@@ -135,7 +137,7 @@ mod tests {
         let audio = [100, 120, 90, 95, 130].map(|dts| sample(Track::Audio, dts, 0));
         assert_eq!(
             times(TimeRule::Mp4, 0, &audio),
-            [(100, 0), (120, 20), (120, 20), (120, 20), (130, 30)]
+            [(100, 0), (120, 120), (120, 120), (120, 120), (130, 130)]
         );
     }
 }
