@@ -1,11 +1,13 @@
 #!/usr/bin/env bash
-# Runs every test against the real things: ffmpeg, GStreamer, PostgreSQL and the vendor's SDK.
+# Runs every test against the real things: ffmpeg, GStreamer, PostgreSQL, the vendor's SDK and
+# players.
 #
 #   bash tests/run.sh [arguments of the test runner, such as a name]
 #
-# Installs what is missing (Debian packages only as root, Python packages into target/venv) and
-# starts a PostgreSQL of its own for as long as it runs. LIVEREC_TEST_POSTGRES_URL, if set, names
-# a server to use instead; its user must be allowed to make databases.
+# Installs what is missing (Debian packages only as root, Python packages into target/venv, Node
+# packages into target/node) and starts a PostgreSQL of its own for as long as it runs.
+# LIVEREC_TEST_POSTGRES_URL, if set, names a server to use instead; its user must be allowed to make
+# databases.
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
 root=$PWD
@@ -42,6 +44,9 @@ missing_packages() {
   if ! command -v python3 >/dev/null || ! python3 -c 'import ensurepip, venv' 2>/dev/null; then
     echo python3 python3-venv
   fi
+  if ! command -v chromium-headless-shell >/dev/null; then echo chromium-headless-shell; fi
+  if ! command -v mediainfo >/dev/null; then echo mediainfo; fi
+  if ! command -v npm >/dev/null; then echo npm; fi
 }
 
 packages=$(missing_packages | tr '\n' ' ')
@@ -70,6 +75,19 @@ fi
 export LIVEREC_TEST_PYTHON=$venv/bin/python
 LIVEREC_TEST_FFMPEG7=$("$LIVEREC_TEST_PYTHON" -c 'import imageio_ffmpeg as f; print(f.get_ffmpeg_exe())')
 export LIVEREC_TEST_FFMPEG7
+
+# --- the player that web pages use for HLS --------------------------------------------------------
+
+node=$root/target/node
+if ! cmp -s tests/players/package-lock.json "$node/installed.json"; then
+  say "making $node"
+  rm -rf "$node"
+  mkdir -p "$node"
+  cp tests/players/package.json tests/players/package-lock.json "$node"
+  npm ci --prefix "$node" --silent --ignore-scripts --no-audit --no-fund </dev/null >&2
+  cp tests/players/package-lock.json "$node/installed.json"
+fi
+export LIVEREC_TEST_HLS_JS=$node/node_modules/hls.js/dist/hls.min.js
 
 # --- PostgreSQL ----------------------------------------------------------------------------------
 

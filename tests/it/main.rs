@@ -7,6 +7,7 @@ mod config;
 mod crash;
 mod enhanced;
 mod hostile;
+mod players;
 mod publish;
 mod recording;
 mod sdk;

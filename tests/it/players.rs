@@ -1,0 +1,193 @@
+//! Players that are not ours play what is recorded, to its end: headless Chromium whatever it has
+//! a decoder for, ffmpeg everything. mediainfo reads what the MP4 files say of themselves.
+
+mod browser;
+mod info;
+mod sources;
+
+use serde_json::{Value, json};
+
+use self::{
+    info::{Expected, assert_info},
+    sources::{Codec, Source, Start},
+};
+use crate::support::{
+    ffmpeg::ffmpeg,
+    publisher::Pusher,
+    receiver::{Receiver, SIGN_KEY},
+    run,
+    server::{Backend, Server},
+};
+
+/// A stream, and the formats in which it is recorded.
+struct Case {
+    stream: &'static str,
+    video: Option<Codec>,
+    audio: Codec,
+    start: Start,
+    formats: &'static [&'static str],
+}
+
+const fn case(
+    stream: &'static str,
+    video: Option<Codec>,
+    audio: Codec,
+    formats: &'static [&'static str],
+) -> Case {
+    Case { stream, video, audio, start: Start::Together, formats }
+}
+
+impl Case {
+    /// Whether Debian's Chromium has the decoders: it has none for HEVC and AC-3.
+    fn is_for_browser(&self) -> bool {
+        self.video != Some(Codec::Hevc) && self.audio != Codec::Ac3
+    }
+}
+
+/// A product of a case.
+struct Product<'a> {
+    case: &'a Case,
+    source: &'a Source,
+    format: String,
+    url: String,
+    /// From the row of the file.
+    duration_ms: i64,
+    /// Start of the recording, seconds since 1970-01-01.
+    start_s: i64,
+}
+
+#[test]
+fn mp4_aac_and_ts_segments() {
+    const CASES: &[Case] = &[
+        case("h264-aac", Some(Codec::H264), Codec::Aac, &["Mp4", "Hls", "Aac"]),
+        case("hevc-aac", Some(Codec::Hevc), Codec::Aac, &["Mp4", "Hls"]),
+        case("aac", None, Codec::Aac, &["Mp4", "Hls", "Aac"]),
+        case("h264-opus", Some(Codec::H264), Codec::Opus, &["Mp4"]),
+        case("opus", None, Codec::Opus, &["Mp4"]),
+        case("av1-opus", Some(Codec::Av1), Codec::Opus, &["Mp4"]),
+        case("vp9-opus", Some(Codec::Vp9), Codec::Opus, &["Mp4"]),
+        case("h264-ac3", Some(Codec::H264), Codec::Ac3, &["Mp4"]),
+        Case { start: Start::LateSound, ..case("late-sound", H264, Codec::Aac, &["Mp4", "Hls"]) },
+        Case {
+            start: Start::LatePictures,
+            ..case("late-pictures", H264, Codec::Aac, &["Mp4", "Hls"])
+        },
+    ];
+    play_all(CASES, &[]);
+}
+
+#[test]
+fn fragmented_segments() {
+    const CASES: &[Case] = &[
+        case("h264-aac", Some(Codec::H264), Codec::Aac, &["Hls"]),
+        case("hevc-aac", Some(Codec::Hevc), Codec::Aac, &["Hls"]),
+        case("aac", None, Codec::Aac, &["Hls"]),
+        case("opus", None, Codec::Opus, &["Hls"]),
+        case("av1-opus", Some(Codec::Av1), Codec::Opus, &["Hls"]),
+        case("vp9-opus", Some(Codec::Vp9), Codec::Opus, &["Hls"]),
+        case("h264-ac3", Some(Codec::H264), Codec::Ac3, &["Hls"]),
+        Case { start: Start::LateSound, ..case("late-sound", H264, Codec::Aac, &["Hls"]) },
+        Case { start: Start::LatePictures, ..case("late-pictures", H264, Codec::Aac, &["Hls"]) },
+    ];
+    play_all(CASES, &[("hls.segment_type", "fmp4")]);
+}
+
+const H264: Option<Codec> = Some(Codec::H264);
+
+fn play_all(cases: &[Case], settings: &[(&str, &str)]) {
+    let settings = [&[("hls.segment_duration", "1s")], settings].concat();
+    let server = Server::start(Backend::Plain, &settings);
+    let receiver = Receiver::start();
+    server.call_back(&receiver.url(), SIGN_KEY);
+    let sources: Vec<Source> =
+        cases.iter().map(|c| Source::make(server.folder(), c.video, c.audio, c.start)).collect();
+    for (case, source) in cases.iter().zip(&sources) {
+        server.record("live", case.stream, case.formats, 7200);
+        let mut pusher = Pusher::connect(server.rtmp, case.stream, 4096).accepted();
+        pusher.send(&source.tags);
+        pusher.finish();
+    }
+    let files = receiver.wait_for(100, cases.iter().map(|case| case.formats.len()).sum());
+    let products: Vec<Product<'_>> =
+        files.iter().map(|file| product(&server, cases, &sources, file)).collect();
+
+    for product in &products {
+        assert_decodes(product);
+        if product.format == "mp4" {
+            let (case, source) = (product.case, product.source);
+            let expected = Expected {
+                video: case.video,
+                audio: case.audio,
+                pictures: source.pictures,
+                sounds: source.sounds,
+                duration_ms: product.duration_ms,
+                start_s: product.start_s,
+                what: &product.url,
+            };
+            let key = product.url.split_once("/vod/").unwrap().1;
+            assert_info(&server.data_dir().join("vod").join(key), &expected);
+        }
+    }
+    let plays: Vec<&Product<'_>> = products.iter().filter(|p| p.case.is_for_browser()).collect();
+    let urls = plays.iter().map(|p| (p.url.as_str(), p.source.pictures > 0 && p.format != "aac"));
+    for (product, report) in plays.iter().zip(browser::play(urls)) {
+        assert_eq!(product.url, report.url);
+        assert_played(product, &report);
+    }
+}
+
+fn product<'a>(
+    server: &Server,
+    cases: &'a [Case],
+    sources: &'a [Source],
+    file: &Value,
+) -> Product<'a> {
+    let index = cases.iter().position(|case| file["stream_id"] == case.stream).unwrap();
+    let found = server.vod("DescribeMediaInfos", json!({"FileIds": [file["file_id"]]}));
+    let seconds = found["MediaInfoSet"][0]["MetaData"]["Duration"].as_f64().unwrap();
+    Product {
+        case: &cases[index],
+        source: &sources[index],
+        format: file["file_format"].as_str().unwrap().to_owned(),
+        url: file["video_url"].as_str().unwrap().to_owned(),
+        duration_ms: (seconds * 1000.0).round() as i64,
+        start_s: file["start_time"].as_i64().unwrap(),
+    }
+}
+
+/// ffmpeg decodes every frame that was pushed and finds nothing to complain of.
+fn assert_decodes(product: &Product<'_>) {
+    let mut command = ffmpeg();
+    command.args(["-xerror", "-i", &product.url, "-map", "0"]);
+    // A line for each decoded frame.
+    command.args(["-fps_mode", "passthrough", "-f", "framecrc", "-"]);
+    let output = command.output().unwrap();
+    let errors = String::from_utf8_lossy(&output.stderr);
+    assert!(output.status.success() && errors.is_empty(), "{}: {errors}", product.url);
+    let text = String::from_utf8(output.stdout).unwrap();
+    let kinds: Vec<&str> =
+        text.lines().filter_map(|line| line.strip_prefix("#media_type ")).collect();
+    let video = kinds.iter().find(|kind| kind.ends_with("video")).map(|kind| &kind[..1]);
+    let pictures = text.lines().filter(|line| video.is_some_and(|v| line.starts_with(v))).count();
+    let expected = if product.format == "aac" { 0 } else { product.source.pictures };
+    assert_eq!(pictures, expected, "{}: decoded pictures", product.url);
+}
+
+/// The browser played what was pushed, for as long as the row says.
+fn assert_played(product: &Product<'_>, report: &browser::Report) {
+    report.assert_played();
+    let size = (report.width, report.height, report.frames);
+    match product.format.as_str() {
+        "aac" => assert_eq!(size, (0, 0, 0), "{report:#?}"),
+        _ if product.source.pictures == 0 => assert_eq!(size, (0, 0, 0), "{report:#?}"),
+        _ => assert_eq!(size, (320, 180, product.source.pictures), "{report:#?}"),
+    }
+    let row = product.duration_ms as f64 / 1000.0;
+    let tolerance = match product.format.as_str() {
+        "mp4" => 0.0015,
+        // hls.js counts from the first decoding time, and the browser guesses from the bytes of AAC.
+        _ => 0.2,
+    };
+    let found = report.duration.unwrap();
+    assert!((found - row).abs() < tolerance, "{found} s and not {row} s: {report:#?}");
+}
