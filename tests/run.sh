@@ -44,7 +44,7 @@ missing_packages() {
   if ! command -v python3 >/dev/null || ! python3 -c 'import ensurepip, venv' 2>/dev/null; then
     echo python3 python3-venv
   fi
-  if ! command -v chromium-headless-shell >/dev/null; then echo chromium-headless-shell; fi
+  if [ ! -x /usr/lib/chromium/chromium-headless-shell ]; then echo chromium-headless-shell; fi
   if ! command -v mediainfo >/dev/null; then echo mediainfo; fi
   if ! command -v npm >/dev/null; then echo npm; fi
 }
