@@ -64,9 +64,9 @@ fn mp4_aac_and_ts_segments() {
         case("aac", None, Codec::Aac, &["Mp4", "Hls", "Aac"]),
         case("h264-opus", Some(Codec::H264), Codec::Opus, &["Mp4"]),
         case("opus", None, Codec::Opus, &["Mp4"]),
-//TMP        case("av1-opus", Some(Codec::Av1), Codec::Opus, &["Mp4"]),
-//TMP        case("vp9-opus", Some(Codec::Vp9), Codec::Opus, &["Mp4"]),
-//TMP        case("h264-ac3", Some(Codec::H264), Codec::Ac3, &["Mp4"]),
+        case("av1-opus", Some(Codec::Av1), Codec::Opus, &["Mp4"]),
+        case("vp9-opus", Some(Codec::Vp9), Codec::Opus, &["Mp4"]),
+        case("h264-ac3", Some(Codec::H264), Codec::Ac3, &["Mp4"]),
         Case { start: Start::LateSound, ..case("late-sound", H264, Codec::Aac, &["Mp4", "Hls"]) },
         Case {
             start: Start::LatePictures,
