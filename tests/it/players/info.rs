@@ -50,8 +50,11 @@ pub fn assert_info(path: &Path, expected: &Expected<'_>) {
         let (format, id) = names(codec);
         video.has("Format", format);
         video.has("CodecID", id);
-        let brands = general.text("CodecID_Compatible");
-        assert!(brands.split('/').any(|brand| brand == id), "{}: {brands}", expected.what);
+        if codec != Codec::Vp9 {
+            // There is a brand of this name for the others.
+            let brands = general.text("CodecID_Compatible");
+            assert!(brands.split('/').any(|brand| brand == id), "{}: {brands}", expected.what);
+        }
         video.has("Width", "320");
         video.has("Height", "180");
         video.has("PixelAspectRatio", "1.000");
@@ -83,13 +86,14 @@ pub fn assert_info(path: &Path, expected: &Expected<'_>) {
     audio.has("FrameCount", &expected.sounds.to_string());
 }
 
-/// Format and sample entry, as mediainfo names them.
+/// Format and sample entry, as mediainfo 23 names them: it has no names of its own for AV1 and VP9
+/// in MP4.
 fn names(codec: Codec) -> (&'static str, &'static str) {
     match codec {
         Codec::H264 => ("AVC", "avc1"),
         Codec::Hevc => ("HEVC", "hvc1"),
-        Codec::Av1 => ("AV1", "av01"),
-        Codec::Vp9 => ("VP9", "vp09"),
+        Codec::Av1 => ("av01", "av01"),
+        Codec::Vp9 => ("vp09", "vp09"),
         Codec::Aac => ("AAC", "mp4a-40-2"),
         Codec::Opus => ("Opus", "Opus"),
         Codec::Ac3 => ("AC-3", "ac-3"),
