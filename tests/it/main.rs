@@ -10,6 +10,7 @@ mod hostile;
 mod players;
 mod publish;
 mod recording;
+mod resume;
 mod sdk;
 mod start;
 mod storage;

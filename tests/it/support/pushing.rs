@@ -149,6 +149,17 @@ pub fn journaled_frames(server: &Server) -> Vec<Tag> {
     frames(&tags)
 }
 
+/// The whole frames that the journal of the newest push holds at this moment.
+pub fn newest_frames(server: &Server) -> Vec<Tag> {
+    let files = journal_files(server);
+    let newest = files.last().and_then(|file| file.parent());
+    let mut tags = Vec::new();
+    for path in files.iter().filter(|file| file.parent() == newest) {
+        tags.extend(whole_tags(&fs::read(path).unwrap_or_default()));
+    }
+    frames(&tags)
+}
+
 /// The tags of an FLV file that may end anywhere.
 fn whole_tags(file: &[u8]) -> Vec<Tag> {
     let mut rest = file.get(13..).unwrap_or_default();
