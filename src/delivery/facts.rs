@@ -142,6 +142,7 @@ mod tests {
             kind: SampleKind::Frame,
             codec: if track == Track::Video { Codec::H264 } else { Codec::Aac },
             keyframe: true,
+            has_nanos: false,
         }
     }
 

@@ -143,6 +143,7 @@ impl Collected {
             kind: sample.kind,
             codec: sample.codec,
             keyframe: sample.keyframe,
+            has_nanos: sample.has_nanos,
             cts_ms: sample.cts_ms,
             data_offset: sample.data_offset.saturating_sub(TAG_HEADER_LEN as u32),
             data_len: sample.data_len,

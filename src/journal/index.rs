@@ -9,7 +9,8 @@
 //!         68 CRC-32 of 0..68
 //! record   0 position u64   8 dts_ms i64   16 tag length u32   20 data offset u32
 //!         24 data length u32   28 cts_ms i32   32 configuration u32
-//!         36 track u8  37 track id u8  38 kind u8  39 codec u8  40 flags u8  41 zero (3)
+//!         36 track u8  37 track id u8  38 kind u8  39 codec u8
+//!         40 flags u8: 1 key frame, 2 nanosecond offset   41 zero (3)
 //!         44 CRC-32 of 0..44
 //! ```
 //!
@@ -40,7 +41,9 @@ const MAX_TAG_LEN: u32 = (TAG_HEADER_LEN + PAYLOAD_MAX + TAG_TRAILER_LEN) as u32
 const MAGIC: [u8; 8] = *b"LIVEREC\x01";
 const VERSION: u16 = 1;
 const UNSEALED: u64 = u64::MAX;
+/// Flags of a record; files written before there was a second one have it at 0.
 const KEYFRAME: u8 = 1;
+const NANOS: u8 = 2;
 
 /// What is known of a journal file without reading it.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -142,7 +145,8 @@ pub(super) fn encode_record(sample: &Sample, out: &mut Vec<u8>) {
     record[37] = sample.track_id;
     record[38] = sample.kind as u8;
     record[39] = sample.codec as u8;
-    record[40] = if sample.keyframe { KEYFRAME } else { 0 };
+    record[40] =
+        if sample.keyframe { KEYFRAME } else { 0 } | if sample.has_nanos { NANOS } else { 0 };
     let crc = crc32fast::hash(&record[..44]);
     record[44..48].copy_from_slice(&crc.to_le_bytes());
     out.extend_from_slice(&record);
@@ -166,6 +170,7 @@ pub(super) fn decode_record(bytes: &[u8; RECORD_BYTES]) -> Option<Sample> {
         kind: SampleKind::from_byte(bytes[38])?,
         codec: Codec::from_byte(bytes[39])?,
         keyframe: bytes[40] & KEYFRAME != 0,
+        has_nanos: bytes[40] & NANOS != 0,
     };
     // Whoever can make a checksum must not make readers ask for gigabytes or count in circles.
     let is_possible = sample.position <= MAX_POSITION
@@ -207,6 +212,7 @@ mod tests {
             kind: SampleKind::Frame,
             codec: Codec::Hevc,
             keyframe: true,
+            has_nanos: true,
         }
     }
 
@@ -228,7 +234,7 @@ mod tests {
         encode_record(&sample(), &mut out);
         insta::assert_snapshot!(
             hex::encode(&out),
-            @"8967452301000000fbffffffffffffff671200001000000053120000000080ff03000000000700020100000097d2536f"
+            @"8967452301000000fbffffffffffffff671200001000000053120000000080ff0300000000070002030000001c1a5ac5"
         );
     }
 
@@ -257,6 +263,18 @@ mod tests {
         assert_eq!(decode(IndexHeader { base: u64::MAX, ..header.clone() }), None);
         let seal = Some(Seal { body_len: u64::MAX - 1, records: 1 });
         assert_eq!(decode(IndexHeader { seal, ..header }), None);
+    }
+
+    #[test]
+    fn records_without_the_second_flag_are_read() {
+        let mut out = Vec::new();
+        encode_record(&Sample { has_nanos: false, ..sample() }, &mut out);
+        assert_eq!(
+            hex::encode(&out),
+            "8967452301000000fbffffffffffffff671200001000000053120000000080ff03000000000700020100000097d2536f"
+        );
+        let old = decode_record(&out.try_into().unwrap()).unwrap();
+        assert_eq!(old, Sample { has_nanos: false, ..sample() });
     }
 
     #[test]
@@ -308,6 +326,7 @@ mod tests {
                 kind: SampleKind::from_byte(kind).unwrap(),
                 codec: Codec::from_byte(codec).unwrap(),
                 keyframe,
+                has_nanos: false,
             };
             let mut out = Vec::new();
             encode_record(&sample, &mut out);

@@ -96,7 +96,7 @@ impl Tracker {
         for (nth, found) in samples.iter().enumerate() {
             let config = match found.kind {
                 SampleKind::Config => self.configure(found, payload),
-                _ => self.ordinal(found.track, found.track_id),
+                _ => self.ordinal(found),
             };
             moves_clock |= found.kind != SampleKind::EndOfSequence;
             out.push(Sample {
@@ -112,6 +112,7 @@ impl Tracker {
                 kind: found.kind,
                 codec: found.codec,
                 keyframe: found.keyframe,
+                has_nanos: found.has_nanos,
             });
             if found.kind == SampleKind::Script && is_metadata(payload) {
                 let fits = payload.len() <= MAX_REPEATED_BYTES;
@@ -157,6 +158,7 @@ impl Tracker {
             kind,
             codec: Codec::None,
             keyframe: false,
+            has_nanos: false,
         });
     }
 
@@ -186,8 +188,10 @@ impl Tracker {
         clock.wrapping_add(i64::from(low.wrapping_sub(clock as u32) as i32))
     }
 
-    fn ordinal(&self, track: Track, track_id: u8) -> u32 {
-        self.state.in_force.get(track, track_id).map_or(0, |known| known.ordinal)
+    /// The ordinal in force for a sample; that of another codec says nothing about it.
+    fn ordinal(&self, found: &TagSample) -> u32 {
+        let known = self.state.in_force.get(found.track, found.track_id);
+        known.filter(|known| known.config.codec == found.codec).map_or(0, |known| known.ordinal)
     }
 
     /// Puts a configuration into force and gives its ordinal; 0 if it is too large to be kept.

@@ -110,6 +110,7 @@ mod tests {
             kind: SampleKind::Frame,
             codec: Codec::Aac,
             keyframe: true,
+            has_nanos: false,
         }
     }
 
@@ -122,6 +123,7 @@ mod tests {
                 kind: SampleKind::Config,
                 codec: Codec::Aac,
                 keyframe: false,
+                has_nanos: false,
                 cts_ms: 0,
                 data_offset: 0,
                 data_len: record.len() as u32,

@@ -50,12 +50,13 @@ struct Part {
     kind: SampleKind,
     codec: Codec,
     is_key: bool,
+    has_nanos: bool,
     cts_ms: i32,
 }
 
 impl Part {
     fn new(track: Track, kind: SampleKind, codec: Codec) -> Self {
-        Part { track, track_id: 0, kind, codec, is_key: false, cts_ms: 0 }
+        Part { track, track_id: 0, kind, codec, is_key: false, has_nanos: false, cts_ms: 0 }
     }
 }
 
@@ -96,6 +97,7 @@ impl Reader<'_> {
             kind,
             codec: part.codec,
             keyframe: is_frame && (part.is_key || part.track == Track::Audio),
+            has_nanos: is_frame && part.has_nanos,
             cts_ms: if is_frame { part.cts_ms } else { 0 },
             // A message has at most 24 bits of length.
             data_offset: self.at as u32,
@@ -243,11 +245,14 @@ fn enhanced(
     out: &mut Vec<TagSample>,
 ) -> Option<()> {
     let mut packet = dialect.packet(packet_type);
+    let mut has_nanos = false;
     for _ in 0..MODIFIERS_MAX {
         if packet != Packet::Modifier {
             break;
         }
-        packet = dialect.packet(modifier(&mut reader)? & 0x0f);
+        let modifier = Modifier::read(&mut reader)?;
+        packet = dialect.packet(modifier.next_packet_type);
+        has_nanos |= modifier.nanos.is_some_and(|nanos| nanos > 0);
     }
     if let Dialect::Video { is_command: true, .. } = dialect
         && packet != Packet::Metadata
@@ -257,26 +262,44 @@ fn enhanced(
     let end = reader.payload.len();
     match packet {
         Packet::Modifier => None,
-        Packet::Multitrack => multitrack(reader, dialect, out),
+        Packet::Multitrack => multitrack(reader, dialect, has_nanos, out),
         _ => {
             let four_cc = reader.array()?;
-            body(reader, dialect, packet, four_cc, 0, end, out)
+            let tag = TagBody { dialect, packet, has_nanos };
+            tag.track(reader, four_cc, 0, end, out)
         }
     }
 }
 
-/// Passes over one ModEx modifier; gives the byte behind it: its type and the next packet type.
-/// The only type defined is an offset of less than a millisecond, which no container of ours keeps.
-fn modifier(reader: &mut Reader<'_>) -> Option<u8> {
-    let mut size = usize::from(reader.byte()?) + 1;
-    if size == 256 {
-        size = usize::from(u16::from_be_bytes(reader.array()?)) + 1;
-    }
-    reader.at = reader.at.checked_add(size)?;
-    reader.byte()
+/// One ModEx modifier.
+struct Modifier {
+    /// TimestampOffsetNano, the only type defined: 0 to 999999 ns behind the tag's time.
+    nanos: Option<u32>,
+    next_packet_type: u8,
 }
 
-fn multitrack(mut reader: Reader<'_>, dialect: Dialect, out: &mut Vec<TagSample>) -> Option<()> {
+impl Modifier {
+    const TIMESTAMP_OFFSET_NANO: u8 = 0;
+
+    fn read(reader: &mut Reader<'_>) -> Option<Self> {
+        let mut size = usize::from(reader.byte()?) + 1;
+        if size == 256 {
+            size = usize::from(u16::from_be_bytes(reader.array()?)) + 1;
+        }
+        let nanos = { *reader }.u24().filter(|_| size >= 3);
+        reader.at = reader.at.checked_add(size)?;
+        let types = reader.byte()?;
+        let is_offset = types >> 4 == Self::TIMESTAMP_OFFSET_NANO;
+        Some(Modifier { nanos: nanos.filter(|_| is_offset), next_packet_type: types & 0x0f })
+    }
+}
+
+fn multitrack(
+    mut reader: Reader<'_>,
+    dialect: Dialect,
+    has_nanos: bool,
+    out: &mut Vec<TagSample>,
+) -> Option<()> {
     let header = reader.byte()?;
     let packet = dialect.packet(header & 0x0f);
     if matches!(packet, Packet::Multitrack | Packet::Modifier) {
@@ -301,7 +324,7 @@ fn multitrack(mut reader: Reader<'_>, dialect: Dialect, out: &mut Vec<TagSample>
             let size = reader.u24()? as usize;
             reader.at.checked_add(size).filter(|end| *end <= payload_end)?
         };
-        body(reader, dialect, packet, four_cc, track_id, end, out)?;
+        TagBody { dialect, packet, has_nanos }.track(reader, four_cc, track_id, end, out)?;
         if end == payload_end {
             return Some(());
         }
@@ -310,37 +333,49 @@ fn multitrack(mut reader: Reader<'_>, dialect: Dialect, out: &mut Vec<TagSample>
     None
 }
 
-/// One track's part of an enhanced body.
-fn body(
-    mut reader: Reader<'_>,
+/// What the header of an enhanced tag says of all its tracks.
+#[derive(Clone, Copy)]
+struct TagBody {
     dialect: Dialect,
     packet: Packet,
-    four_cc: [u8; 4],
-    track_id: u8,
-    end: usize,
-    out: &mut Vec<TagSample>,
-) -> Option<()> {
-    let (track, is_key) = match dialect {
-        Dialect::Video { is_key, .. } => (Track::Video, is_key),
-        Dialect::Audio => (Track::Audio, false),
-    };
-    let kind = match packet {
-        Packet::Config => SampleKind::Config,
-        Packet::Frames | Packet::FramesNow => SampleKind::Frame,
-        Packet::End => SampleKind::EndOfSequence,
-        _ => SampleKind::Other,
-    };
-    let mut part = Part { track_id, is_key, ..Part::new(track, kind, dialect.codec(four_cc)) };
-    let is_reordered = track == Track::Video && matches!(&four_cc, b"avc1" | b"hvc1" | b"vvc1");
-    if packet == Packet::Frames && is_reordered {
-        let (cts_ms, start) = (reader.cts()?, reader.at);
-        if start > end {
-            return None;
+    has_nanos: bool,
+}
+
+impl TagBody {
+    /// One track's part of the body, which ends at `end`.
+    fn track(
+        self,
+        mut reader: Reader<'_>,
+        four_cc: [u8; 4],
+        track_id: u8,
+        end: usize,
+        out: &mut Vec<TagSample>,
+    ) -> Option<()> {
+        let TagBody { dialect, packet, has_nanos } = self;
+        let (track, is_key) = match dialect {
+            Dialect::Video { is_key, .. } => (Track::Video, is_key),
+            Dialect::Audio => (Track::Audio, false),
+        };
+        let kind = match packet {
+            Packet::Config => SampleKind::Config,
+            Packet::Frames | Packet::FramesNow => SampleKind::Frame,
+            Packet::End => SampleKind::EndOfSequence,
+            _ => SampleKind::Other,
+        };
+        let part = Part::new(track, kind, dialect.codec(four_cc));
+        let mut part = Part { track_id, is_key, has_nanos, ..part };
+        let is_reordered =
+            track == Track::Video && matches!(&four_cc, b"avc1" | b"hvc1" | b"vvc1");
+        if packet == Packet::Frames && is_reordered {
+            let (cts_ms, start) = (reader.cts()?, reader.at);
+            if start > end {
+                return None;
+            }
+            part.cts_ms = cts_ms;
         }
-        part.cts_ms = cts_ms;
+        reader.push(out, part, end);
+        Some(())
     }
-    reader.push(out, part, end);
-    Some(())
 }
 
 #[cfg(test)]

@@ -11,7 +11,7 @@ const UNITS_PER_MS: i64 = 90;
 /// MPEG-TS times have 33 bits.
 const TS_MASK: i64 = (1 << 33) - 1;
 /// The largest step between two decoding times that MP4 can say.
-const MP4_STEP_MAX_MS: i64 = i32::MAX as i64;
+const MP4_STEP_MAX_MS: i64 = i32::MAX as i64 - MP4_OFFSET_MAX_MS;
 /// The largest composition offset that MP4 is given.
 const MP4_OFFSET_MAX_MS: i64 = (1 << 27) - 1;
 
@@ -106,6 +106,7 @@ mod tests {
             kind: SampleKind::Frame,
             codec: Codec::H264,
             keyframe: true,
+            has_nanos: false,
         }
     }
 

@@ -128,6 +128,9 @@ pub struct TagSample {
     pub codec: Codec,
     /// True for a key frame (video) and for every audio frame.
     pub keyframe: bool,
+    /// True if the tag moves its time by a part of a millisecond (ModEx TimestampOffsetNano),
+    /// which only FLV keeps.
+    pub has_nanos: bool,
     /// Composition time offset (PTS - DTS) in milliseconds, -8388608 to 8388607.
     pub cts_ms: i32,
     /// First byte of the coded data or the configuration record within the payload.
@@ -164,6 +167,8 @@ pub struct Sample {
     pub codec: Codec,
     /// True for a key frame (video) and for every audio frame.
     pub keyframe: bool,
+    /// True if the tag moves its time by a part of a millisecond, which is not in `dts_ms`.
+    pub has_nanos: bool,
 }
 
 impl Sample {

@@ -19,6 +19,7 @@ fn frame(track: Track, dts_ms: i64, keyframe: bool) -> Sample {
         kind: SampleKind::Frame,
         codec: if track == Track::Video { Codec::H264 } else { Codec::Aac },
         keyframe,
+        has_nanos: false,
     }
 }
 
@@ -31,6 +32,7 @@ fn configs(records: &[(u32, &'static [u8])]) -> Configs {
             kind: SampleKind::Config,
             codec: Codec::Aac,
             keyframe: false,
+            has_nanos: false,
             cts_ms: 0,
             data_offset: 0,
             data_len: record.len() as u32,

@@ -136,6 +136,76 @@ fn modifiers() {
 }
 
 #[test]
+fn nanosecond_offsets_are_marked() {
+    let nanos = |kind, payload: &[u8]| -> Vec<bool> {
+        samples(kind, payload).iter().map(|sample| sample.has_nanos).collect()
+    };
+    assert_eq!(nanos(TagKind::Video, b"\x97\x02\0\0\x09\x01av01ab"), [true]);
+    assert_eq!(nanos(TagKind::Audio, b"\x97\x02\x0f\x42\x3f\x01Opusab"), [true]);
+    // None, one of 0, one too short, another kind of modifier.
+    assert_eq!(nanos(TagKind::Video, b"\x91av01ab"), [false]);
+    assert_eq!(nanos(TagKind::Video, b"\x97\x02\0\0\0\x01av01ab"), [false]);
+    assert_eq!(nanos(TagKind::Video, b"\x97\x01\0\x09\x01av01ab"), [false]);
+    assert_eq!(nanos(TagKind::Video, b"\x97\x02\0\0\x09\x11av01ab"), [false]);
+    // The second of two counts; a longer field begins with the offset; all tracks are moved.
+    let two = b"\x97\x00\x05\x17\x03\0\0\x09\xff\x01av01ab";
+    assert_eq!(nanos(TagKind::Video, two), [true]);
+    let tracks = b"\x97\x02\0\0\x09\x06\x13av01\x00\0\0\x01a\x01\0\0\x01b";
+    assert_eq!(nanos(TagKind::Video, tracks), [true, true]);
+    // What is no frame has no time of its own.
+    assert_eq!(nanos(TagKind::Video, b"\x97\x02\0\0\x09\x00av01ab"), [false]);
+    assert_eq!(nanos(TagKind::Video, b"\x97\x02\0\0"), [false]);
+}
+
+/// Every packet type in every kind of multitrack tag, against the same without it.
+#[test]
+fn tracks_read_as_they_would_alone() {
+    let video_types: [(u8, &[u8]); 6] = [
+        (0, b"\x01record"),
+        (1, b"\xff\xff\xf6frame"),
+        (2, b""),
+        (3, b"frame"),
+        (4, b"\x02\0\x09colorInfo"),
+        (5, b"descriptor"),
+    ];
+    let audio_types: [(u8, &[u8]); 4] =
+        [(0, b"\x12\x10"), (1, b"frame"), (2, b""), (4, b"\x01\x06")];
+    let cases = video_types
+        .into_iter()
+        .map(|(packet, body)| (TagKind::Video, 6, packet, *b"hvc1", *b"av01", body))
+        .chain(
+            audio_types.map(|(packet, body)| (TagKind::Audio, 5, packet, *b"mp4a", *b"Opus", body)),
+        );
+    for (kind, multitrack, packet, first, second, body) in cases {
+        let alone = |four_cc: [u8; 4], track_id: u8| {
+            let payload = [&[0x90 | packet][..], &four_cc, body].concat();
+            let [found] = samples(kind, &payload)[..] else { panic!("{packet}") };
+            let data = payload[found.data_offset as usize..].to_vec();
+            (found.kind, found.codec, found.keyframe, found.cts_ms, track_id, data)
+        };
+        let sized = |track_id: u8| {
+            let size = (body.len() as u32).to_be_bytes();
+            [&[track_id][..], &size[1..], body].concat()
+        };
+        let head = [0x90 | multitrack];
+        let one = [&head[..], &[packet], &first, &[7], body].concat();
+        let many = [&head[..], &[0x10 | packet], &first, &sized(0), &sized(9)].concat();
+        let codecs = [&head[..], &[0x20 | packet], &first, &sized(0), &second, &sized(1)].concat();
+        for (payload, expected) in [
+            (one, vec![alone(first, 7)]),
+            (many, vec![alone(first, 0), alone(first, 9)]),
+            (codecs, vec![alone(first, 0), alone(second, 1)]),
+        ] {
+            let found: Vec<_> = seen(kind, &payload)
+                .into_iter()
+                .map(|(kind, codec, key, cts, id, data)| (kind, codec, key, cts, id, data.to_vec()))
+                .collect();
+            assert_eq!(found, expected, "{kind:?} packet type {packet}: {payload:x?}");
+        }
+    }
+}
+
+#[test]
 fn multitrack() {
     // One track.
     let one = b"\x96\x01hvc1\x05\0\0\x07ab";

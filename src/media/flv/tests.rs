@@ -40,6 +40,7 @@ impl Journal {
                 kind: sample.kind,
                 codec: sample.codec,
                 keyframe: sample.keyframe,
+                has_nanos: false,
             };
             let is_metadata = kind == TagKind::Script && script::is_metadata(payload);
             self.samples.push((sample, is_metadata));

@@ -14,6 +14,7 @@ fn config(record: &'static [u8]) -> TrackConfig {
         kind: SampleKind::Config,
         codec: Codec::H264,
         keyframe: false,
+        has_nanos: false,
         cts_ms: 0,
         data_offset: 0,
         data_len: record.len() as u32,
@@ -44,6 +45,7 @@ fn video(dts_ms: i64, keyframe: bool) -> Sample {
         kind: SampleKind::Frame,
         codec: Codec::H264,
         keyframe,
+        has_nanos: false,
     }
 }
 

@@ -129,6 +129,7 @@ impl Mp4Builder {
             seen.hidden_frames += track.table.hidden_samples();
             seen.backward_steps += track.table.backward_steps;
             seen.moved_frames += track.table.moved_samples;
+            seen.early_decodes += u64::from(track.table.has_lead());
         }
         let used = || self.tracks.iter().enumerate().filter(|(_, t)| t.table.count() > 0);
         let start_ms = used().map(|(_, t)| t.table.start_ms()).min().ok_or(Error::Empty)?;

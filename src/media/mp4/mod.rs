@@ -116,6 +116,9 @@ pub struct Irregularities {
     pub damaged_configs: u64,
     /// Changes of the parameters that another sample entry describes.
     pub parameter_changes: u64,
+    /// First samples of a track that are decoded earlier in the file than they were sent, because
+    /// the track is presented before its first decoding time.
+    pub early_decodes: u64,
 }
 
 /// A finished file but for its body.

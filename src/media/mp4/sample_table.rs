@@ -8,11 +8,12 @@ use super::boxes::{counted, full};
 use super::packed::{Packed, runs};
 use super::{Error, Result};
 
-/// The largest step that one `stts` or `ctts` entry is given: readers take both for signed numbers.
-const MAX_STEP_MS: i64 = i32::MAX as i64;
+/// The largest step between two decode times: readers take an `stts` entry for a signed number, and
+/// [`SampleTable::lead_ms`] may be added.
+const MAX_STEP_MS: i64 = i32::MAX as i64 - MAX_OFFSET_MS;
 
 /// Composition offsets stay inside plus and minus this (37 hours): some readers drop all offsets of
-/// a track with one of twice that, and [`SampleTable::raise_ms`] may add as much again.
+/// a track with one of twice that, and [`SampleTable::lead_ms`] may be added.
 const MAX_OFFSET_MS: i64 = (1 << 27) - 1;
 
 /// A longer step to the next sample is a gap, not the duration of a sample.
@@ -185,7 +186,7 @@ impl SampleTable {
     /// The track's place in a movie whose time 0 is `movie_start_ms` on the sender's clock.
     pub fn edit(&self, movie_start_ms: i64) -> Edit {
         let start_ms = self.start_ms();
-        let media_time_ms = start_ms.saturating_sub(self.first_decode_ms) + self.raise_ms();
+        let media_time_ms = start_ms.saturating_sub(self.first_decode_ms) + self.lead_ms();
         Edit {
             empty_ms: u64::try_from(start_ms.saturating_sub(movie_start_ms)).unwrap_or(0),
             media_time_ms: u64::try_from(media_time_ms).unwrap_or(0),
@@ -195,26 +196,36 @@ impl SampleTable {
 
     /// Sum of all decode time deltas.
     pub fn media_duration_ms(&self) -> u64 {
-        self.deltas.iter().sum()
+        self.written_deltas().sum()
     }
 
-    /// What is added to every composition offset, and taken out again by the edit list: an edit
-    /// cannot start before the media does, but a track may be presented before its first decoding
-    /// time.
-    pub fn raise_ms(&self) -> i64 {
+    /// How much earlier than it was sent the first sample is decoded in the file: an edit cannot
+    /// start before the media does, but a track may be presented before its first decoding time.
+    fn lead_ms(&self) -> i64 {
         let needed_ms = self.first_decode_ms.saturating_sub(self.start_ms());
         if self.count == 0 { 0 } else { needed_ms.clamp(0, MAX_OFFSET_MS) }
     }
 
-    /// True if `ctts` needs version 1.
-    pub fn has_negative_offsets(&self) -> bool {
-        self.min_offset_ms.saturating_add(self.raise_ms()) < 0
+    /// True if the first sample has another decoding time in the file than it was sent with.
+    pub fn has_lead(&self) -> bool {
+        self.lead_ms() > 0
     }
 
-    /// Composition offsets as they are written.
+    /// True if `ctts` needs version 1.
+    pub fn has_negative_offsets(&self) -> bool {
+        self.min_offset_ms < 0 && self.written_offsets().any(|offset_ms| offset_ms < 0)
+    }
+
+    /// Durations as they are written: the first sample lasts longer by what it leads.
+    fn written_deltas(&self) -> impl Iterator<Item = u64> + Clone + '_ {
+        let mut lead_ms = self.lead_ms() as u64;
+        self.deltas.iter().map(move |delta_ms| delta_ms + std::mem::take(&mut lead_ms))
+    }
+
+    /// Composition offsets as they are written: presentation times do not change.
     fn written_offsets(&self) -> impl Iterator<Item = i64> + Clone + '_ {
-        let raise_ms = self.raise_ms();
-        self.offsets.iter_signed().map(move |offset_ms| offset_ms + raise_ms)
+        let mut lead_ms = self.lead_ms();
+        self.offsets.iter_signed().map(move |offset_ms| offset_ms + std::mem::take(&mut lead_ms))
     }
 
     /// Presentation times of all samples on the sender's clock, as the file gives them.
@@ -237,7 +248,7 @@ impl SampleTable {
             out.extend_from_slice(&value.to_be_bytes());
         };
         full(out, b"stts", 0, |out| {
-            counted(out, runs(self.deltas.iter().map(|d| d as u32)), pairs)
+            counted(out, runs(self.written_deltas().map(|d| d as u32)), pairs)
         })?;
         let offsets = self.written_offsets().map(|offset_ms| offset_ms as i32 as u32);
         if offsets.clone().any(|offset| offset != 0) {

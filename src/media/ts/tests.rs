@@ -21,6 +21,7 @@ fn config(track: Track, codec: Codec, record: &'static [u8]) -> TrackConfig {
         kind: SampleKind::Config,
         codec,
         keyframe: false,
+        has_nanos: false,
         cts_ms: 0,
         data_offset: 0,
         data_len: record.len() as u32,
@@ -50,6 +51,7 @@ fn video(dts_ms: i64, cts_ms: i32, keyframe: bool, data: &[u8]) -> Sample {
         kind: SampleKind::Frame,
         codec: Codec::H264,
         keyframe,
+        has_nanos: false,
     }
 }
 

@@ -16,6 +16,7 @@ fn sample(track: Track, dts_ms: i64, keyframe: bool) -> Sample {
         kind: SampleKind::Frame,
         codec: if track == Track::Video { Codec::H264 } else { Codec::Aac },
         keyframe: keyframe || track == Track::Audio,
+        has_nanos: false,
     }
 }
 

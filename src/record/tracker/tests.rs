@@ -34,6 +34,7 @@ fn frame(position: u64, dts_ms: i64) -> Sample {
         kind: SampleKind::Frame,
         codec: Codec::H264,
         keyframe: true,
+        has_nanos: false,
     }
 }
 

@@ -33,6 +33,7 @@ pub fn run(codec: Codec, record: &[u8]) {
         kind: SampleKind::Config,
         codec,
         keyframe: false,
+        has_nanos: false,
         cts_ms: 0,
         data_offset: BEFORE as u32,
         data_len: record.len() as u32,
@@ -57,6 +58,7 @@ pub fn run(codec: Codec, record: &[u8]) {
         kind: SampleKind::Frame,
         codec,
         keyframe: true,
+        has_nanos: false,
     };
     let mut mp4 = Mp4Builder::new(&configs, 0);
     let is_taken = mp4.push(&frame).is_ok();
