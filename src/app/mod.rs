@@ -222,7 +222,10 @@ impl Server {
             app_id,
             public_url: public_url.clone(),
             utc_offset_s: config.api.utc_offset.local_minus_utc(),
-            hls_segment_ms: i64::try_from(config.hls.segment_duration.as_millis())?,
+            hls: delivery::HlsSettings {
+                segment_ms: i64::try_from(config.hls.segment_duration.as_millis())?,
+                segment_type: config.hls.segment_type,
+            },
             part_size: store::part_size(&config.storage),
             workers: DELIVERY_WORKERS,
         };

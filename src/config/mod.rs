@@ -23,7 +23,10 @@ use std::{
 use chrono::FixedOffset;
 use ipnet::IpNet;
 
-use crate::domain::{container::Container, stream::DomainName};
+use crate::{
+    domain::{container::Container, stream::DomainName},
+    media::hls::SegmentType,
+};
 
 pub use sources::{ConfigError, Sources};
 pub use value::{BaseUrl, DatabaseUrl, Secret, parse_duration};
@@ -157,6 +160,8 @@ pub struct Record {
 pub struct Hls {
     /// A segment ends at the first keyframe at or after this much media.
     pub segment_duration: Duration,
+    /// What the media segments are.
+    pub segment_type: SegmentType,
 }
 
 /// Section `storage`.

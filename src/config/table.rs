@@ -17,7 +17,10 @@ use super::{
         secret, size, text, utc_offset,
     },
 };
-use crate::domain::{container::Container, stream::DomainName};
+use crate::{
+    domain::{container::Container, stream::DomainName},
+    media::hls::SegmentType,
+};
 
 /// Link-local addresses and where clouds serve instance credentials: a callback URL must not
 /// reach those. Loopback and private addresses are allowed, receivers live there.
@@ -40,7 +43,14 @@ pub(super) fn read(r: &mut Reader) -> Result<Config, ConfigError> {
         database: database(r, &data_dir)?,
         journal: journal(r)?,
         record: record(r)?,
-        hls: Hls { segment_duration: r.get("hls.segment_duration", "10s", duration("1s", "60s"))? },
+        hls: Hls {
+            segment_duration: r.get("hls.segment_duration", "10s", duration("1s", "60s"))?,
+            segment_type: r.get(
+                "hls.segment_type",
+                "ts",
+                choice(&SegmentType::ALL.map(|kind| (kind.as_str(), kind))),
+            )?,
+        },
         storage: storage(r, &data_dir)?,
         callback: Callback {
             timeout: r.get("callback.timeout", "20s", duration("100ms", "5m"))?,

@@ -48,6 +48,7 @@ const SAMPLES: &[(&str, &str, &[Pair])] = &[
     ("data_dir", "/var/lib/liverec", &[]),
     ("database.url", "postgres://u:p@localhost/liverec", &[]),
     ("hls.segment_duration", "4s", &[]),
+    ("hls.segment_type", "fmp4", &[]),
     ("http.listen", "[::1]:0", &[]),
     ("http.public_url", "https://vod.example.com", &[]),
     ("journal.retention", "7d", &[]),

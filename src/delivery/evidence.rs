@@ -88,6 +88,11 @@ impl Evidence {
             .collect();
     }
 
+    /// The packets that follow are behind a discontinuity.
+    pub(super) fn restart_clock(&mut self) {
+        self.clock.restart();
+    }
+
     /// Takes in a coded frame that is in the product; `data` is what the encoder sent of it. What is
     /// no packet (another track, no data) is passed over.
     pub(super) fn packet(&mut self, span: usize, sample: &Sample, data: &[u8]) {

@@ -17,16 +17,18 @@ use crate::{
         config::Configs,
         flv::{FlvHead, script},
         frame_head::FRAME_HEAD_BYTES,
+        hls::{Error as HlsError, SegmentType, inits::InitPlanner},
         mp4::{self, Mp4Builder},
         product_clock::TimeRule,
         sample::{Sample, SampleKind, Track},
+        ts,
     },
 };
 
 use super::{
     evidence::{Evidence, Known},
     facts::Facts,
-    hls::HlsBody,
+    hls::{HlsBody, HlsSettings},
     observe::Observer,
     project::{Body, Emit, ProjectError, SingleBody, unsupported},
     source::Source,
@@ -54,7 +56,7 @@ pub(super) struct FirstWalk {
     observer: Observer,
     sessions: Vec<SessionEvidence>,
     plan: Plan,
-    segment_ms: i64,
+    hls: HlsSettings,
 }
 
 /// What each container's first walk collects.
@@ -68,6 +70,8 @@ enum Plan {
     Hls {
         first: Vec<Sample>,
     },
+    /// Which initialisation segments are needed.
+    Fmp4(Box<InitPlanner>),
 }
 
 #[derive(Default)]
@@ -85,7 +89,7 @@ impl FirstWalk {
     /// `creation_s` (unix seconds) is what the product says of its making.
     pub(super) fn new(
         container: Container,
-        segment_ms: i64,
+        hls: HlsSettings,
         creation_s: i64,
         spans: &[Span],
     ) -> Self {
@@ -94,14 +98,21 @@ impl FirstWalk {
             Container::Flv => Plan::Flv(Box::default()),
             Container::Mp4 => Plan::Mp4(Box::new(Mp4Builder::new(&Configs::new(), creation_s))),
             Container::Aac => Plan::Aac { total_len: 0 },
-            Container::Hls => Plan::Hls { first: Vec::new() },
+            Container::Hls => match hls.segment_type {
+                SegmentType::Ts => Plan::Hls { first: Vec::new() },
+                SegmentType::Fmp4 => Plan::Fmp4(Box::new(InitPlanner::new(
+                    &Configs::new(),
+                    hls.segment_ms.unsigned_abs(),
+                    creation_s,
+                ))),
+            },
         };
         let sessions = spans
             .iter()
             .map(|span| SessionEvidence { session: span.session.to_string(), shift_ms: 0 })
             .collect();
         let (facts, observer) = (Facts::default(), Observer::default());
-        Self { facts, observer, sessions, plan, segment_ms }
+        Self { facts, observer, sessions, plan, hls }
     }
 
     pub(super) fn begin_span(
@@ -115,6 +126,8 @@ impl FirstWalk {
         match &mut self.plan {
             Plan::Flv(flv) => flv.configs = configs,
             Plan::Mp4(builder) => builder.set_configs(&configs),
+            Plan::Fmp4(planner) if span > 0 => planner.next_session(&configs),
+            Plan::Fmp4(planner) => planner.set_configs(&configs),
             Plan::Aac { .. } | Plan::Hls { .. } => {}
         }
         Ok(())
@@ -131,12 +144,12 @@ impl FirstWalk {
         match &mut self.plan {
             Plan::Flv(flv) => flv.push(source, span, sample),
             Plan::Mp4(builder) => {
-                let mut head = Vec::new();
-                if builder.wants_frame(sample) {
-                    let len = sample.data_len.min(FRAME_HEAD_BYTES as u32);
-                    source.read(span, sample.data_position(), len, &mut head)?;
-                }
+                let head = head_of(source, span, sample, builder.wants_frame(sample))?;
                 builder.push_with_frame(sample, &head).map_err(unsupported(Container::Mp4))
+            }
+            Plan::Fmp4(planner) => {
+                let head = head_of(source, span, sample, planner.wants_frame(sample))?;
+                planner.push_with_frame(sample, &head).map_err(unsupported(Container::Hls))
             }
             Plan::Aac { total_len } => {
                 *total_len += adts::frame_len(sample);
@@ -178,13 +191,7 @@ impl FirstWalk {
             }
             Plan::Mp4(builder) => {
                 let layout = match builder.finish(None) {
-                    Err(mp4::Error::Empty) => {
-                        return Err(ProjectError::Unsupported {
-                            container: Container::Mp4,
-                            reason: "no frame came with a configuration that describes it"
-                                .to_owned(),
-                        });
-                    }
+                    Err(mp4::Error::Empty) => return Err(undescribed(Container::Mp4)),
                     layout => layout.map_err(unsupported(Container::Mp4))?,
                 };
                 facts.shift_ms = layout.start_ms.saturating_neg();
@@ -204,10 +211,27 @@ impl FirstWalk {
                 (TimeRule::Adts, total_len, single(Vec::new(), Vec::new(), emit))
             }
             Plan::Hls { first } => {
-                let body = HlsBody::new(&codecs, &first, self.segment_ms)
-                    .map_err(unsupported(Container::Hls))?;
-                facts.shift_ms = body.shift_ms();
+                if let Some(error) = SegmentType::Ts.unsupported(&codecs) {
+                    return Err(unsupported(Container::Hls)(error));
+                }
+                facts.shift_ms = ts::offset_ms(&first);
+                let body = HlsBody::ts(facts.shift_ms, self.hls.segment_ms);
                 (TimeRule::Ts, 0, Body::Hls(Box::new(body)))
+            }
+            Plan::Fmp4(planner) => {
+                let plan = match planner.finish() {
+                    Err(HlsError::Mp4(mp4::Error::Empty)) => {
+                        return Err(undescribed(Container::Hls));
+                    }
+                    plan => plan.map_err(unsupported(Container::Hls))?,
+                };
+                facts.segment_type = SegmentType::Fmp4;
+                facts.init_segments = u32::try_from(plan.inits.len()).unwrap_or(u32::MAX);
+                facts.shift_ms = plan.shift_ms;
+                facts.irregularities.extend(remarks(plan.irregularities));
+                irregularities.extend(counts(plan.irregularities));
+                let body = HlsBody::fmp4(plan, self.hls.segment_ms);
+                (TimeRule::Fragmented, 0, Body::Hls(Box::new(body)))
             }
         };
         let mut sessions = self.sessions;
@@ -261,6 +285,27 @@ impl FlvPlan {
     }
 }
 
+/// The beginning of a frame, if it is asked for.
+fn head_of(
+    source: &mut Source,
+    span: usize,
+    sample: &Sample,
+    is_wanted: bool,
+) -> Result<Vec<u8>, ProjectError> {
+    let mut head = Vec::new();
+    if is_wanted {
+        let len = sample.data_len.min(FRAME_HEAD_BYTES as u32);
+        source.read(span, sample.data_position(), len, &mut head)?;
+    }
+    Ok(head)
+}
+
+/// There are frames, but none that MP4 could carry.
+fn undescribed(container: Container) -> ProjectError {
+    let reason = "no frame came with a configuration that describes it".to_owned();
+    ProjectError::Unsupported { container, reason }
+}
+
 /// What an MP4 had to absorb that nobody else sees.
 fn counts(seen: mp4::Irregularities) -> [(IrregularityKind, u64); 4] {
     [
@@ -274,7 +319,7 @@ fn counts(seen: mp4::Irregularities) -> [(IrregularityKind, u64); 4] {
 /// What an MP4 had to absorb, in words for the file's row.
 fn remarks(seen: mp4::Irregularities) -> Vec<String> {
     [
-        (seen.undescribed_frames, "frames before the first configuration are not in the mp4"),
+        (seen.undescribed_frames, "frames before the first configuration are not in the file"),
         (seen.hidden_frames, "frames before the first key frame are hidden by the edit list"),
         (seen.backward_steps, "steps back of the clock were absorbed"),
         (seen.moved_frames, "frames could not keep their presentation time"),

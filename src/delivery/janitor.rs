@@ -133,8 +133,14 @@ impl Janitor {
         let Ok(main) = StorageKey::parse(&file.storage_key) else { return Ok(()) };
         self.store.delete(&main).await?;
         if file.container == Container::Hls {
-            for number in 0..u64::from(file.facts.objects.saturating_sub(1)) {
-                self.store.delete(&main.segment(number)).await?;
+            let facts = &file.facts;
+            for number in 0..facts.init_segments {
+                self.store.delete(&main.init(number.into())).await?;
+            }
+            // The playlist is one of the objects, too.
+            let segments = facts.objects.saturating_sub(1).saturating_sub(facts.init_segments);
+            for number in 0..segments.into() {
+                self.store.delete(&main.segment(number, facts.segment_type)).await?;
             }
         }
         Ok(())

@@ -41,6 +41,7 @@ use crate::{
     storage::{ObjectStore, StorageError, StorageKey},
 };
 
+pub use hls::HlsSettings;
 use project::ProjectError;
 
 /// A worker that falls silent for this long loses its file to another.
@@ -62,8 +63,8 @@ pub struct Settings {
     pub public_url: String,
     /// Seconds east of UTC for times in names.
     pub utc_offset_s: i32,
-    /// HLS segment length in milliseconds.
-    pub hls_segment_ms: i64,
+    /// How HLS products are made.
+    pub hls: HlsSettings,
     /// Bytes of a part.
     pub part_size: u64,
     /// Files made at the same time; bounds memory to this many parts.

@@ -7,6 +7,7 @@ use tracing::info;
 use crate::{
     db::media_file::{Fence, Fenced, MediaUpload},
     domain::{media_file::MediaFile, verification::ObjectEvidence},
+    media::hls::SegmentType,
     storage::{StorageKey, Upload},
 };
 
@@ -30,12 +31,13 @@ impl Delivery {
     ) -> Result<(), DeliverError> {
         let spans = file.spans.clone();
         let (journal, container) = (self.journal.clone(), file.container);
-        let (facts, segment_ms) = (file.facts.clone(), self.settings.hls_segment_ms);
+        let (facts, hls) = (file.facts.clone(), self.settings.hls);
         let mut projection = self
-            .read(move || Projection::open(&journal, container, &spans, facts, segment_ms))
+            .read(move || Projection::open(&journal, container, &spans, facts, hls))
             .await?;
         let part_size = upload::part_size(self.settings.part_size, projection.total_len());
         let mut facts = projection.facts().clone();
+        let segment_type = facts.segment_type;
         let mut open: Option<(Object, upload::Writer)> = None;
         let mut objects = Vec::new();
         let mut expected_bytes = projection.total_len();
@@ -60,7 +62,7 @@ impl Delivery {
             let outcome = match block {
                 Block::Bytes { object, bytes } => {
                     let (_, writer) = open.get_or_insert_with(|| {
-                        let (store, key) = (self.store.clone(), key_of(main, object));
+                        let (store, key) = (self.store.clone(), key_of(main, object, segment_type));
                         (object, upload::Writer::new(store, key, part_size, expected_bytes))
                     });
                     let written = writer.write(bytes).await;
@@ -120,10 +122,9 @@ impl Delivery {
     /// the store will not, it costs space there (a lifecycle rule ends that), never the product.
     async fn abort_earlier(&self, file: &MediaFile, main: &StorageKey) -> Result<(), DeliverError> {
         let Some(earlier) = self.db.media_upload(file.id).await? else { return Ok(()) };
-        let Some((number, id)) = earlier.upload_id.split_once(':') else { return Ok(()) };
-        let object = number.parse().map_or(Object::Main, Object::Segment);
-        let upload =
-            Upload { key: key_of(main, object), id: id.to_owned(), part_size: earlier.part_size };
+        let Some((name, id)) = earlier.upload_id.split_once(':') else { return Ok(()) };
+        let key = key_of(main, Object::parse(name), self.settings.hls.segment_type);
+        let upload = Upload { key, id: id.to_owned(), part_size: earlier.part_size };
         if let Err(error) = self.store.abort(&upload).await {
             info!(upload.id = id, %error, "an abandoned upload could not be aborted");
         }
@@ -142,9 +143,10 @@ fn evidence_of(object: Object, parts: &[StoredPart]) -> impl Iterator<Item = Obj
 }
 
 /// Key of one of a file's objects.
-fn key_of(main: &StorageKey, object: Object) -> StorageKey {
+fn key_of(main: &StorageKey, object: Object, segment_type: SegmentType) -> StorageKey {
     match object {
         Object::Main => main.clone(),
-        Object::Segment(number) => main.segment(number),
+        Object::Init(number) => main.init(number),
+        Object::Segment(number) => main.segment(number, segment_type),
     }
 }

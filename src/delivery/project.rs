@@ -25,7 +25,7 @@ use crate::{
 use super::{
     evidence::Evidence,
     first_walk::{FirstWalk, Planned},
-    hls::HlsBody,
+    hls::{HlsBody, HlsSettings},
     source::Source,
 };
 
@@ -66,17 +66,27 @@ impl ProjectError {
 pub enum Object {
     /// The file itself; for HLS the playlist.
     Main,
+    /// An HLS initialisation segment by number, from 0.
+    Init(u64),
     /// An HLS segment by number, from 0.
     Segment(u64),
 }
 
 impl Object {
-    /// Its name in rows: `main` or the number.
+    /// Its name in rows: `main`, `init-` and the number, or the number.
     pub fn name(self) -> String {
         match self {
             Object::Main => "main".to_owned(),
+            Object::Init(number) => format!("init-{number}"),
             Object::Segment(number) => number.to_string(),
         }
+    }
+
+    /// Reads a name back; one that is not known is the main object's.
+    pub fn parse(name: &str) -> Self {
+        let init = name.strip_prefix("init-").and_then(|number| number.parse().ok());
+        let segment = || name.parse().ok().map(Object::Segment);
+        init.map(Object::Init).or_else(segment).unwrap_or(Object::Main)
     }
 }
 
@@ -145,11 +155,11 @@ impl Projection {
         container: Container,
         spans: &[Span],
         facts: MediaFacts,
-        hls_segment_ms: i64,
+        hls: HlsSettings,
     ) -> Result<Self, ProjectError> {
         let mut source = Source::open(journal, spans)?;
         let creation_s = facts.start_ms.div_euclid(1000);
-        let mut first = FirstWalk::new(container, hls_segment_ms, creation_s, spans);
+        let mut first = FirstWalk::new(container, hls, creation_s, spans);
         let mut at = None;
         while let Some((span, sample)) = source.next_sample()? {
             if at != Some(span) {

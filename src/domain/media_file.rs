@@ -2,6 +2,8 @@
 
 use serde::{Deserialize, Serialize};
 
+use crate::media::hls::SegmentType;
+
 use super::{
     container::Container,
     ids::{DecimalId, FileId, RecordingId},
@@ -94,6 +96,10 @@ pub struct MediaFacts {
     pub audio_bytes: u64,
     /// Objects stored, playlist and segments included.
     pub objects: u32,
+    /// What the media segments of an HLS file are.
+    pub segment_type: SegmentType,
+    /// Initialisation segments among the objects.
+    pub init_segments: u32,
     /// Things worth knowing, in words: absorbed backward steps, hidden lead-in, ...
     pub irregularities: Vec<String>,
 }

@@ -189,7 +189,7 @@ pub struct Irregularity {
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default)]
 pub struct ObjectEvidence {
-    /// `main` (the file itself, or the playlist), `init` (initialisation segment), or a segment's
+    /// `main` (the file itself, or the playlist), `init-` and a number (an HLS initialisation segment), or a segment's
     /// number from 0.
     pub object: String,
     /// Number of the part within the object, from 1; 1 for an object stored whole.

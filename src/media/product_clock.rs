@@ -23,8 +23,8 @@ pub enum TimeRule {
     /// As [`TimeRule::Fragmented`], but the DTS of a track's first packet counts as 0: an MP4 may
     /// have to begin a track earlier than it was sent, so that its edit list can begin with it.
     Mp4,
-    /// Milliseconds. DTS never falls: a step back of the encoder's clock is absorbed, for pictures
-    /// without any change of PTS.
+    /// Milliseconds. DTS never falls, except at a discontinuity: a step back of the encoder's clock is
+    /// absorbed, for pictures without any change of PTS.
     Fragmented,
     /// 90 kHz in 33 bits.
     Ts,
@@ -44,6 +44,12 @@ impl ProductClock {
     /// At the beginning of a product.
     pub fn new(rule: TimeRule) -> Self {
         Self { rule, decode_ms: [None; 2] }
+    }
+
+    /// The packets that follow do not continue the time of those before: what [`TimeRule::Fragmented`]
+    /// is told at a discontinuity.
+    pub fn restart(&mut self) {
+        self.decode_ms = [None; 2];
     }
 
     /// PTS and DTS of the next packet in the units of the container; `shift_ms` is added to the

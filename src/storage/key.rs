@@ -10,7 +10,10 @@ use std::fmt::{self, Write as _};
 use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, percent_decode_str, utf8_percent_encode};
 use sha2::{Digest, Sha256};
 
-use crate::domain::{container::Container, ids::FileId};
+use crate::{
+    domain::{container::Container, ids::FileId},
+    media::hls::{SegmentType, playlist},
+};
 
 /// Longest key in bytes; the limit of S3.
 pub const MAX_KEY_BYTES: usize = 1024;
@@ -64,10 +67,21 @@ impl StorageKey {
         Self(key)
     }
 
-    /// The HLS media segment with this number, beside the playlist `self`: `<number>.ts`.
-    pub fn segment(&self, number: u64) -> Self {
+    /// The HLS media segment with this number, beside the playlist `self`: `<number>.ts` or
+    /// `<number>.m4s`.
+    pub fn segment(&self, number: u64, segment_type: SegmentType) -> Self {
+        self.beside(&playlist::segment_name(number, segment_type))
+    }
+
+    /// The HLS initialisation segment with this number, beside the playlist `self`:
+    /// `init-<number>.mp4`.
+    pub fn init(&self, number: u64) -> Self {
+        self.beside(&playlist::init_name(number))
+    }
+
+    fn beside(&self, name: &str) -> Self {
         let directory = self.0.rfind('/').map_or("", |slash| &self.0[..=slash]);
-        Self(format!("{directory}{number}.ts"))
+        Self(format!("{directory}{name}"))
     }
 
     /// Parses a key from the database.
@@ -140,6 +154,7 @@ impl StorageKey {
             Some("mp4") => "video/mp4",
             Some("m3u8") => "application/vnd.apple.mpegurl",
             Some("ts") => "video/mp2t",
+            Some("m4s") => "video/iso.segment",
             Some("aac") => "audio/aac",
             _ => "application/octet-stream",
         }

@@ -1,16 +1,20 @@
 //! HLS (RFC 8216): where a recording is cut into media segments, and the playlist of them.
 //!
-//! The bytes of the segments are [`super::ts`]'s. A cut is a position between two samples: every
-//! sample is in one segment, and none is in two.
+//! The bytes of the segments are [`super::ts`]'s or [`super::mp4::fragment`]'s. A cut is a position
+//! between two samples: every sample is in one segment, and none is in two.
 
+pub mod fragments;
+pub mod inits;
 pub mod playlist;
+mod segment_type;
 
 #[cfg(test)]
 mod tests;
 
 use super::config::{Configs, TrackConfig};
 use super::sample::{Codec, Sample, Track};
-use super::ts;
+
+pub use self::segment_type::{Error, SegmentType};
 
 /// A step of one track's decoding time that a player should not be asked to play through.
 const JUMP_MS: i64 = 10_000;
@@ -20,16 +24,6 @@ const AUDIO_STEP_BACK_MS: i64 = 1_000;
 const LATE_FRAME_MS: i64 = 1_000;
 /// Duration of the only frame of a track.
 const LONE_FRAME_MS: i64 = 40;
-
-/// True for the samples whose data are in the segments.
-pub fn takes(sample: &Sample) -> bool {
-    ts::takes(sample)
-}
-
-/// Why these codecs cannot go into HLS; none if they can.
-pub fn unsupported(codecs: &[Codec]) -> Option<ts::Error> {
-    ts::unsupported(codecs)
-}
 
 /// What the playlist says of one segment.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
@@ -45,6 +39,7 @@ pub struct Segment {
 #[derive(Debug, Clone)]
 pub struct Segmenter {
     configs: Configs,
+    segment_type: SegmentType,
     wanted_ms: i64,
     open: Option<Open>,
     /// Video, audio.
@@ -95,15 +90,21 @@ enum Cut {
 impl Segmenter {
     /// Cuts at the first keyframe `segment_duration_ms` or more after the segment's start, at any
     /// frame where there are no pictures, and at any frame after twice that.
-    pub fn new(configs: &Configs, segment_duration_ms: u64) -> Self {
+    pub fn new(configs: &Configs, segment_duration_ms: u64, segment_type: SegmentType) -> Self {
         Segmenter {
             configs: configs.clone(),
+            segment_type,
             // A day is more than anyone wants, and keeps all sums small.
             wanted_ms: segment_duration_ms.clamp(1, 86_400_000) as i64,
             open: None,
             tracks: Default::default(),
             is_new_session: false,
         }
+    }
+
+    /// True for the samples whose data are in the segments.
+    pub fn takes(&self, sample: &Sample) -> bool {
+        self.segment_type.takes(sample)
     }
 
     /// There are more configurations now.
@@ -115,6 +116,11 @@ impl Segmenter {
     pub fn next_session(&mut self, configs: &Configs) {
         self.configs = configs.clone();
         self.is_new_session = true;
+        // Ordinals name other configurations now. What changed meanwhile needs no telling: the
+        // session is a discontinuity anyway.
+        for last in self.tracks.iter_mut().filter_map(|track| track.last.as_mut()) {
+            (last.ordinal, last.config) = (0, None);
+        }
     }
 
     /// A target duration in seconds that no segment exceeds, known before the first one.
@@ -129,7 +135,7 @@ impl Segmenter {
     /// Takes in the next sample in journal order. If a segment ends before it, gives that segment;
     /// the sample is the first of the next one.
     pub fn push(&mut self, sample: &Sample) -> Option<Segment> {
-        if !takes(sample) {
+        if !self.takes(sample) {
             return None;
         }
         let cut = self.open.map(|open| (open, self.cut_before(sample, &open)));

@@ -3,7 +3,7 @@
 use bytes::Bytes;
 use proptest::prelude::*;
 
-use super::playlist::{Entry, event, vod};
+use super::playlist::{Entry, Header, event, vod};
 use super::*;
 use crate::media::sample::{SampleKind, TagSample};
 
@@ -55,7 +55,7 @@ fn audio(dts_ms: i64) -> Sample {
 
 /// Times of the samples before which it was cut, and the segments.
 fn cut(samples: &[Sample], segment_ms: u64) -> (Vec<i64>, Vec<Segment>) {
-    let mut segmenter = Segmenter::new(&configs(), segment_ms);
+    let mut segmenter = Segmenter::new(&configs(), segment_ms, SegmentType::Ts);
     let (mut cuts, mut segments) = (Vec::new(), Vec::new());
     for sample in samples {
         if let Some(segment) = segmenter.push(sample) {
@@ -146,7 +146,7 @@ fn gaps_and_clocks_set_back_break_the_segment() {
 
 #[test]
 fn another_session_is_a_discontinuity() {
-    let mut segmenter = Segmenter::new(&configs(), 10_000);
+    let mut segmenter = Segmenter::new(&configs(), 10_000, SegmentType::Ts);
     assert_eq!(segmenter.push(&video(0, true)), None);
     assert_eq!(segmenter.push(&video(40, false)), None);
     segmenter.next_session(&configs());
@@ -154,8 +154,8 @@ fn another_session_is_a_discontinuity() {
     assert_eq!(segmenter.push(&video(80, true)), Some(segment(80, false)));
     assert_eq!(segmenter.finish(), Some(segment(40, true)));
     assert_eq!(segmenter.target_duration_s(), 21);
-    assert_eq!(Segmenter::new(&configs(), 2_500).target_duration_s(), 6);
-    assert_eq!(Segmenter::new(&configs(), 2_600).target_duration_s(), 7);
+    assert_eq!(Segmenter::new(&configs(), 2_500, SegmentType::Ts).target_duration_s(), 6);
+    assert_eq!(Segmenter::new(&configs(), 2_600, SegmentType::Ts).target_duration_s(), 7);
 }
 
 /// What a player reads out of a media playlist.
@@ -215,11 +215,12 @@ proptest! {
 
         let names: Vec<String> = (0..segments.len()).map(|n| format!("{n}.ts")).collect();
         let entries: Vec<_> =
-            names.iter().zip(&segments).map(|(path, s)| Entry { path, segment: *s }).collect();
+            names.iter().zip(&segments).map(|(path, s)| Entry { path, segment: *s, init: None }).collect();
         let expected: Vec<_> =
             names.iter().zip(&segments).map(|(n, s)| (n.clone(), s.duration_ms, false)).collect();
-        let target_s = Segmenter::new(&configs(), segment_ms).target_duration_s();
-        for (text, is_ended) in [(vod(entries.clone()), true), (event(entries, target_s), false)] {
+        let header = Header::default();
+        let target_s = Segmenter::new(&configs(), segment_ms, SegmentType::Ts).target_duration_s();
+        for (text, is_ended) in [(vod(header, entries.clone()), true), (event(header, entries, target_s), false)] {
             let read = read(&text);
             prop_assert_eq!(&read.segments, &expected);
             prop_assert_eq!(read.is_ended, is_ended);

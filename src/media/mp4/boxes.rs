@@ -17,7 +17,7 @@ use super::{Error, Result, TIMESCALE};
 use crate::media::sample::{Codec, Track};
 
 /// Seconds from 1904-01-01, where the clock of ISO files starts, to 1970-01-01.
-const UNIX_EPOCH_S: u64 = 2_082_844_800;
+pub(super) const UNIX_EPOCH_S: u64 = 2_082_844_800;
 
 /// What one `trak` is made of.
 pub(super) struct TrackBox<'a> {

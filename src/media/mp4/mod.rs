@@ -3,7 +3,7 @@
 //! A file is made in two passes over the same samples. The first pushes them into a [`Mp4Builder`],
 //! which keeps a few bytes of each and computes the head; the second writes the head and then the
 //! data of every sample that [`takes`] says yes to, back to back and unchanged. Nothing here reads
-//! or writes files, and nothing is ever fragmented.
+//! or writes files. Such a file is never fragmented; [`fragment`] makes the pieces of HLS.
 //!
 //! The time scale is 1000 for the movie and both tracks, so that the sender's milliseconds are
 //! exact. Movie time 0 is the first presentation time of any track; a track that starts later has
@@ -13,6 +13,7 @@ mod boxes;
 mod builder;
 mod chunks;
 mod entries;
+pub mod fragment;
 mod layout;
 mod packed;
 mod sample_entry;

@@ -28,7 +28,10 @@ fn products_have_readable_keys() {
     assert_eq!(key(Container::Flv).as_str(), format!("{home}/f0.flv"));
     assert_eq!(key(Container::Aac).as_str(), format!("{home}/f0.aac"));
     assert_eq!(key(Container::Hls).as_str(), format!("{home}/playlist.m3u8"));
-    assert_eq!(key(Container::Hls).segment(17).as_str(), format!("{home}/17.ts"));
+    let playlist = key(Container::Hls);
+    assert_eq!(playlist.segment(17, SegmentType::Ts).as_str(), format!("{home}/17.ts"));
+    assert_eq!(playlist.segment(17, SegmentType::Fmp4).as_str(), format!("{home}/17.m4s"));
+    assert_eq!(playlist.init(1).as_str(), format!("{home}/init-1.mp4"));
 }
 
 #[test]
@@ -127,6 +130,8 @@ fn content_types_follow_the_extension() {
         ("a/f0.mp4", "video/mp4"),
         ("a/playlist.m3u8", "application/vnd.apple.mpegurl"),
         ("a/3.ts", "video/mp2t"),
+        ("a/3.m4s", "video/iso.segment"),
+        ("a/init-0.mp4", "video/mp4"),
         ("a/f0.aac", "audio/aac"),
         ("a.mp4/html", "application/octet-stream"),
         ("mp4", "application/octet-stream"),
@@ -150,7 +155,8 @@ proptest! {
 
     #[test]
     fn a_product_never_leaves_the_root(domain in any_name(), app in any_name(), stream in any_name()) {
-        let key = StorageKey::product(&domain, &app, &stream, FILE, Container::Hls).segment(u64::MAX);
+        let key = StorageKey::product(&domain, &app, &stream, FILE, Container::Hls);
+        let key = key.segment(u64::MAX, SegmentType::Fmp4);
         prop_assert_eq!(StorageKey::parse(key.as_str()), Ok(key.clone()));
         let path = Path::new(key.as_str());
         prop_assert_eq!(path.components().count(), 5);

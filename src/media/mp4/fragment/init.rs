@@ -1,0 +1,204 @@
+//! The initialisation segment: `ftyp`, and a `moov` that describes tracks and has no samples.
+
+use mp4_atom::{Dinf, Dref, Encode, FourCC, Ftyp, Hdlr, Mdhd, Mvhd, Smhd, Tkhd, Trex, Url, Vmhd};
+
+use super::track_id;
+use crate::media::config::Configs;
+use crate::media::mp4::boxes::{UNIX_EPOCH_S, counted, full, nested};
+use crate::media::mp4::entries::Entries;
+use crate::media::mp4::sample_entry::SampleEntry;
+use crate::media::mp4::{Result, TIMESCALE};
+use crate::media::sample::{Sample, Track};
+
+/// The brand that knows `tfdt`, signed offsets in `trun`, and places counted from the `moof`.
+const BRAND: &[u8; 4] = b"iso6";
+
+/// How the samples of a recording are coded, while they are looked at. What a sample has in force
+/// is its *slot*; what describes a slot may turn out later.
+#[derive(Debug, Default)]
+pub struct Descriptions {
+    /// Video, audio.
+    tracks: [Entries; 2],
+}
+
+impl Descriptions {
+    /// The configurations that follow are those of another session.
+    pub fn start_session(&mut self) {
+        self.tracks.iter_mut().for_each(Entries::start_session);
+    }
+
+    /// The slot of a sample within its track.
+    ///
+    /// # Errors
+    /// Its configuration is missing or cannot be read, and nothing else describes the sample.
+    pub fn slot(&mut self, configs: &Configs, sample: &Sample) -> Result<usize> {
+        self.track(sample.track).slot(configs, sample)
+    }
+
+    /// True if the beginning of a sample of this slot would say what is not known yet.
+    pub fn wants_frame(&mut self, slot: usize, sample: &Sample) -> bool {
+        self.track(sample.track).wants_frame(slot, sample)
+    }
+
+    /// Takes in the beginning of a frame of a slot.
+    ///
+    /// # Errors
+    /// A box could not be written.
+    pub fn look_at(&mut self, slot: usize, track: Track, frame: &[u8]) -> Result<()> {
+        self.track(track).look_at(slot, frame)
+    }
+
+    /// All samples have been looked at.
+    ///
+    /// # Errors
+    /// Nothing in the file says how some of its samples are coded.
+    pub fn finish(mut self) -> Result<Described> {
+        let [video, audio] = &mut self.tracks;
+        video.close()?;
+        audio.close()?;
+        let numbers = [video.numbers()?, audio.numbers()?];
+        Ok(Described { damaged: video.damaged + audio.damaged, numbers, tracks: self.tracks })
+    }
+
+    fn track(&mut self, track: Track) -> &mut Entries {
+        let [video, audio] = &mut self.tracks;
+        if track == Track::Audio { audio } else { video }
+    }
+}
+
+/// How the samples of a recording are coded.
+#[derive(Debug)]
+pub struct Described {
+    tracks: [Entries; 2],
+    /// The number of each slot's sample entry.
+    numbers: [Vec<u32>; 2],
+    /// Records that could not be read and did no harm.
+    pub damaged: u64,
+}
+
+impl Described {
+    /// The numbers, from 1, of what describes a slot of each track: equal where the slots say the
+    /// same. Video, audio.
+    pub fn numbers(&self, slots: [Option<usize>; 2]) -> [Option<u32>; 2] {
+        let [video, audio] = &self.numbers;
+        let number = |numbers: &[u32], slot: Option<usize>| numbers.get(slot?).copied();
+        let [of_video, of_audio] = slots;
+        [number(video, of_video), number(audio, of_audio)]
+    }
+
+    /// An initialisation segment for the tracks that have a number, which says it was created at
+    /// `creation_unix_s`.
+    ///
+    /// # Errors
+    /// A box does not fit into its size.
+    pub fn encode_init(&self, numbers: [Option<u32>; 2], creation_unix_s: u64) -> Result<Vec<u8>> {
+        let tracks: Vec<InitTrack<'_>> = [Track::Video, Track::Audio]
+            .into_iter()
+            .zip(&self.tracks)
+            .zip(numbers)
+            .filter_map(|((track, entries), number)| {
+                let index = usize::try_from(number?).ok()?.checked_sub(1)?;
+                Some(InitTrack { track, entry: entries.boxes().nth(index)? })
+            })
+            .collect();
+        encode_init(&tracks, creation_unix_s)
+    }
+}
+
+/// One track of an initialisation segment.
+struct InitTrack<'a> {
+    track: Track,
+    entry: &'a SampleEntry,
+}
+
+fn encode_init(tracks: &[InitTrack<'_>], creation_unix_s: u64) -> Result<Vec<u8>> {
+    let time = creation_unix_s.saturating_add(UNIX_EPOCH_S);
+    let mut out = Vec::new();
+    Ftyp {
+        major_brand: FourCC::new(BRAND),
+        minor_version: 0,
+        compatible_brands: vec![FourCC::new(BRAND), FourCC::new(b"mp41")],
+    }
+    .encode(&mut out)?;
+    nested(&mut out, b"moov", |out| {
+        Mvhd {
+            creation_time: time,
+            modification_time: time,
+            timescale: TIMESCALE,
+            rate: 1.into(),
+            volume: 1.into(),
+            next_track_id: 3,
+            ..Mvhd::default()
+        }
+        .encode(out)?;
+        for track in tracks {
+            nested(out, b"trak", |out| track.encode(time, out))?;
+        }
+        nested(out, b"mvex", |out| {
+            for track in tracks {
+                Trex {
+                    track_id: track_id(track.track),
+                    default_sample_description_index: 1,
+                    ..Trex::default()
+                }
+                .encode(out)?;
+            }
+            Ok(())
+        })
+    })?;
+    Ok(out)
+}
+
+impl InitTrack<'_> {
+    fn encode(&self, time: u64, out: &mut Vec<u8>) -> Result<()> {
+        let is_audio = self.track == Track::Audio;
+        Tkhd {
+            creation_time: time,
+            modification_time: time,
+            track_id: track_id(self.track),
+            enabled: true,
+            in_movie: true,
+            volume: u8::from(is_audio).into(),
+            width: self.entry.width.into(),
+            height: self.entry.height.into(),
+            ..Tkhd::default()
+        }
+        .encode(out)?;
+        nested(out, b"mdia", |out| {
+            Mdhd {
+                creation_time: time,
+                modification_time: time,
+                timescale: TIMESCALE,
+                duration: 0,
+                language: "und".into(),
+            }
+            .encode(out)?;
+            let (handler, name) =
+                if is_audio { (b"soun", "SoundHandler") } else { (b"vide", "VideoHandler") };
+            Hdlr { handler: FourCC::new(handler), name: name.into() }.encode(out)?;
+            nested(out, b"minf", |out| {
+                if is_audio {
+                    Smhd::default().encode(out)?;
+                } else {
+                    Vmhd::default().encode(out)?;
+                }
+                Dinf { dref: Dref { entries: vec![Url::default().into()] } }.encode(out)?;
+                nested(out, b"stbl", |out| {
+                    full(out, b"stsd", 0, |out| {
+                        counted(out, [self.entry].into_iter(), |out, entry| {
+                            out.extend_from_slice(&entry.bytes)
+                        })
+                    })?;
+                    // Samples are described where they are; these must be here all the same.
+                    for table in [b"stts", b"stsc", b"stco"] {
+                        full(out, table, 0, |out| counted(out, [].into_iter(), |_, ()| {}))?;
+                    }
+                    full(out, b"stsz", 0, |out| {
+                        out.extend_from_slice(&[0; 8]);
+                        Ok(())
+                    })
+                })
+            })
+        })
+    }
+}
