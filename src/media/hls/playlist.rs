@@ -148,7 +148,24 @@ mod tests {
             Entry { init: Some("init-1.mp4"), ..entry("2.m4s", 4_000, true) },
         ];
         let header = Header { segment_type: SegmentType::Fmp4, is_independent: true };
-        insta::assert_snapshot!(vod(header, entries), @"");
+        insta::assert_snapshot!(vod(header, entries), @r#"
+        #EXTM3U
+        #EXT-X-VERSION:6
+        #EXT-X-INDEPENDENT-SEGMENTS
+        #EXT-X-TARGETDURATION:4
+        #EXT-X-MEDIA-SEQUENCE:0
+        #EXT-X-PLAYLIST-TYPE:VOD
+        #EXT-X-MAP:URI="init-0.mp4"
+        #EXTINF:4.000,
+        0.m4s
+        #EXTINF:4.000,
+        1.m4s
+        #EXT-X-DISCONTINUITY
+        #EXT-X-MAP:URI="init-1.mp4"
+        #EXTINF:4.000,
+        2.m4s
+        #EXT-X-ENDLIST
+        "#);
     }
 
     #[test]

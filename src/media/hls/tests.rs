@@ -1,5 +1,7 @@
 //! Where segments end, and whether what the playlist says of them adds up.
 
+mod fmp4;
+
 use bytes::Bytes;
 use proptest::prelude::*;
 
