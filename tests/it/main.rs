@@ -3,6 +3,7 @@
 #![allow(clippy::unwrap_used)]
 
 mod architecture;
+mod cases;
 mod config;
 mod crash;
 mod enhanced;
