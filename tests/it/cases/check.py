@@ -49,6 +49,15 @@ def plural(count, what):
     return f"{count} {what}" + ("" if count == 1 else "s")
 
 
+def remarks_on(breaks, undescribed):
+    remarks = []
+    if breaks:
+        remarks.append(plural(breaks, "discontinuity").replace("ys", "ies"))
+    if undescribed:
+        remarks.append(f"without {plural(undescribed, 'frame')} before the first configuration")
+    return remarks
+
+
 class Shift:
     """The one constant between the encoder's clock and a product's."""
 
@@ -82,7 +91,8 @@ class Case:
                     cells[container] = "refused: " + product["refused"]
                     continue
                 counts, remarks = CHECKS[container](self, product["urls"])
-                warnings[container] = probe.warnings(self, container, product["urls"], counts)
+                if container not in self.job["unread"]:
+                    warnings[container] = probe.warnings(self, container, product["urls"], counts)
                 cells[container] = ", ".join(remarks)
             except (Wrong, AssertionError, KeyError, IndexError, ValueError, StopIteration) as error:
                 errors.append(f"{self.job['name']}: {container}: {type(error).__name__} {error} {product}")
@@ -135,10 +145,8 @@ class Case:
         if len(urls) > 1:
             remarks.append(f"in {len(urls)} files")
         if hidden:
-            remarks.append(f"{plural(hidden, 'frame')} of lead-in hidden by the edit list")
-        if undescribed:
-            remarks.append(f"without {plural(undescribed, 'frame')} before the first configuration")
-        return counts, remarks
+            remarks.append(f"{plural(hidden, 'frame')} hidden by the edit list")
+        return counts, remarks + remarks_on(0, undescribed)
 
     def playlist(self, urls):
         """(initialisation, segment) addresses in order, and the number of discontinuities."""
@@ -162,11 +170,12 @@ class Case:
         reader = transport.Reader()
         for _, segment in segments:
             reader.feed(fetch(segment))
-        shift, counts = Shift(WRAP), {}
+        shift, counts, undescribed = Shift(WRAP), {}, 0
         for kind, packets in self.pushed.items():
             units = [unit for unit in reader.units if unit.kind == kind]
-            expected = [p for p in packets if p.codec in TS_CODECS and (p.codec != "aac" or p.config)]
-            must(len(expected) == len(packets), f"{kind} that MPEG-TS has no way to carry")
+            must({p.codec for p in packets} <= TS_CODECS, f"{kind} that MPEG-TS has no way to carry")
+            expected = [p for p in packets if p.codec != "aac" or p.config]
+            undescribed += len(packets) - len(expected)
             for n, (unit, packet) in enumerate(zip(units, expected)):
                 what = f"{kind} {n}"
                 must(unit.codec == packet.codec, what, unit.codec, "instead of", packet.codec)
@@ -176,7 +185,7 @@ class Case:
                 compare_unit(what, unit, packet)
             must(len(units) == len(expected), f"{len(units)} {kind} units instead of {len(expected)}")
             counts[kind] = len(units)
-        return [counts], ["verbatim"] + ([plural(breaks, "discontinuity").replace("ys", "ies")] if breaks else [])
+        return [counts], ["verbatim"] + remarks_on(breaks, undescribed)
 
     def fmp4(self, urls):
         segments, breaks = self.playlist(urls)
@@ -203,23 +212,19 @@ class Case:
             must(len(samples) == len(expected), f"{len(samples)} {kind} samples instead of {len(expected)}")
             counts[kind] = len(samples)
         remarks = ["verbatim" if not adjusted else f"presentation exact, DTS adjusted ({adjusted})"]
-        if breaks:
-            remarks.append(plural(breaks, "discontinuity").replace("ys", "ies"))
-        if undescribed:
-            remarks.append(f"without {plural(undescribed, 'frame')} before the first configuration")
-        return [counts], remarks
+        return [counts], remarks + remarks_on(breaks, undescribed)
 
     def aac(self, urls):
         must(len(urls) == 1, "files")
         frames = transport.adts(fetch(urls[0]))
-        expected = [p for p in self.pushed["audio"] if p.codec == "aac" and p.config]
+        must({p.codec for p in self.pushed["audio"]} == {"aac"}, "sound that ADTS has no way to carry")
+        expected = self.described("audio")
         for n, (frame, packet) in enumerate(zip(frames, expected)):
             must(frame[3] == packet.data, f"frame {n} differs")
             must(frame[:3] == adts_fields(packet.config), f"header of frame {n}: {frame[:3]}")
         must(len(frames) == len(expected), f"{len(frames)} frames instead of {len(expected)}")
         undescribed = len(self.pushed["audio"]) - len(expected)
-        remarks = [f"without {plural(undescribed, 'frame')} before the first configuration"] if undescribed else []
-        return [{"video": 0, "audio": len(frames)}], ["verbatim"] + remarks
+        return [{"video": 0, "audio": len(frames)}], ["verbatim"] + remarks_on(0, undescribed)
 
 
 CHECKS = {"flv": Case.flv, "mp4": Case.mp4, "ts": Case.ts, "fmp4": Case.fmp4, "aac": Case.aac}

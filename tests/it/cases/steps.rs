@@ -8,6 +8,8 @@ use super::{
     tags::{Frame, Media, merged, retimed},
 };
 
+const NEGATIVE: &str = "presentation before decoding, as it was pushed";
+
 #[test]
 fn steps() {
     let sources = Sources::new();
@@ -50,18 +52,40 @@ fn steps() {
             Case::new(
                 "negative composition offsets, -200 ms",
                 with_sound(&offset(&plain, |_| -200)),
+            )
+            .allow(&["flv"], "Negative cts, previous timestamps might be wrong.", NEGATIVE)
+            .allow(
+                &["flv", "ts"],
+                "Invalid timestamps stream=N, pts=N, dts=N",
+                NEGATIVE,
             ),
             Case::new(
                 "composition offsets of both signs",
                 with_sound(&offset(&plain, |number| if number % 2 == 0 { -120 } else { 80 })),
+            )
+            .allow(&["flv"], "Negative cts, previous timestamps might be wrong.", NEGATIVE)
+            .allow(
+                &["flv", "ts"],
+                "Invalid timestamps stream=N, pts=N, dts=N",
+                NEGATIVE,
             ),
             Case::new(
                 "one composition offset of -8388608 ms",
                 with_sound(&offset(&plain, |number| if number == 30 { -8_388_608 } else { 0 })),
+            )
+            .allow(
+                &["flv"],
+                "Negative cts, previous timestamps might be wrong.",
+                NEGATIVE,
             ),
             Case::new(
                 "one composition offset of 8388607 ms",
                 with_sound(&offset(&plain, |number| if number == 30 { 8_388_607 } else { 0 })),
+            )
+            .allow(
+                &["flv"],
+                "invalid timestamps N N",
+                "presentation two hours after decoding",
             ),
         ],
     );

@@ -33,15 +33,13 @@ pub fn tag(kind: TagKind, time_ms: i64, parts: &[&[u8]]) -> Tag {
     Tag { kind, time_ms, payload: Bytes::from(parts.concat()) }
 }
 
-/// A script message: a name and a text.
+/// A script message: a name and an object with one text.
 pub fn script(name: &str, text: &str, time_ms: i64) -> Tag {
-    let string = |text: &str| {
-        let mut bytes = vec![2];
-        bytes.extend_from_slice(&u16::try_from(text.len()).unwrap().to_be_bytes());
-        bytes.extend_from_slice(text.as_bytes());
-        bytes
-    };
-    tag(TagKind::Script, time_ms, &[&string(name), &string(text)])
+    let string =
+        |text: &str| [&u16::try_from(text.len()).unwrap().to_be_bytes(), text.as_bytes()].concat();
+    let value = [&[2], string(text).as_slice()].concat();
+    let parts: [&[u8]; 6] = [&[2], &string(name), &[3], &string("text"), &value, &[0, 0, 9]];
+    tag(TagKind::Script, time_ms, &parts)
 }
 
 /// The low three bytes.
