@@ -13,7 +13,10 @@ use crate::{
 /// Times and amounts of one track.
 #[derive(Debug, Default)]
 struct TrackFacts {
+    /// Of the first frame.
     codec: Option<Codec>,
+    /// Of the frames that came with another one: each once.
+    further_codecs: Vec<Codec>,
     frames: u64,
     bytes: u64,
     first_pts_ms: Option<i64>,
@@ -32,7 +35,10 @@ impl TrackFacts {
                 self.delta_ms = delta_ms;
             }
         }
-        self.codec.get_or_insert(sample.codec);
+        let first = *self.codec.get_or_insert(sample.codec);
+        if first != sample.codec && !self.further_codecs.contains(&sample.codec) {
+            self.further_codecs.push(sample.codec);
+        }
         self.frames += 1;
         self.bytes += u64::from(sample.data_len);
         self.last_dts_ms = sample.dts_ms;
@@ -41,6 +47,10 @@ impl TrackFacts {
             1 => pts_ms,
             _ => self.end_pts_ms.max(pts_ms),
         };
+    }
+
+    fn codecs(&self) -> impl Iterator<Item = Codec> {
+        self.codec.into_iter().chain(self.further_codecs.iter().copied())
     }
 }
 
@@ -81,14 +91,14 @@ impl Facts {
         }
     }
 
-    /// The codecs of the frames seen.
+    /// The codecs of all frames seen, each track's in the order of their first frames.
     pub fn codecs(&self) -> Vec<Codec> {
-        [self.video.codec, self.audio.codec].into_iter().flatten().collect()
+        self.video.codecs().chain(self.audio.codecs()).collect()
     }
 
-    /// The audio codec, if there is sound.
-    pub fn audio_codec(&self) -> Option<Codec> {
-        self.audio.codec
+    /// The codecs of the sound, none if there is no sound.
+    pub fn audio_codecs(&self) -> Vec<Codec> {
+        self.audio.codecs().collect()
     }
 
     /// True if no frame was seen.
@@ -158,6 +168,18 @@ mod tests {
         assert_eq!(done.duration_ms, 10_800_080 + 40 + 40 - 20);
         assert_eq!((done.video_frames, done.audio_frames), (4, 1));
         assert_eq!((done.video_bytes, done.audio_bytes), (40, 10));
+    }
+
+    #[test]
+    fn every_codec_is_told_once() {
+        let mut facts = Facts::default();
+        for codec in [Codec::Aac, Codec::Opus, Codec::Aac, Codec::Opus] {
+            facts.push(&Sample { codec, ..frame(Track::Audio, 0, 0) });
+        }
+        facts.push(&frame(Track::Video, 0, 0));
+        assert_eq!(facts.codecs(), [Codec::H264, Codec::Aac, Codec::Opus]);
+        assert_eq!(facts.audio_codecs(), [Codec::Aac, Codec::Opus]);
+        assert_eq!(facts.complete(MediaFacts::default()).audio_codec, "aac");
     }
 
     #[test]

@@ -172,7 +172,7 @@ impl FirstWalk {
         if self.facts.is_empty() {
             return Err(ProjectError::Empty);
         }
-        let (codecs, sound) = (self.facts.codecs(), self.facts.audio_codec());
+        let (codecs, sound) = (self.facts.codecs(), self.facts.audio_codecs());
         let mut facts = self.facts.complete(known);
         let single = |head, tail, emit| Body::Single(SingleBody::new(head, tail, emit));
         let mut irregularities = self.observer.finish();
@@ -200,9 +200,9 @@ impl FirstWalk {
                 (TimeRule::Mp4, layout.total_len, single(layout.head, layout.tail, Emit::Mp4))
             }
             Plan::Aac { total_len } => {
-                let reason = match sound {
-                    None => Some("there is no sound".to_owned()),
-                    Some(codec) => adts::unsupported(&[codec]).map(|error| error.to_string()),
+                let reason = match sound.is_empty() {
+                    true => Some("there is no sound".to_owned()),
+                    false => adts::unsupported(&sound).map(|error| error.to_string()),
                 };
                 if let Some(reason) = reason {
                     return Err(ProjectError::Unsupported { container: Container::Aac, reason });
