@@ -62,7 +62,8 @@ struct Open {
 #[derive(Debug, Clone, Default)]
 struct TrackState {
     last: Option<LastFrame>,
-    is_in_segment: bool,
+    /// Time of its first frame in the open segment, if it has one there.
+    begun_ms: Option<i64>,
 }
 
 #[derive(Debug, Clone)]
@@ -154,7 +155,7 @@ impl Segmenter {
             let start_ms = sample.dts_ms;
             self.open =
                 Some(Open { is_discontinuous, start_ms, latest_ms: start_ms, end_ms: start_ms });
-            self.tracks.iter_mut().for_each(|track| track.is_in_segment = false);
+            self.tracks.iter_mut().for_each(|track| track.begun_ms = None);
         }
         self.remember(sample);
         closed
@@ -172,18 +173,31 @@ impl Segmenter {
     }
 
     fn cut_before(&self, sample: &Sample, open: &Open) -> Cut {
-        let elapsed_ms = sample.dts_ms.saturating_sub(open.start_ms);
         let [video, _] = &self.tracks;
         let track = self.track(sample.track);
-        if self.is_new_session || is_gap(sample, open) || elapsed_ms > self.longest_ms() {
+        let elapsed_ms = self.elapsed_ms(track, sample, open);
+        if self.is_new_session || is_gap(track, sample, open) || elapsed_ms > self.longest_ms() {
             return Cut::Break;
         }
         if self.has_changed(track, sample) || has_stepped_back(track, sample) {
-            return if track.is_in_segment { Cut::Break } else { Cut::Mark };
+            return if track.begun_ms.is_some() { Cut::Break } else { Cut::Mark };
         }
         let is_video_key = sample.track == Track::Video && sample.keyframe;
-        let is_legal = is_video_key || !video.is_in_segment || elapsed_ms >= 2 * self.wanted_ms;
+        let is_legal = is_video_key || video.begun_ms.is_none() || elapsed_ms >= 2 * self.wanted_ms;
         if elapsed_ms >= self.wanted_ms && is_legal { Cut::Here } else { Cut::None }
+    }
+
+    /// How far the sample is into the open segment. Where its track goes on as before, but too far
+    /// from what began the segment, its own beginning counts: a clock of its own for each track is
+    /// odd, but no reason to cut at every frame.
+    fn elapsed_ms(&self, track: &TrackState, sample: &Sample, open: &Open) -> i64 {
+        let elapsed_ms = sample.dts_ms.saturating_sub(open.start_ms);
+        let is_apart = !(-self.longest_ms()..=self.longest_ms()).contains(&elapsed_ms);
+        let goes_on = track.step_to(sample).is_some_and(|ms| (0..=JUMP_MS).contains(&ms));
+        if !(is_apart && goes_on) {
+            return elapsed_ms;
+        }
+        track.begun_ms.map_or(0, |begun_ms| sample.dts_ms.saturating_sub(begun_ms))
     }
 
     /// True if the sample is described by other parameters than the one before it.
@@ -223,7 +237,7 @@ impl Segmenter {
         };
         let track = self.track_mut(sample.track);
         track.last = Some(last);
-        track.is_in_segment = true;
+        track.begun_ms.get_or_insert(sample.dts_ms);
         if let Some(open) = &mut self.open {
             open.latest_ms = open.latest_ms.max(sample.dts_ms);
             open.end_ms = open.end_ms.max(sample.dts_ms.saturating_add(step_ms));
@@ -241,15 +255,24 @@ impl Segmenter {
     }
 }
 
+impl TrackState {
+    /// How far a sample is from the frame before it.
+    fn step_to(&self, sample: &Sample) -> Option<i64> {
+        self.last.as_ref().map(|last| sample.dts_ms.saturating_sub(last.dts_ms))
+    }
+}
+
 /// True if neither track has anything for so long that players should not wait for it, or if the
-/// whole clock was set back.
-fn is_gap(sample: &Sample, open: &Open) -> bool {
-    sample.dts_ms.saturating_sub(open.latest_ms) > JUMP_MS
-        || open.start_ms.saturating_sub(sample.dts_ms) > JUMP_MS
+/// whole clock was set back. A track that goes on as before is no gap, however far from the other.
+fn is_gap(track: &TrackState, sample: &Sample, open: &Open) -> bool {
+    let step_ms = track.step_to(sample);
+    let is_late = sample.dts_ms.saturating_sub(open.latest_ms) > JUMP_MS;
+    let is_early = open.start_ms.saturating_sub(sample.dts_ms) > JUMP_MS;
+    (is_late && step_ms.is_none_or(|step_ms| step_ms > JUMP_MS))
+        || (is_early && step_ms.is_none_or(|step_ms| step_ms < -JUMP_MS))
 }
 
 fn has_stepped_back(track: &TrackState, sample: &Sample) -> bool {
     let allowed_ms = if sample.track == Track::Audio { AUDIO_STEP_BACK_MS } else { JUMP_MS };
-    let last = track.last.as_ref();
-    last.is_some_and(|last| last.dts_ms.saturating_sub(sample.dts_ms) > allowed_ms)
+    track.step_to(sample).is_some_and(|step_ms| step_ms < -allowed_ms)
 }

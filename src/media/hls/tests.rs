@@ -147,6 +147,21 @@ fn gaps_and_clocks_set_back_break_the_segment() {
 }
 
 #[test]
+fn a_clock_for_each_track_is_one_break() {
+    for apart_ms in [30_000, -30_000, 7_000] {
+        let samples: Vec<_> = (0..1000)
+            .flat_map(|n| {
+                let jump_ms = if n >= 125 { apart_ms } else { 0 };
+                [video(n * 40 + jump_ms, n % 25 == 0), audio(n * 40 + 1)]
+            })
+            .collect();
+        let (_, segments) = cut(&samples, 1_000);
+        let breaks = segments.iter().filter(|segment| segment.is_discontinuous).count();
+        assert!(breaks == 1 && segments.len() <= 42, "{apart_ms} {segments:?}");
+    }
+}
+
+#[test]
 fn another_session_is_a_discontinuity() {
     let mut segmenter = Segmenter::new(&configs(), 10_000, SegmentType::Ts);
     assert_eq!(segmenter.push(&video(0, true)), None);

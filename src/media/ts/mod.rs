@@ -23,8 +23,12 @@ use super::sample::{Codec, Sample, SampleKind, Track};
 
 pub use self::packet::PACKET_LEN;
 
+// One for each codec: a demultiplexer that has set up a parser for a PID may keep it, whatever a
+// later program map says.
 const PID_VIDEO: u16 = 0x100;
 const PID_AUDIO: u16 = 0x101;
+const PID_HEVC: u16 = 0x102;
+const PID_MP3: u16 = 0x103;
 const STREAM_ID_VIDEO: u8 = 0xe0;
 const STREAM_ID_AUDIO: u8 = 0xc0;
 
@@ -100,6 +104,15 @@ pub fn offset_ms<'a>(first: impl IntoIterator<Item = &'a Sample>) -> i64 {
     }
 }
 
+fn pid_of(codec: Codec) -> u16 {
+    match codec {
+        Codec::Hevc => PID_HEVC,
+        Codec::Aac => PID_AUDIO,
+        Codec::Mp3 => PID_MP3,
+        _ => PID_VIDEO,
+    }
+}
+
 fn is_frame(sample: &Sample) -> bool {
     sample.kind == SampleKind::Frame
         && sample.track_id == 0
@@ -130,12 +143,12 @@ impl Streams {
 
     /// The PID that carries the clock.
     fn clock_pid(self) -> u16 {
-        if self.video.is_some() { PID_VIDEO } else { PID_AUDIO }
+        self.video.or(self.audio).map_or(PID_AUDIO, pid_of)
     }
 
     fn entries(self) -> impl Iterator<Item = MapEntry> {
-        [(self.video, PID_VIDEO), (self.audio, PID_AUDIO)].into_iter().filter_map(|(codec, pid)| {
-            Some(MapEntry { stream_type: stream_type(codec?).ok()?, pid })
+        [self.video, self.audio].into_iter().flatten().filter_map(|codec| {
+            Some(MapEntry { stream_type: stream_type(codec).ok()?, pid: pid_of(codec) })
         })
     }
 
@@ -160,20 +173,31 @@ impl Streams {
 pub struct Counters {
     association: u8,
     map: u8,
-    video: u8,
-    audio: u8,
+    avc: u8,
+    hevc: u8,
+    aac: u8,
+    mp3: u8,
 }
 
 impl Counters {
-    /// Four bytes, for keeping.
-    pub fn to_bytes(self) -> [u8; 4] {
-        [self.association, self.map, self.video, self.audio]
+    /// Six bytes, for keeping.
+    pub fn to_bytes(self) -> [u8; 6] {
+        [self.association, self.map, self.avc, self.hevc, self.aac, self.mp3]
     }
 
     /// From what [`Counters::to_bytes`] gave.
-    pub fn from_bytes(bytes: [u8; 4]) -> Self {
-        let [association, map, video, audio] = bytes.map(|counter| counter & 0xf);
-        Counters { association, map, video, audio }
+    pub fn from_bytes(bytes: [u8; 6]) -> Self {
+        let [association, map, avc, hevc, aac, mp3] = bytes.map(|counter| counter & 0xf);
+        Counters { association, map, avc, hevc, aac, mp3 }
+    }
+
+    fn of(&mut self, pid: u16) -> &mut u8 {
+        match pid {
+            PID_HEVC => &mut self.hevc,
+            PID_AUDIO => &mut self.aac,
+            PID_MP3 => &mut self.mp3,
+            _ => &mut self.avc,
+        }
     }
 }
 
@@ -293,18 +317,18 @@ impl TsMuxer {
         if slot.replace(sample.codec) != Some(sample.codec) {
             self.write_tables(out);
         }
-        let pid = if is_video { PID_VIDEO } else { PID_AUDIO };
+        let pid = pid_of(sample.codec);
         let mut adaptation = Adaptation::default();
         if let Some(clock) = self.clock_before(sample, pid) {
             if pid == self.streams.clock_pid() {
                 adaptation = clock;
             } else {
-                packet::clock(self.streams.clock_pid(), self.counters.video, clock, out);
+                let pid = self.streams.clock_pid();
+                packet::clock(pid, *self.counters.of(pid), clock, out);
             }
         }
         adaptation.is_random_access = sample.keyframe && (is_video || self.streams.video.is_none());
-        let counter = if is_video { &mut self.counters.video } else { &mut self.counters.audio };
-        packet::pes(pid, counter, adaptation, &self.pes, out);
+        packet::pes(pid, self.counters.of(pid), adaptation, &self.pes, out);
         Ok(())
     }
 

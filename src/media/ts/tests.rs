@@ -156,7 +156,7 @@ fn a_stream_that_turns_up_late_gets_its_tables() {
     let parsed = parse(&out);
     let versions: Vec<_> = parsed.maps.iter().map(|(version, _)| *version).collect();
     assert_eq!(versions, [3, 4, 5]);
-    assert_eq!(parsed.maps[2].1, [(0x1b, PID_VIDEO), (0x03, PID_AUDIO)]);
+    assert_eq!(parsed.maps[2].1, [(0x1b, PID_VIDEO), (0x03, PID_MP3)]);
     assert_eq!(parsed.pes[2].payload, sound, "mp3 frames have headers of their own");
 }
 

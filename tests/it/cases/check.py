@@ -254,15 +254,14 @@ class MovieTrack:
         self.pts = [s.dts + s.cts - self.media_time + self.start for s in track.samples]
 
     def compare(self, pushed, shift):
-        """Gives how many decoding times are others than those pushed."""
-        adjusted, first = 0, None
+        """Gives how many decoding times are others than those pushed, on the movie's time line."""
+        adjusted = 0
         for n, (sample, packet) in enumerate(zip(self.track.samples, pushed)):
             what = f"{self.track.kind} {n}"
             compare_sample(what, self.track, sample, packet)
             shift.check(self.pts[n], packet.pts, what, "pts")
-            # Raised composition offsets move all decoding times of a track by the same.
-            first = sample.dts - packet.dts if first is None else first
-            adjusted += sample.dts - packet.dts != first
+            dts = sample.dts - self.media_time + self.start
+            adjusted += dts - packet.dts != shift.value
         samples = self.track.samples
         must(self.track.duration == sum(s.duration for s in samples), "mdhd", self.track.duration)
         must(self.track.movie_duration == self.end(), f"tkhd {self.track.movie_duration} for {self.end()}")

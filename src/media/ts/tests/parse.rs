@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use crate::media::ts::{PACKET_LEN, PID_VIDEO};
+use crate::media::ts::{PACKET_LEN, PID_HEVC, PID_VIDEO};
 
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Pes {
@@ -83,7 +83,7 @@ impl Parsed {
 
     fn start(&mut self, pid: u16, is_random_access: bool, payload: &[u8]) {
         assert_eq!(payload[..3], [0, 0, 1]);
-        assert_eq!(payload[3], if pid == PID_VIDEO { 0xe0 } else { 0xc0 });
+        assert_eq!(payload[3], if matches!(pid, PID_VIDEO | PID_HEVC) { 0xe0 } else { 0xc0 });
         assert_eq!(payload[6], 0x84);
         let header_len = usize::from(payload[8]);
         let (pts, dts) = match payload[7] {
