@@ -52,3 +52,4 @@ pub mod reach;
 pub mod record;
 pub mod rtmp;
 pub mod storage;
+pub mod verify;

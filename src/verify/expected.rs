@@ -1,0 +1,255 @@
+//! What the packets of a product should be, read from the journal it was made from.
+//!
+//! Every lane walks the journal on its own, so that nothing is assumed about the order of packets of
+//! different tracks. Times are worked out by [`ProductClock`], which the writers do not use.
+
+use std::collections::{BTreeMap, VecDeque};
+
+use crate::{
+    delivery::source::Source,
+    domain::recording::Span,
+    journal::{Journal, JournalError},
+    media::{
+        adts,
+        config::{CodecConfig, Configs},
+        flv::{self, script},
+        hls, mp4, nal,
+        product_clock::{ProductClock, TimeRule},
+        sample::{Codec, Sample, SampleKind, Track},
+        tag::TagKind,
+    },
+};
+
+use super::{
+    packet::{Lane, Packet},
+    read::flv::Splitter,
+};
+
+/// Bytes of a tag before its body.
+const TAG_HEADER: usize = 11;
+/// Bytes of the back pointer behind it.
+const TAG_TRAILER: usize = 4;
+
+/// What a product is made of.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Product {
+    /// FLV.
+    Flv,
+    /// Plain MP4.
+    Mp4,
+    /// HLS with MPEG-TS segments.
+    Ts,
+    /// HLS with fragmented MP4 segments.
+    Fragmented,
+    /// ADTS.
+    Adts,
+}
+
+impl Product {
+    fn takes(self, sample: &Sample) -> bool {
+        match self {
+            Product::Flv => flv::takes(sample),
+            Product::Mp4 | Product::Fragmented => mp4::takes(sample),
+            Product::Ts => hls::takes(sample),
+            Product::Adts => adts::takes(sample),
+        }
+    }
+
+    fn time_rule(self) -> TimeRule {
+        match self {
+            Product::Flv => TimeRule::Flv,
+            Product::Mp4 => TimeRule::Mp4,
+            Product::Ts => TimeRule::Ts,
+            Product::Fragmented => TimeRule::Fragmented,
+            Product::Adts => TimeRule::Adts,
+        }
+    }
+}
+
+/// A packet that is kept.
+#[derive(Debug, Default)]
+pub struct Wanted {
+    /// Presentation time.
+    pub pts: i64,
+    /// Decoding time.
+    pub dts: i64,
+    /// What is hashed.
+    pub payload: Vec<u8>,
+    /// See [`Packet::prefix`].
+    pub prefix: Vec<u8>,
+}
+
+/// One lane of a product.
+pub struct Cursor {
+    product: Product,
+    lane: Lane,
+    source: Source,
+    /// Constant added to the times of each span.
+    shifts_ms: Vec<i64>,
+    clock: ProductClock,
+    /// Lengths of NAL unit lengths by configuration, of the span they belong to.
+    nal_lengths: (Option<usize>, BTreeMap<u32, (Codec, u8)>),
+    queue: VecDeque<Wanted>,
+    splitter: Splitter,
+    bytes: Vec<u8>,
+    has_metadata: bool,
+}
+
+/// Cursors for all lanes, if the whole journal of a file is still there.
+///
+/// # Errors
+/// It is not there, or cannot be read.
+pub fn open(
+    journal: &Journal,
+    product: Product,
+    spans: &[Span],
+    shifts_ms: &[i64],
+) -> Result<Vec<Cursor>, JournalError> {
+    for span in spans {
+        let mut reader = journal.reader(span.session)?;
+        let end = reader.end()?;
+        let outside = |position| JournalError::Position { session: span.session, position };
+        if span.from < reader.start() {
+            return Err(outside(span.from));
+        }
+        match span.to {
+            Some(to) if to > end => return Err(outside(to)),
+            _ => {}
+        }
+    }
+    let lanes = Lane::ALL.into_iter().filter(|lane| {
+        *lane != Lane::Data && (product, *lane) != (Product::Adts, Lane::Video)
+            || product == Product::Flv
+    });
+    lanes
+        .map(|lane| {
+            Ok(Cursor {
+                product,
+                lane,
+                source: Source::open(journal, spans)?,
+                shifts_ms: shifts_ms.to_vec(),
+                clock: ProductClock::new(product.time_rule()),
+                nal_lengths: (None, BTreeMap::new()),
+                queue: VecDeque::new(),
+                splitter: Splitter::default(),
+                bytes: Vec::new(),
+                has_metadata: false,
+            })
+        })
+        .collect()
+}
+
+impl Cursor {
+    /// Which lane.
+    pub fn lane(&self) -> Lane {
+        self.lane
+    }
+
+    /// The next packet; none at the end.
+    ///
+    /// # Errors
+    /// The journal cannot be read any more.
+    pub fn next(&mut self) -> Result<Option<Wanted>, JournalError> {
+        loop {
+            if let Some(wanted) = self.queue.pop_front() {
+                return Ok(Some(wanted));
+            }
+            let Some((span, sample)) = self.source.next_sample()? else { return Ok(None) };
+            if !self.product.takes(&sample) {
+                continue;
+            }
+            match self.product {
+                Product::Flv => self.take_tag(span, &sample)?,
+                _ if lane_of(sample.track) == self.lane => self.take_frame(span, &sample)?,
+                _ => {}
+            }
+        }
+    }
+
+    fn shift_ms(&self, span: usize) -> i64 {
+        self.shifts_ms.get(span).copied().unwrap_or(0)
+    }
+
+    fn take_tag(&mut self, span: usize, sample: &Sample) -> Result<(), JournalError> {
+        // What is of another lane alone need not be read. A frame that reaches the end of its tag
+        // is all there is in it; a tag of several tracks has something for its lane and for data.
+        let is_whole = sample.data_offset.checked_add(sample.data_len + TAG_TRAILER as u32)
+            == Some(sample.tag_len);
+        let is_frame_alone = sample.kind == SampleKind::Frame && sample.track_id == 0 && is_whole;
+        if lane_of(sample.track) != self.lane && (self.lane != Lane::Data || is_frame_alone) {
+            return Ok(());
+        }
+        self.bytes.clear();
+        self.source.read(span, sample.position, sample.tag_len, &mut self.bytes)?;
+        let kind = self.bytes.first().copied().and_then(TagKind::from_byte);
+        let end = self.bytes.len().saturating_sub(TAG_TRAILER);
+        let (Some(kind), Some(body)) = (kind, self.bytes.get(TAG_HEADER..end)) else {
+            return Ok(());
+        };
+        // The first onMetaData is in the head, with more keys.
+        if kind == TagKind::Script && !self.has_metadata && script::is_metadata(body) {
+            self.has_metadata = true;
+            return Ok(());
+        }
+        let time_ms = sample.dts_ms.saturating_add(self.shift_ms(span));
+        let (lane, queue) = (self.lane, &mut self.queue);
+        self.splitter.split(kind, time_ms, body, &mut |packet: Packet<'_>| {
+            if packet.lane == lane {
+                queue.push_back(Wanted {
+                    pts: packet.pts,
+                    dts: packet.dts,
+                    payload: packet.payload.to_vec(),
+                    prefix: packet.prefix.to_vec(),
+                });
+            }
+        });
+        Ok(())
+    }
+
+    fn take_frame(&mut self, span: usize, sample: &Sample) -> Result<(), JournalError> {
+        let (pts, dts) = self.clock.times(sample, self.shift_ms(span));
+        self.bytes.clear();
+        self.source.read(span, sample.data_position(), sample.data_len, &mut self.bytes)?;
+        let is_picture = matches!(sample.codec, Codec::H264 | Codec::Hevc);
+        let payload = match self.product == Product::Ts && is_picture {
+            true => {
+                let size = self.nal_length(span, sample)?;
+                let mut out = Vec::with_capacity(self.bytes.len());
+                nal::canonical_nal_units(sample.codec, &self.bytes, size, &mut out);
+                out
+            }
+            false => self.bytes.clone(),
+        };
+        self.queue.push_back(Wanted { pts, dts, payload, prefix: Vec::new() });
+        Ok(())
+    }
+
+    /// Bytes of the length before each NAL unit of a sample: as its configuration says, or the last
+    /// one before that can be read, or 4.
+    fn nal_length(&mut self, span: usize, sample: &Sample) -> Result<u8, JournalError> {
+        if self.nal_lengths.0 != Some(span) {
+            self.nal_lengths = (Some(span), nal_lengths(&self.source.configs(span)?));
+        }
+        let known = self.nal_lengths.1.range(..=sample.config).next_back();
+        Ok(known.filter(|(_, (codec, _))| *codec == sample.codec).map_or(4, |(_, (_, size))| *size))
+    }
+}
+
+fn nal_lengths(configs: &Configs) -> BTreeMap<u32, (Codec, u8)> {
+    let video = configs.iter().filter(|(_, c)| (c.track, c.track_id) == (Track::Video, 0));
+    video
+        .filter_map(|(ordinal, config)| match config.parse().ok()? {
+            CodecConfig::Avc(avc) => Some((ordinal, (Codec::H264, avc.nal_length_size))),
+            CodecConfig::Hevc(hevc) => Some((ordinal, (Codec::Hevc, hevc.nal_length_size))),
+            _ => None,
+        })
+        .collect()
+}
+
+fn lane_of(track: Track) -> Lane {
+    match track {
+        Track::Video => Lane::Video,
+        Track::Audio => Lane::Audio,
+        Track::Script => Lane::Data,
+    }
+}
