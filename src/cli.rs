@@ -17,6 +17,7 @@ use crate::{
     config::{Config, Sources, parse_duration},
     db::{self, Db},
     domain::{
+        ids::{DecimalId, FileId},
         push_domain::PushKeys,
         push_url::{PushUrl, explicit_domain},
         snapshot::Snapshot,
@@ -52,6 +53,19 @@ pub enum Command {
     },
     /// Print where to push a stream to, with a valid signature
     PushUrl(PushUrlArguments),
+    /// Check that a stored file is what was sent: exit code 0 if it is, 1 if not
+    Verify(VerifyArguments),
+}
+
+/// Arguments of `verify`.
+#[derive(Debug, Clone, Args)]
+pub struct VerifyArguments {
+    /// Which file, as SearchMedia and event 100 name it
+    #[arg(value_name = "FILE_ID", value_parser = file_id)]
+    pub file: FileId,
+    /// Print the report as JSON
+    #[arg(long)]
+    pub json: bool,
 }
 
 /// Arguments of `push-url`.
@@ -69,6 +83,10 @@ pub struct PushUrlArguments {
     /// Host, and port if it is not that of rtmp.listen, under which encoders reach this server
     #[arg(long, value_name = "HOST[:PORT]")]
     host: Option<String>,
+}
+
+fn file_id(text: &str) -> Result<FileId, String> {
+    DecimalId::parse(text).ok_or_else(|| "must be a decimal number".to_owned())
 }
 
 fn assignment(text: &str) -> Result<(String, String), String> {

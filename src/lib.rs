@@ -18,6 +18,7 @@
 //! | [`ingest`] | sockets, connections, the registry of live sessions |
 //! | [`record`] | the supervisor, cut points, rows of recordings |
 //! | [`delivery`] | claim, project, store, commit; callbacks; the janitor |
+//! | [`verify`] | reads products back and compares them with what was sent |
 //! | [`api`] | the vendor-compatible API, playback, health |
 //! | [`config`], [`reach`], [`cli`], [`app`] | keys and defaults; own addresses; commands; wiring and shutdown |
 //!

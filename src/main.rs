@@ -1,6 +1,6 @@
 //! The program: arguments, configuration, logs, signals and the exit code.
 //!
-//! Exit codes: 0 clean, 1 a failure while running, 2 a bad command line or configuration, found
+//! Exit codes: 0 clean, 1 a failure while running or a file that `verify` finds to differ, 2 a bad command line or configuration, found
 //! before anything is bound.
 
 use std::{
@@ -41,7 +41,7 @@ fn main() -> ExitCode {
         }
     };
     match run(arguments.command(), config) {
-        Ok(()) => ExitCode::SUCCESS,
+        Ok(code) => code,
         Err(error) => {
             if tracing::dispatcher::has_been_set() {
                 error!(target: FATAL, "{error:#}");
@@ -53,21 +53,26 @@ fn main() -> ExitCode {
     }
 }
 
-fn run(command: Command, mut config: Config) -> anyhow::Result<()> {
+fn run(command: Command, mut config: Config) -> anyhow::Result<ExitCode> {
     if let Command::Demo { verbose } = &command {
         config.log.level = if *verbose { "info" } else { "error" }.to_owned();
     }
-    if !matches!(command, Command::PushUrl(_)) {
+    if !matches!(command, Command::PushUrl(_) | Command::Verify(_)) {
         start_logs(&config.log)?;
     }
     let runtime = Runtime::new().context("start the runtime")?;
     let shutdown = CancellationToken::new();
     let result = runtime.block_on(async {
         match command {
-            Command::Serve => until_signal(app::serve(config, shutdown.clone()), &shutdown).await,
-            Command::Demo { .. } => until_signal(app::demo(shutdown.clone()), &shutdown).await,
-            Command::PushUrl(push_url) => push_url.run(&config).await,
+            Command::Serve => until_signal(app::serve(config, shutdown.clone()), &shutdown).await?,
+            Command::Demo { .. } => until_signal(app::demo(shutdown.clone()), &shutdown).await?,
+            Command::PushUrl(push_url) => push_url.run(&config).await?,
+            Command::Verify(asked) => {
+                let is_verified = app::verify(&config, asked.file, asked.json).await?;
+                return Ok(if is_verified { ExitCode::SUCCESS } else { ExitCode::FAILURE });
+            }
         }
+        Ok(ExitCode::SUCCESS)
     });
     // a blocking call that hangs (a dead disk) must not keep the process alive
     runtime.shutdown_background();

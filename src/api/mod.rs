@@ -23,6 +23,7 @@ pub mod record_template;
 pub mod scope;
 pub mod sign;
 pub mod state;
+pub mod verify;
 pub mod wire;
 
 use std::pin::Pin;
@@ -103,6 +104,7 @@ pub const ACTIONS: &[Action] = actions! {
     Live DescribeLiveCallbackRules => callback_rule::describe_all,
     Vod SearchMedia => media_file::search_media,
     Vod DescribeMediaInfos => media_file::describe_media_infos,
+    Vod LiverecVerifyFile => verify::verify_file,
 };
 
 /// All routes of the server.

@@ -13,7 +13,9 @@ use tokio_util::sync::CancellationToken;
 use crate::{
     db::{self, Db},
     domain::snapshot::Snapshot,
+    journal::Journal,
     storage::ObjectStore,
+    verify::Verifier,
 };
 
 /// Requests that are carried out at the same time; more wait.
@@ -57,6 +59,8 @@ pub struct State {
     pub snapshot: Arc<ArcSwap<Snapshot>>,
     /// Wakes the record supervisor after the snapshot changed.
     pub nudge: Arc<Notify>,
+    /// Checks stored products.
+    pub verifier: Verifier,
     /// Renders `/metrics`.
     pub metrics: PrometheusHandle,
     /// Unix milliseconds now; a parameter so that captured requests can be replayed.
@@ -85,6 +89,7 @@ impl State {
         metrics: PrometheusHandle,
     ) -> Self {
         Self {
+            verifier: Verifier::new(db.clone(), store.clone(), None),
             db,
             store,
             settings: Arc::new(settings),
@@ -96,6 +101,12 @@ impl State {
             bodies: Arc::new(Semaphore::new(MAX_BODIES_KIB)),
             reloading: Arc::default(),
         }
+    }
+
+    /// Lets products be compared with the journals of this node.
+    pub fn with_journal(self, journal: Journal) -> Self {
+        let verifier = Verifier::new(self.db.clone(), self.store.clone(), Some(journal));
+        Self { verifier, ..self }
     }
 
     /// Unix milliseconds now.

@@ -12,6 +12,7 @@ mod http;
 mod recovery;
 mod store;
 mod tasks;
+mod verify;
 
 use std::{
     io::Write,
@@ -43,6 +44,7 @@ use crate::{
 };
 
 pub use demo::demo;
+pub use verify::verify;
 
 use data_dir::DataDir;
 use tasks::Tasks;
@@ -124,7 +126,7 @@ impl Server {
         let snapshot =
             db::snapshot::load(&db, now_ms()).await.context("read the configuration rows")?;
         let snapshot = Arc::new(ArcSwap::from_pointee(snapshot));
-        let store = store::open(&config.storage)?;
+        let store = store::open(&config.storage, store::Access::Write)?;
         let journal = Journal::open(journal::Settings {
             root: data_dir.path().join("journal"),
             sync_interval: config.journal.sync_interval,
@@ -275,7 +277,8 @@ impl Server {
             snapshot.clone(),
             nudge,
             metrics_handle()?,
-        );
+        )
+        .with_journal(journal);
         tasks.spawn("reloads", state.clone().run_reloads(work.clone()));
         tasks.spawn("http", http::run(http_listener, api::router(state), work.clone()));
 

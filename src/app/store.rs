@@ -9,6 +9,15 @@ use crate::{
     storage::{LocalStore, ObjectStore, S3Settings, S3Store},
 };
 
+/// What a store is opened for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Access {
+    /// Everything.
+    Write,
+    /// Looking at what is there, beside a server that writes.
+    Read,
+}
+
 /// Bytes of a part of an object.
 pub fn part_size(storage: &Storage) -> u64 {
     const LOCAL_PART: u64 = 8 << 20;
@@ -18,11 +27,14 @@ pub fn part_size(storage: &Storage) -> u64 {
     }
 }
 
-/// The store itself.
-pub fn open(storage: &Storage) -> Result<Arc<dyn ObjectStore>> {
+/// The store itself; one that is only to be read is left as it is.
+pub fn open(storage: &Storage, access: Access) -> Result<Arc<dyn ObjectStore>> {
     Ok(match storage {
         Storage::Local { dir } => {
-            let store = LocalStore::open(dir);
+            let store = match access {
+                Access::Write => LocalStore::open(dir),
+                Access::Read => LocalStore::open_to_read(dir),
+            };
             Arc::new(store.with_context(|| format!("open storage.local.dir {}", dir.display()))?)
         }
         Storage::S3(s3) => Arc::new(

@@ -23,8 +23,9 @@ pub mod template;
 use std::{str::FromStr, sync::Arc, time::Duration};
 
 use sqlx::{
-    AnyPool, ConnectOptions, Executor, Transaction,
+    AnyPool, ConnectOptions, Executor, Row, Transaction,
     any::{Any, AnyConnectOptions, AnyPoolOptions},
+    migrate::Migrator,
 };
 use tokio::sync::Notify;
 
@@ -40,6 +41,9 @@ pub enum DbError {
         #[source]
         source: sqlx::Error,
     },
+    /// The schema is of an earlier version, and was to be left as it is.
+    #[error("the database is of an earlier version: start the server once to bring it up to date")]
+    Outdated,
     /// The schema could not be brought up to date.
     #[error("migrate the database: {0}")]
     Migrate(#[from] sqlx::migrate::MigrateError),
@@ -90,6 +94,16 @@ pub enum Kind {
     Postgres,
 }
 
+/// What a connection is for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Access {
+    Write,
+    Read,
+}
+
+/// The schema, version by version.
+static MIGRATOR: Migrator = sqlx::migrate!("migrations/common");
+
 /// The database.
 #[derive(Clone)]
 pub struct Db {
@@ -103,6 +117,31 @@ pub struct Db {
 impl Db {
     /// Connects and brings the schema up to date. `url` is `sqlite://path` or `postgres://...`.
     pub async fn connect(url: &str) -> Result<Self> {
+        let db = Self::open(url, Access::Write).await?;
+        MIGRATOR.run(&db.pool).await?;
+        Ok(db)
+    }
+
+    /// Connects to a database that is there, beside whoever writes it. Nothing can be changed
+    /// through it, not even by mistake.
+    ///
+    /// # Errors
+    /// As [`Db::connect`]; [`DbError::Outdated`] where the schema is older than this program.
+    pub async fn connect_read_only(url: &str) -> Result<Self> {
+        let db = Self::open(url, Access::Read).await?;
+        let row = sqlx::query("SELECT COALESCE(MAX(version), 0) AS version FROM _sqlx_migrations")
+            .fetch_one(&db.pool)
+            .await
+            .map_err(at("read the version of the database"))?;
+        let version: i64 =
+            row.try_get("version").map_err(at("read the version of the database"))?;
+        match MIGRATOR.iter().all(|migration| migration.version <= version) {
+            true => Ok(db),
+            false => Err(DbError::Outdated),
+        }
+    }
+
+    async fn open(url: &str, access: Access) -> Result<Self> {
         sqlx::any::install_default_drivers();
         let kind = match url {
             u if u.starts_with("sqlite:") => Kind::Sqlite,
@@ -114,21 +153,33 @@ impl Db {
             .acquire_timeout(Duration::from_secs(10))
             .after_connect(move |connection, _| {
                 Box::pin(async move {
-                    if kind == Kind::Sqlite {
-                        for pragma in [
+                    let settings: &[&'static str] = match (kind, access) {
+                        (Kind::Sqlite, Access::Write) => &[
                             "PRAGMA journal_mode = WAL",
                             "PRAGMA synchronous = FULL",
                             "PRAGMA busy_timeout = 10000",
                             "PRAGMA foreign_keys = ON",
-                        ] {
-                            connection.execute(pragma).await?;
+                        ],
+                        (Kind::Sqlite, Access::Read) => {
+                            &["PRAGMA busy_timeout = 10000", "PRAGMA query_only = ON"]
                         }
+                        (Kind::Postgres, Access::Write) => &[],
+                        (Kind::Postgres, Access::Read) => {
+                            &["SET SESSION CHARACTERISTICS AS TRANSACTION READ ONLY"]
+                        }
+                    };
+                    for setting in settings {
+                        connection.execute(*setting).await?;
                     }
                     Ok(())
                 })
             });
         let url = match kind {
-            Kind::Sqlite if !url.contains('?') => format!("{url}?mode=rwc"),
+            // Read-only connections too need the files beside the database, which SQLite makes.
+            Kind::Sqlite if !url.contains('?') => match access {
+                Access::Write => format!("{url}?mode=rwc"),
+                Access::Read => format!("{url}?mode=rw"),
+            },
             _ => url.to_owned(),
         };
         let target = AnyConnectOptions::from_str(&url)
@@ -136,7 +187,6 @@ impl Db {
             // A busy disk is no defect that an operator must look into.
             .log_slow_statements(log::LevelFilter::Info, Duration::from_secs(1));
         let pool = options.connect_with(target).await.map_err(at("connect to the database"))?;
-        sqlx::migrate!("migrations/common").run(&pool).await?;
         Ok(Self {
             pool,
             kind,

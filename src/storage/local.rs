@@ -78,6 +78,17 @@ impl LocalStore {
         Ok(Self { disk: Disk::new(), files: Arc::new(files) })
     }
 
+    /// A store that is there already, to be read: nothing is made, nothing cleared away.
+    ///
+    /// # Errors
+    /// The directory has no absolute path.
+    pub fn open_to_read(dir: &Path) -> Result<Self> {
+        let root = std::path::absolute(dir)
+            .map_err(|e| io_error("open the storage directory", dir, e))?;
+        let (places, tmp) = (Places::new(root.clone()), root.join(".tmp"));
+        Ok(Self { disk: Disk::new(), files: Arc::new(Files { places, root, tmp }) })
+    }
+
     /// Writes, syncs, renames, removes.
     async fn write<T: Send + 'static>(
         &self,

@@ -24,10 +24,7 @@ use tokio_util::sync::CancellationToken;
 
 use crate::{
     db::{Db, DbError},
-    domain::{
-        media_file::{MediaFile, MediaFileState},
-        verification::Verification,
-    },
+    domain::media_file::{MediaFile, MediaFileState},
     journal::Journal,
     storage::{ObjectStore, StorageError, StorageKey},
 };
@@ -89,7 +86,7 @@ impl Verifier {
         }
         let main = StorageKey::parse(&file.storage_key).map_err(|_| VerifyError::Key)?;
         let slot = self.slots.clone().try_acquire_owned().map_err(|_| VerifyError::Busy)?;
-        let summary = self.summary(&file).await?;
+        let summary = self.db.media_file_verification(file.id).await?;
         let token = CancellationToken::new();
         let _given_up = token.clone().drop_guard();
         let objects = Objects { store: self.store.clone(), handle: Handle::current(), token };
@@ -107,9 +104,5 @@ impl Verifier {
             }),
             Err(error) => Err(VerifyError::Unfinished(error.to_string())),
         }
-    }
-
-    async fn summary(&self, _file: &MediaFile) -> Result<Option<Verification>, DbError> {
-        Ok(None)
     }
 }

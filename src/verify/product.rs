@@ -15,7 +15,7 @@ use crate::{
 use super::{
     compare::Comparison,
     expected::{self, Product},
-    integrity::{Hashed, list_is_whole},
+    integrity::{Hashed, lists_are_whole},
     object::Objects,
     packet::{ReadError, Result as Read},
     read::{adts, flv, fragments, input::Input, mp4, playlist, ts},
@@ -60,8 +60,8 @@ impl Job {
         let summary = summary.filter(|summary| summary.version > 0);
         let mut report =
             Report::new(self.file.id.to_string(), self.file.container, summary.clone());
-        if summary.as_ref().is_some_and(|summary| !list_is_whole(summary)) {
-            let what = "the list of objects in the summary does not have the hash that it had";
+        if summary.as_ref().is_some_and(|summary| !lists_are_whole(summary)) {
+            let what = "the lists of the summary do not have the hashes that were made of them";
             report.differ([Difference::new(what)]);
         }
         let mut check = Check {

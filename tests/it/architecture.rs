@@ -21,12 +21,13 @@ const MAY_USE: &[(&str, &[&str])] = &[
     ("ingest", &["media", "rtmp", "domain", "db", "storage", "journal"]),
     ("record", &["media", "rtmp", "domain", "db", "storage", "journal", "ingest"]),
     ("delivery", &["media", "domain", "db", "storage", "journal"]),
-    ("api", &["media", "rtmp", "domain", "db", "storage", "journal", "ingest", "record"]),
+    ("verify", &["media", "domain", "db", "storage", "journal", "delivery"]),
+    ("api", &["media", "rtmp", "domain", "db", "storage", "journal", "ingest", "record", "verify"]),
     (
         "app",
         &[
             "media", "rtmp", "domain", "reach", "config", "db", "storage", "journal", "ingest",
-            "record", "delivery", "api",
+            "record", "delivery", "verify", "api",
         ],
     ),
     ("cli", &["domain", "reach", "config", "db"]),
