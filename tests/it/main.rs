@@ -20,3 +20,4 @@ mod support;
 mod tasks;
 mod tools;
 mod verbatim;
+mod verify;
