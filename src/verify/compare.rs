@@ -72,6 +72,12 @@ impl Comparison {
         lane.packets += 1;
     }
 
+    /// The packets that follow are behind a discontinuity.
+    pub fn discontinue(&mut self) {
+        let cursors = self.lanes.iter_mut().filter_map(|lane| lane.cursor.as_mut());
+        cursors.for_each(Cursor::restart_clock);
+    }
+
     /// Packets that follow would be counted wrong: some before them cannot be told.
     pub fn cut(&mut self) {
         self.is_cut = true;

@@ -13,10 +13,11 @@ use crate::{
         adts,
         config::{CodecConfig, Configs},
         flv::{self, script},
-        hls, mp4, nal,
+        mp4, nal,
         product_clock::{ProductClock, TimeRule},
         sample::{Codec, Sample, SampleKind, Track},
         tag::TagKind,
+        ts,
     },
 };
 
@@ -50,7 +51,7 @@ impl Product {
         match self {
             Product::Flv => flv::takes(sample),
             Product::Mp4 | Product::Fragmented => mp4::takes(sample),
-            Product::Ts => hls::takes(sample),
+            Product::Ts => ts::takes(sample),
             Product::Adts => adts::takes(sample),
         }
     }
@@ -143,6 +144,12 @@ impl Cursor {
     /// Which lane.
     pub fn lane(&self) -> Lane {
         self.lane
+    }
+
+    /// The packets that follow are behind a discontinuity: what a clock keeps of those before does
+    /// not count.
+    pub fn restart_clock(&mut self) {
+        self.clock = ProductClock::new(self.product.time_rule());
     }
 
     /// The next packet; none at the end.

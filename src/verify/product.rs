@@ -161,6 +161,9 @@ impl<'a> Check<'a> {
                 }));
             }
             let known = entry.init.as_ref().and(init.as_ref());
+            if entry.is_discontinuous {
+                self.comparison.discontinue();
+            }
             let number = number.to_string();
             self.object(&[&number], &entry.key, |input, comparison, _| {
                 let sink = &mut |packet: super::packet::Packet<'_>| comparison.packet(packet);

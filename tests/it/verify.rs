@@ -90,7 +90,7 @@ fn object(server: &Server, file: &Value, name: Option<&str>) -> PathBuf {
     let (_, key) = url.split_once("/vod/").unwrap();
     let main = match &server.s3 {
         None => server.data_dir().join("vod").join(key),
-        Some(_) => server.folder().join("s3").join(crate::support::s3::BUCKET).join("rec").join(key),
+        Some(s3) => s3.object(&format!("rec/{key}")),
     };
     assert!(main.exists(), "{}", main.display());
     name.map_or(main.clone(), |name| main.with_file_name(name))

@@ -14,6 +14,8 @@ pub struct Entry {
     pub key: StorageKey,
     /// Its initialisation segment, for fragmented MP4; none for MPEG-TS.
     pub init: Option<StorageKey>,
+    /// It does not continue the time of the one before.
+    pub is_discontinuous: bool,
 }
 
 /// The segments that a playlist names; `main` is the playlist's own key.
@@ -47,7 +49,11 @@ pub fn parse(main: &StorageKey, text: &[u8]) -> Result<Vec<Entry>, String> {
             if segment.byte_range.is_some() || segment.key.is_some() {
                 return Err(format!("segment {:?} is a part or encrypted", segment.uri));
             }
-            Ok(Entry { key: beside(main, &segment.uri)?, init: init.clone() })
+            Ok(Entry {
+                key: beside(main, &segment.uri)?,
+                init: init.clone(),
+                is_discontinuous: segment.discontinuity,
+            })
         })
         .collect()
 }
