@@ -128,6 +128,9 @@ impl Comparison {
             report.differ(differences);
             report.tracks.push(track);
         }
+        if is_cut && report.differences.is_empty() {
+            report.differ([Difference::new("not all packets can be read")]);
+        }
     }
 
     fn find_missing(&mut self) {

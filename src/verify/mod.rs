@@ -106,3 +106,6 @@ impl Verifier {
         }
     }
 }
+
+#[cfg(test)]
+mod tests;
