@@ -32,9 +32,8 @@ impl Delivery {
         let spans = file.spans.clone();
         let (journal, container) = (self.journal.clone(), file.container);
         let (facts, hls) = (file.facts.clone(), self.settings.hls);
-        let mut projection = self
-            .read(move || Projection::open(&journal, container, &spans, facts, hls))
-            .await?;
+        let mut projection =
+            self.read(move || Projection::open(&journal, container, &spans, facts, hls)).await?;
         let part_size = upload::part_size(self.settings.part_size, projection.total_len());
         let mut facts = projection.facts().clone();
         let segment_type = facts.segment_type;

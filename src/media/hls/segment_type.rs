@@ -84,7 +84,7 @@ mod tests {
 
     #[test]
     fn a_refusal_names_the_option_where_it_would_help() {
-        for codec in [Codec::Opus, Codec::Flac] {
+        for codec in [Codec::Av1, Codec::Vp9, Codec::Opus, Codec::Flac, Codec::Ac3, Codec::Eac3] {
             let help = format!("{} needs hls.segment_type = \"fmp4\"", codec.as_str());
             assert_eq!(reason(SegmentType::Ts, codec), Some(help));
             assert_eq!(reason(SegmentType::Fmp4, codec), None);

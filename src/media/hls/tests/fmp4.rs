@@ -7,6 +7,7 @@ use super::super::fragments::{FragmentWriter, Gathered};
 use super::super::inits::{InitPlan, InitPlanner, Map};
 use super::*;
 use crate::media::mp4;
+use crate::media::product_clock::{ProductClock, TimeRule};
 
 const AVC_640: &[u8] = b"\x01\x64\x00\x1e\xff\xe1\x00\x1a\x67\x64\x00\x1e\xac\xd9\x40\xa0\x2f\
     \xf9\x70\x11\x00\x00\x03\x00\x01\x00\x00\x03\x00\x32\x0f\x16\x2d\x96\x01\x00\x06\x68\xeb\
@@ -65,7 +66,7 @@ fn plan(sessions: &[Vec<Sample>], segment_ms: u64) -> Result<InitPlan, Error> {
             0 => planner.set_configs(&configs()),
             _ => planner.next_session(&configs()),
         }
-        samples.iter().try_for_each(|sample| planner.push(sample))?;
+        samples.iter().try_for_each(|sample| planner.push_with_frame(sample, &[]))?;
     }
     planner.finish()
 }
@@ -229,6 +230,25 @@ fn what_mp4_cannot_describe_is_counted_or_refused() {
     assert!(matches!(unknown, Error::Mp4(mp4::Error::NoConfig(77))), "{unknown}");
 }
 
+#[test]
+fn what_has_no_record_is_described_by_its_first_frame() {
+    let mut planner = InitPlanner::new(&configs(), 1000, 0);
+    let sound = |dts_ms| Sample { codec: Codec::Mp3, config: 0, ..audio(dts_ms) };
+    assert!(planner.wants_frame(&sound(0)) && !planner.wants_frame(&video(0, true)));
+    planner.push_with_frame(&sound(0), b"\xff\xfb\x90\x64").unwrap();
+    assert!(!planner.wants_frame(&sound(24)));
+    planner.push_with_frame(&sound(24), &[]).unwrap();
+    let plan = planner.finish().unwrap();
+    assert_eq!(plan.maps, [Map { segment: 0, init: 0 }]);
+    let mut demuxer = Fmp4SegmentDemuxer::new();
+    demuxer.handle_init_segment(&plan.inits[0]).unwrap();
+    assert_eq!(demuxer.tracks().unwrap().len(), 1);
+    let mut planner = InitPlanner::new(&configs(), 1000, 0);
+    planner.push_with_frame(&sound(0), b"not a header").unwrap();
+    let refused = planner.finish().unwrap_err();
+    assert!(matches!(refused, Error::Mp4(mp4::Error::Undescribed(Codec::Mp3))), "{refused}");
+}
+
 proptest! {
     #[test]
     fn every_sample_is_there_once_with_its_times(
@@ -272,6 +292,18 @@ proptest! {
             if seen.is_video {
                 prop_assert_eq!(seen.pts_ms, sent.pts_ms());
             }
+        }
+        // The clock that summaries are made with says the same.
+        let mut clock = ProductClock::new(TimeRule::Fragmented);
+        let mut segment = 0;
+        for seen in &product.seen {
+            if seen.segment != segment && product.segments[seen.segment].is_discontinuous {
+                clock.restart();
+            }
+            segment = seen.segment;
+            let times = clock.times(&pushed[seen.number], product.plan.shift_ms);
+            let shift_ms = product.plan.shift_ms;
+            prop_assert_eq!(times, (seen.pts_ms + shift_ms, seen.dts_ms + shift_ms));
         }
         for is_video in [true, false] {
             for pair in product.of(is_video).windows(2) {

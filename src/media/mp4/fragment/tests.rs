@@ -8,8 +8,8 @@ use shiguredo_mp4::boxes::SampleEntry;
 use shiguredo_mp4::demux::Fmp4SegmentDemuxer;
 
 use super::*;
-use crate::media::config::TrackConfig;
-use crate::media::sample::{Codec, SampleKind, TagSample};
+use crate::media::config::{Configs, TrackConfig};
+use crate::media::sample::{Codec, Sample, SampleKind, TagSample};
 
 const AVC_640: &[u8] = b"\x01\x64\x00\x1e\xff\xe1\x00\x1a\x67\x64\x00\x1e\xac\xd9\x40\xa0\x2f\
     \xf9\x70\x11\x00\x00\x03\x00\x01\x00\x00\x03\x00\x32\x0f\x16\x2d\x96\x01\x00\x06\x68\xeb\
@@ -17,7 +17,7 @@ const AVC_640: &[u8] = b"\x01\x64\x00\x1e\xff\xe1\x00\x1a\x67\x64\x00\x1e\xac\xd
 /// Where `moof` begins: behind `styp`.
 const MOOF_AT: usize = 24;
 
-fn description(track: Track, codec: Codec, record: &'static [u8]) -> Description {
+fn config(track: Track, codec: Codec, record: &'static [u8]) -> TrackConfig {
     let sample = TagSample {
         track,
         track_id: 0,
@@ -28,14 +28,36 @@ fn description(track: Track, codec: Codec, record: &'static [u8]) -> Description
         data_offset: 0,
         data_len: record.len() as u32,
     };
-    let config = TrackConfig::new(Bytes::from_static(record), &sample).unwrap();
-    Description::new(&config).unwrap()
+    TrackConfig::new(Bytes::from_static(record), &sample).unwrap()
+}
+
+fn frame(track: Track, codec: Codec, config: u32) -> Sample {
+    Sample {
+        position: 0,
+        tag_len: 30,
+        data_offset: 16,
+        data_len: 10,
+        dts_ms: 0,
+        cts_ms: 0,
+        config,
+        track,
+        track_id: 0,
+        kind: SampleKind::Frame,
+        codec,
+        keyframe: true,
+    }
 }
 
 fn init() -> Vec<u8> {
-    let video = description(Track::Video, Codec::H264, AVC_640);
-    let audio = description(Track::Audio, Codec::Aac, b"\x12\x10");
-    encode_init(&[&video, &audio], 1_700_000_000).unwrap()
+    let mut configs = Configs::new();
+    configs.insert(1, config(Track::Video, Codec::H264, AVC_640));
+    configs.insert(2, config(Track::Audio, Codec::Aac, b"\x12\x10"));
+    let mut descriptions = Descriptions::default();
+    let video = descriptions.slot(&configs, &frame(Track::Video, Codec::H264, 1)).unwrap();
+    let audio = descriptions.slot(&configs, &frame(Track::Audio, Codec::Aac, 2)).unwrap();
+    let described = descriptions.finish().unwrap();
+    let numbers = described.numbers([Some(video), Some(audio)]);
+    described.encode_init(numbers, 1_700_000_000).unwrap()
 }
 
 fn sample(duration_ms: u32, offset_ms: i32, size: u32, is_sync: bool) -> FragmentSample {
