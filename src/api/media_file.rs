@@ -121,7 +121,11 @@ pub async fn describe_media_infos(
 
 /// The VOD application a request is about; one that nothing is stored into and nobody means to
 /// store into is unknown.
-pub(super) async fn known_sub_app(state: &State, caller: &Caller, requested: Option<u64>) -> Result<u64> {
+pub(super) async fn known_sub_app(
+    state: &State,
+    caller: &Caller,
+    requested: Option<u64>,
+) -> Result<u64> {
     let main = state.settings.app_id;
     let id = caller.effective_sub_app(requested, main)?;
     if id == main || caller.sub_app_id == Some(id) {

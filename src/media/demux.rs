@@ -364,8 +364,7 @@ impl TagBody {
         };
         let part = Part::new(track, kind, dialect.codec(four_cc));
         let mut part = Part { track_id, is_key, has_nanos, ..part };
-        let is_reordered =
-            track == Track::Video && matches!(&four_cc, b"avc1" | b"hvc1" | b"vvc1");
+        let is_reordered = track == Track::Video && matches!(&four_cc, b"avc1" | b"hvc1" | b"vvc1");
         if packet == Packet::Frames && is_reordered {
             let (cts_ms, start) = (reader.cts()?, reader.at);
             if start > end {

@@ -83,8 +83,8 @@ impl LocalStore {
     /// # Errors
     /// The directory has no absolute path.
     pub fn open_to_read(dir: &Path) -> Result<Self> {
-        let root = std::path::absolute(dir)
-            .map_err(|e| io_error("open the storage directory", dir, e))?;
+        let root =
+            std::path::absolute(dir).map_err(|e| io_error("open the storage directory", dir, e))?;
         let (places, tmp) = (Places::new(root.clone()), root.join(".tmp"));
         Ok(Self { disk: Disk::new(), files: Arc::new(Files { places, root, tmp }) })
     }

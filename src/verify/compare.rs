@@ -117,8 +117,7 @@ impl Comparison {
                 differences.extend(lane.difference);
             }
             if self.has_digests && name != Lane::Data {
-                let (same, difference) =
-                    blocks(name, evidence, lane.packets, lane.digest, is_cut);
+                let (same, difference) = blocks(name, evidence, lane.packets, lane.digest, is_cut);
                 if !has_journal {
                     track.compared = same;
                 }

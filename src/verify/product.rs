@@ -155,10 +155,13 @@ impl<'a> Check<'a> {
             {
                 let names = [stem(key), "init"];
                 let read = self.object(&names, key, |input, _, _| fragments::init(input))?;
-                init = Some((key.clone(), match read {
-                    Outcome::Read(init) => Some(init),
-                    Outcome::Unreadable => None,
-                }));
+                init = Some((
+                    key.clone(),
+                    match read {
+                        Outcome::Read(init) => Some(init),
+                        Outcome::Unreadable => None,
+                    },
+                ));
             }
             let known = entry.init.as_ref().and(init.as_ref());
             if entry.is_discontinuous {

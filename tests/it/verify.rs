@@ -132,7 +132,10 @@ fn whatever_is_done_to_an_object_is_found() {
                 let mut bytes = good.clone();
                 flip(&mut bytes, good.len() / 2);
                 let (differences, compared) = check(&bytes);
-                assert!(what(&differences[0]).contains("was altered"), "{format}: {differences:#?}");
+                assert!(
+                    what(&differences[0]).contains("was altered"),
+                    "{format}: {differences:#?}"
+                );
                 assert_eq!(compared, against);
                 let named = |d: &Value| d["packet"].is_u64() || what(d).contains("cannot be read");
                 assert!(differences.iter().skip(1).any(named), "{format}: {differences:#?}");

@@ -86,6 +86,8 @@ pub fn read(input: &mut Input<'_>, tracks: &[Track], sink: &mut Sink<'_>) -> Res
     }
 }
 
-fn next(samples: &mut impl Iterator<Item = std::result::Result<Sample, String>>) -> Result<Option<Sample>> {
+fn next(
+    samples: &mut impl Iterator<Item = std::result::Result<Sample, String>>,
+) -> Result<Option<Sample>> {
     samples.next().transpose().map_err(|what| ReadError::malformed(0, what))
 }

@@ -163,7 +163,9 @@ impl Tables {
 
     fn size(&self, nth: u64) -> Option<u32> {
         match self.sizes.as_ref()? {
-            StszBox::Variable { entry_sizes } => entry_sizes.get(usize::try_from(nth).ok()?).copied(),
+            StszBox::Variable { entry_sizes } => {
+                entry_sizes.get(usize::try_from(nth).ok()?).copied()
+            }
             StszBox::Fixed { sample_size, .. } => Some(sample_size.get()),
         }
     }
@@ -284,9 +286,10 @@ impl Samples<'_> {
             || self.durations.next().is_some()
             || self.offsets.as_mut().is_some_and(|offsets| offsets.next().is_some());
         match has_more {
-            true => {
-                Err(format!("the {} track has more in its tables than samples", self.track.lane.as_str()))
-            }
+            true => Err(format!(
+                "the {} track has more in its tables than samples",
+                self.track.lane.as_str()
+            )),
             false => Ok(()),
         }
     }

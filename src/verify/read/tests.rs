@@ -127,14 +127,14 @@ fn tables_that_promise_too_much_cost_nothing() {
 #[test]
 fn playlists_lead_nowhere_else() {
     let main = StorageKey::parse("live.local/live/show/1/playlist.m3u8").unwrap();
-    let text = |entry: &str| format!("#EXTM3U\n#EXT-X-TARGETDURATION:2\n#EXTINF:2,\n{entry}\n#EXT-X-ENDLIST\n");
+    let text = |entry: &str| {
+        format!("#EXTM3U\n#EXT-X-TARGETDURATION:2\n#EXTINF:2,\n{entry}\n#EXT-X-ENDLIST\n")
+    };
     let entries = playlist::parse(&main, text("0.ts").as_bytes()).unwrap();
     assert_eq!(entries[0].key.as_str(), "live.local/live/show/1/0.ts");
     assert_eq!((&entries[0].init, entries[0].is_discontinuous), (&None, false));
-    let mapped = text("0.m4s").replace(
-        "#EXTINF",
-        "#EXT-X-DISCONTINUITY\n#EXT-X-MAP:URI=\"init-0.mp4\"\n#EXTINF",
-    );
+    let mapped = text("0.m4s")
+        .replace("#EXTINF", "#EXT-X-DISCONTINUITY\n#EXT-X-MAP:URI=\"init-0.mp4\"\n#EXTINF");
     let entries = playlist::parse(&main, mapped.as_bytes()).unwrap();
     let init = entries[0].init.as_ref().unwrap();
     assert_eq!(init.as_str(), "live.local/live/show/1/init-0.mp4");

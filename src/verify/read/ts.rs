@@ -105,9 +105,7 @@ impl Segment {
             return self.map(at, payload, sink);
         }
         match self.streams.iter_mut().find(|e| e.stream.pid == pid) {
-            Some(elementary) => {
-                elementary.payload(at, is_start, payload, &mut self.picture, sink)
-            }
+            Some(elementary) => elementary.payload(at, is_start, payload, &mut self.picture, sink),
             None => Ok(()),
         }
     }

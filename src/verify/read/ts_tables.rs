@@ -20,9 +20,7 @@ pub struct Stream {
 pub fn association(at: u64, payload: &[u8]) -> Result<u16> {
     let body = section(payload, 0).map_err(|what| ReadError::malformed(at, what))?;
     match body {
-        [p0, p1, high, low] if (*p0, *p1) != (0, 0) => {
-            Ok(u16::from_be_bytes([high & 0x1f, *low]))
-        }
+        [p0, p1, high, low] if (*p0, *p1) != (0, 0) => Ok(u16::from_be_bytes([high & 0x1f, *low])),
         _ => Err(ReadError::malformed(at, "the association table does not name one program")),
     }
 }

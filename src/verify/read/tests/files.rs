@@ -59,6 +59,7 @@ pub fn frames(count: usize) -> Vec<Frame> {
             kind: SampleKind::Frame,
             codec: if nth % 2 == 0 { Codec::H264 } else { Codec::Aac },
             keyframe: nth % 2 == 1 || nth % 20 == 0,
+            has_nanos: false,
         };
         frames.push((sample, data));
     }
@@ -77,6 +78,7 @@ fn configs() -> Configs {
             kind: SampleKind::Config,
             codec,
             keyframe: false,
+            has_nanos: false,
             cts_ms: 0,
             data_offset: 0,
             data_len: record.len() as u32,
