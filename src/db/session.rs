@@ -65,6 +65,18 @@ impl Db {
         Ok(Some(ended_ms != 0))
     }
 
+    /// Why a session ended, as [`EndReason::as_str`]; `None` if there is no row or it goes on.
+    pub async fn session_end_reason(&self, id: SessionId) -> Result<Option<String>> {
+        let row = sqlx::query("SELECT end_reason FROM session WHERE id = $1")
+            .bind(id.to_string())
+            .fetch_optional(self.pool())
+            .await
+            .map_err(at("read a session"))?;
+        let Some(row) = row else { return Ok(None) };
+        let reason: String = row.try_get(0).map_err(at("read a session"))?;
+        Ok(Some(reason).filter(|reason| !reason.is_empty()))
+    }
+
     /// Notes that a session's journal folder is about to be removed. Written before the unlink, so
     /// that a crash between the two leaves a folder without need, never a need without a folder.
     pub async fn forget_journal(&self, id: SessionId) -> Result<()> {

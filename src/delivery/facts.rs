@@ -5,10 +5,14 @@
 use crate::{
     domain::media_file::MediaFacts,
     media::{
-        config::{CodecConfig, Configs},
+        config::Configs,
+        frame_head::{FrameHead, describes_itself},
         sample::{Codec, Sample, Track},
     },
 };
+
+/// Most frames that are looked into.
+const MAX_LOOKS: u32 = 1000;
 
 /// Times and amounts of one track.
 #[derive(Debug, Default)]
@@ -62,27 +66,50 @@ pub struct Facts {
     width: u32,
     height: u32,
     sampling_rate: u32,
+    /// Frames looked into for what no configuration says; garbage must not be read for ever.
+    looks: u32,
 }
 
 impl Facts {
     /// Takes in the configurations that the following samples refer to; the first known size and
     /// rate are kept.
     pub fn push_configs(&mut self, configs: &Configs) {
-        for (_, config) in configs.iter() {
+        for (_, config) in configs.iter().filter(|(_, config)| config.track_id == 0) {
             let Ok(parsed) = config.parse() else { continue };
-            if let (0, Some((width, height))) = (self.width, parsed.dimensions()) {
-                (self.width, self.height) = (width, height);
-            }
-            if let (0, CodecConfig::Aac(aac)) = (self.sampling_rate, &parsed) {
-                self.sampling_rate = aac.output_rate();
-            }
+            self.learn(parsed.dimensions(), parsed.sampling_rate());
         }
     }
 
-    /// Takes in a sample.
-    pub fn push(&mut self, sample: &Sample) {
+    fn learn(&mut self, dimensions: Option<(u32, u32)>, sampling_rate: Option<u32>) {
+        if let (0, Some((width, height))) = (self.width, dimensions) {
+            (self.width, self.height) = (width, height);
+        }
+        if let (0, Some(rate)) = (self.sampling_rate, sampling_rate) {
+            self.sampling_rate = rate;
+        }
+    }
+
+    /// True if the beginning of the sample's data may say what its configuration does not; it is
+    /// then wanted by [`Facts::push`].
+    pub fn wants_frame(&self, sample: &Sample) -> bool {
+        let is_open = match sample.track {
+            Track::Video => sample.is_video_frame() && sample.keyframe && self.width == 0,
+            Track::Audio => sample.is_audio_frame() && self.sampling_rate == 0,
+            Track::Script => false,
+        };
+        is_open && self.looks < MAX_LOOKS && describes_itself(sample.codec)
+    }
+
+    /// Takes in a sample; `head` is the beginning of its data, if that was read.
+    pub fn push(&mut self, sample: &Sample, head: &[u8]) {
         if sample.track_id != 0 {
             return;
+        }
+        if self.wants_frame(sample) {
+            self.looks += 1;
+            if let Some(head) = FrameHead::parse(sample.codec, head) {
+                self.learn(head.dimensions(), head.sampling_rate());
+            }
         }
         if sample.is_video_frame() {
             self.video.push(sample);
@@ -106,8 +133,9 @@ impl Facts {
         self.video.frames + self.audio.frames == 0
     }
 
-    /// Completes `facts`, which has the arrival times already.
-    pub fn complete(self, mut facts: MediaFacts) -> MediaFacts {
+    /// Completes `facts`, which has the arrival times already. `paused_ms` of the duration have no
+    /// media.
+    pub fn complete(self, mut facts: MediaFacts, paused_ms: i64) -> MediaFacts {
         let tracks = [(Track::Video, &self.video), (Track::Audio, &self.audio)];
         let used = || tracks.iter().map(|(_, t)| *t).filter(|t| t.frames > 0);
         let first = used().filter_map(|t| t.first_pts_ms).min().unwrap_or(0);
@@ -119,7 +147,8 @@ impl Facts {
         facts.audio_codec = name(&self.audio);
         if self.video.frames > 0 {
             (facts.width, facts.height) = (self.width, self.height);
-            let seconds = (facts.duration_ms.max(1) as f64) / 1000.0;
+            let filled_ms = facts.duration_ms.saturating_sub(paused_ms).max(1);
+            let seconds = (filled_ms as f64) / 1000.0;
             facts.fps = (self.video.frames as f64 / seconds).round().min(1000.0) as u32;
         }
         if self.audio.frames > 0 {
@@ -160,10 +189,11 @@ mod tests {
     fn the_last_frame_has_the_length_of_its_track_not_of_a_gap() {
         let mut facts = Facts::default();
         for dts in [0, 40, 80, 10_800_080] {
-            facts.push(&frame(Track::Video, dts, 40));
+            facts.push(&frame(Track::Video, dts, 40), &[]);
         }
-        facts.push(&frame(Track::Audio, 20, 0));
-        let done = facts.complete(MediaFacts::default());
+        facts.push(&frame(Track::Audio, 20, 0), &[]);
+        let done = facts.complete(MediaFacts::default(), 10_800_000 - 40);
+        assert_eq!(done.fps, 22, "4 pictures in 180 ms");
         assert_eq!(done.first_pts_ms, 20);
         assert_eq!(done.duration_ms, 10_800_080 + 40 + 40 - 20);
         assert_eq!((done.video_frames, done.audio_frames), (4, 1));
@@ -174,12 +204,12 @@ mod tests {
     fn every_codec_is_told_once() {
         let mut facts = Facts::default();
         for codec in [Codec::Aac, Codec::Opus, Codec::Aac, Codec::Opus] {
-            facts.push(&Sample { codec, ..frame(Track::Audio, 0, 0) });
+            facts.push(&Sample { codec, ..frame(Track::Audio, 0, 0) }, &[]);
         }
-        facts.push(&frame(Track::Video, 0, 0));
+        facts.push(&frame(Track::Video, 0, 0), &[]);
         assert_eq!(facts.codecs(), [Codec::H264, Codec::Aac, Codec::Opus]);
         assert_eq!(facts.audio_codecs(), [Codec::Aac, Codec::Opus]);
-        assert_eq!(facts.complete(MediaFacts::default()).audio_codec, "aac");
+        assert_eq!(facts.complete(MediaFacts::default(), 0).audio_codec, "aac");
     }
 
     #[test]

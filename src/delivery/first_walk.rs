@@ -3,8 +3,6 @@
 //! Collects from samples and, for FLV, from script data; emits nothing. The second walk is in
 //! [`super::project`].
 
-use bytes::Bytes;
-
 use crate::{
     domain::{
         container::Container,
@@ -15,12 +13,11 @@ use crate::{
     media::{
         adts::{self, AdtsWriter},
         config::Configs,
-        flv::{FlvHead, script},
         frame_head::FRAME_HEAD_BYTES,
         hls::{Error as HlsError, SegmentType, inits::InitPlanner},
         mp4::{self, Mp4Builder},
         product_clock::TimeRule,
-        sample::{Sample, SampleKind, Track},
+        sample::Sample,
         ts,
     },
 };
@@ -28,10 +25,12 @@ use crate::{
 use super::{
     evidence::{Evidence, Known},
     facts::Facts,
+    flv_plan::FlvPlan,
     hls::{HlsBody, HlsSettings},
     observe::Observer,
     project::{Body, Emit, ProjectError, SingleBody, unsupported},
     source::Source,
+    timeline::{GapRule, OPENING_SAMPLES, Opening, Timeline},
 };
 
 /// Samples at the start of a file that decide about the shift of an HLS product: more than a second
@@ -54,6 +53,9 @@ pub(super) struct Planned {
 pub(super) struct FirstWalk {
     facts: Facts,
     observer: Observer,
+    timeline: Timeline,
+    /// Why the push of each span ended.
+    causes: Vec<String>,
     sessions: Vec<SessionEvidence>,
     plan: Plan,
     hls: HlsSettings,
@@ -66,7 +68,8 @@ enum Plan {
     Aac {
         total_len: u64,
     },
-    /// The first samples, which decide whether all times are shifted.
+    /// The first samples of every span, which decide whether all times are shifted; of spans that
+    /// are over, the lowest.
     Hls {
         first: Vec<Sample>,
     },
@@ -74,26 +77,21 @@ enum Plan {
     Fmp4(Box<InitPlanner>),
 }
 
-#[derive(Default)]
-struct FlvPlan {
-    head: FlvHead,
-    configs: Configs,
-    /// The onMetaData that moves from the body to the head.
-    metadata: Option<(usize, u64, Bytes)>,
-    /// Configurations that the first frame of a track needs and the file does not begin with.
-    in_force: Vec<(Track, Bytes)>,
-    settled: [bool; 2],
-}
-
 impl FirstWalk {
-    /// `creation_s` (unix seconds) is what the product says of its making.
+    /// `creation_s` (unix seconds) is what the product says of its making; `causes` says for each
+    /// span why its push ended.
     pub(super) fn new(
         container: Container,
         hls: HlsSettings,
         creation_s: i64,
         spans: &[Span],
+        causes: Vec<String>,
     ) -> Self {
         let creation_s = u64::try_from(creation_s).unwrap_or(0);
+        let gap_rule = match container {
+            Container::Flv | Container::Mp4 => GapRule::Shown,
+            Container::Hls | Container::Aac => GapRule::LeftOut,
+        };
         let plan = match container {
             Container::Flv => Plan::Flv(Box::default()),
             Container::Mp4 => Plan::Mp4(Box::new(Mp4Builder::new(&Configs::new(), creation_s))),
@@ -112,7 +110,8 @@ impl FirstWalk {
             .map(|span| SessionEvidence { session: span.session.to_string(), shift_ms: 0 })
             .collect();
         let (facts, observer) = (Facts::default(), Observer::default());
-        Self { facts, observer, sessions, plan, hls }
+        let timeline = Timeline::new(gap_rule);
+        Self { facts, observer, timeline, causes, sessions, plan, hls }
     }
 
     pub(super) fn begin_span(
@@ -123,12 +122,34 @@ impl FirstWalk {
         let configs = source.configs(span)?;
         self.facts.push_configs(&configs);
         self.observer.begin_span(&configs);
+        self.begin_push(source, span)?;
         match &mut self.plan {
-            Plan::Flv(flv) => flv.configs = configs,
+            Plan::Flv(flv) => flv.begin_span(configs),
             Plan::Mp4(builder) => builder.set_configs(&configs),
             Plan::Fmp4(planner) if span > 0 => planner.next_session(&configs),
             Plan::Fmp4(planner) => planner.set_configs(&configs),
-            Plan::Aac { .. } | Plan::Hls { .. } => {}
+            Plan::Aac { .. } => {}
+            Plan::Hls { first } => {
+                let lowest = first.iter().min_by_key(|sample| sample.dts_ms.min(sample.pts_ms()));
+                *first = lowest.copied().into_iter().collect();
+            }
+        }
+        Ok(())
+    }
+
+    /// Where a span begins another push, places it on the file's timeline.
+    fn begin_push(&mut self, source: &mut Source, span: usize) -> Result<(), ProjectError> {
+        let Some(before) = span.checked_sub(1) else { return Ok(()) };
+        let session = |nth: usize| self.sessions.get(nth).map(|session| &session.session);
+        if session(span) != session(before) {
+            let opening = Opening::find(&source.first_samples(span, OPENING_SAMPLES)?);
+            let cause = self.causes.get(before).map_or("unknown", String::as_str);
+            self.timeline.begin_push(opening, cause);
+        }
+        if let (Some(session), Some(shift_ms)) =
+            (self.sessions.get_mut(span), self.timeline.shown_shift_ms())
+        {
+            session.shift_ms = shift_ms;
         }
         Ok(())
     }
@@ -139,24 +160,35 @@ impl FirstWalk {
         span: usize,
         sample: &Sample,
     ) -> Result<(), ProjectError> {
-        self.facts.push(sample);
+        let placed = sample.moved_by(self.timeline.push(sample));
         self.observer.push(sample);
+        let mut head = Vec::new();
+        let is_wanted = match &mut self.plan {
+            Plan::Mp4(builder) => builder.wants_frame(sample),
+            Plan::Fmp4(planner) => planner.wants_frame(sample),
+            Plan::Flv(_) | Plan::Aac { .. } | Plan::Hls { .. } => false,
+        };
+        if is_wanted || self.facts.wants_frame(sample) {
+            let len = sample.data_len.min(FRAME_HEAD_BYTES as u32);
+            source.read(span, sample.data_position(), len, &mut head)?;
+        }
+        self.facts.push(&placed, &head);
         match &mut self.plan {
-            Plan::Flv(flv) => flv.push(source, span, sample),
+            Plan::Flv(flv) => flv.push(source, span, &placed),
             Plan::Mp4(builder) => {
-                let head = head_of(source, span, sample, builder.wants_frame(sample))?;
-                builder.push_with_frame(sample, &head).map_err(unsupported(Container::Mp4))
+                builder.push_with_frame(&placed, &head).map_err(unsupported(Container::Mp4))
             }
             Plan::Fmp4(planner) => {
-                let head = head_of(source, span, sample, planner.wants_frame(sample))?;
                 planner.push_with_frame(sample, &head).map_err(unsupported(Container::Hls))
             }
             Plan::Aac { total_len } => {
+                self.observer.describe(sample);
                 *total_len += adts::frame_len(sample);
                 Ok(())
             }
             Plan::Hls { first } => {
-                if first.len() < FIRST_SAMPLES {
+                self.observer.describe(sample);
+                if first.len() < FIRST_SAMPLES && ts::takes(sample) {
                     first.push(*sample);
                 }
                 Ok(())
@@ -173,7 +205,8 @@ impl FirstWalk {
             return Err(ProjectError::Empty);
         }
         let (codecs, sound) = (self.facts.codecs(), self.facts.audio_codecs());
-        let mut facts = self.facts.complete(known);
+        let (gaps, paused_ms) = self.timeline.finish();
+        let mut facts = self.facts.complete(known, paused_ms);
         let single = |head, tail, emit| Body::Single(SingleBody::new(head, tail, emit));
         let mut irregularities = self.observer.finish();
         let (rule, total_len, body) = match self.plan {
@@ -186,7 +219,8 @@ impl FirstWalk {
                     .head
                     .finish(metadata.as_deref(), &flv.in_force, None)
                     .map_err(unsupported(Container::Flv))?;
-                let emit = Emit::Flv { skip_position: moved };
+                let shifts = self.sessions.iter().map(|session| session.shift_ms).collect();
+                let emit = Emit::Flv { skip_position: moved, shifts, inserts: flv.inserts };
                 (TimeRule::Flv, layout.total_len, single(layout.head, Vec::new(), emit))
             }
             Plan::Mp4(builder) => {
@@ -238,66 +272,9 @@ impl FirstWalk {
         for session in &mut sessions {
             session.shift_ms = session.shift_ms.saturating_add(facts.shift_ms);
         }
-        let known = Known { sessions, gaps: Vec::new(), irregularities };
+        let known = Known { sessions, gaps, irregularities };
         Ok(Planned { facts, total_len, body, evidence: Evidence::new(rule, known) })
     }
-}
-
-impl FlvPlan {
-    fn push(
-        &mut self,
-        source: &mut Source,
-        span: usize,
-        sample: &Sample,
-    ) -> Result<(), ProjectError> {
-        self.settle(sample);
-        let mut moves_to_head = false;
-        if sample.kind == SampleKind::Script && self.metadata.is_none() {
-            let payload = source.payload(span, sample)?;
-            if script::is_metadata(&payload) {
-                moves_to_head = true;
-                self.metadata = Some((span, sample.position, payload));
-            }
-        }
-        self.head.push(sample, moves_to_head);
-        Ok(())
-    }
-
-    /// The first configuration or frame of a track decides whether the head must configure it.
-    fn settle(&mut self, sample: &Sample) {
-        let nth = match sample.track {
-            Track::Video => 0,
-            Track::Audio => 1,
-            Track::Script => return,
-        };
-        let is_first = matches!(sample.kind, SampleKind::Config | SampleKind::Frame)
-            && sample.track_id == 0
-            && !self.settled[nth];
-        if !is_first {
-            return;
-        }
-        self.settled[nth] = true;
-        if sample.kind == SampleKind::Frame
-            && let Some(config) = self.configs.get(sample.config)
-        {
-            self.in_force.push((sample.track, config.tag_payload().clone()));
-        }
-    }
-}
-
-/// The beginning of a frame, if it is asked for.
-fn head_of(
-    source: &mut Source,
-    span: usize,
-    sample: &Sample,
-    is_wanted: bool,
-) -> Result<Vec<u8>, ProjectError> {
-    let mut head = Vec::new();
-    if is_wanted {
-        let len = sample.data_len.min(FRAME_HEAD_BYTES as u32);
-        source.read(span, sample.data_position(), len, &mut head)?;
-    }
-    Ok(head)
 }
 
 /// There are frames, but none that MP4 could carry.

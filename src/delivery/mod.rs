@@ -9,12 +9,14 @@ pub mod callback;
 pub mod evidence;
 pub mod facts;
 mod first_walk;
+mod flv_plan;
 mod hls;
 pub mod janitor;
 mod observe;
 mod product;
 pub mod project;
 pub mod source;
+mod timeline;
 pub mod upload;
 
 use std::{sync::Arc, time::Duration};

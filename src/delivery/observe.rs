@@ -58,6 +58,14 @@ impl Observer {
         }
     }
 
+    /// Looks at a sample of a product without room for AAC that nothing has described yet.
+    pub fn describe(&mut self, sample: &Sample) {
+        let is_aac = sample.is_audio_frame() && sample.codec == Codec::Aac;
+        if is_aac && sample.config == 0 && sample.data_len > 0 {
+            self.count(UndescribedFrames);
+        }
+    }
+
     fn frame(&mut self, sample: &Sample) {
         let [video, audio] = &mut self.tracks;
         let track = match sample.track {

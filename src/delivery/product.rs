@@ -30,10 +30,17 @@ impl Delivery {
         fence: Fence,
     ) -> Result<(), DeliverError> {
         let spans = file.spans.clone();
+        let mut causes = Vec::with_capacity(spans.len());
+        // Only an interruption inside the file is asked for its cause.
+        for span in spans.iter().rev().skip(1).rev() {
+            let reason = self.db.session_end_reason(span.session).await?;
+            causes.push(reason.unwrap_or_else(|| "unknown".to_owned()));
+        }
         let (journal, container) = (self.journal.clone(), file.container);
         let (facts, hls) = (file.facts.clone(), self.settings.hls);
-        let mut projection =
-            self.read(move || Projection::open(&journal, container, &spans, facts, hls)).await?;
+        let mut projection = self
+            .read(move || Projection::open(&journal, container, &spans, causes, facts, hls))
+            .await?;
         let part_size = upload::part_size(self.settings.part_size, projection.total_len());
         let mut facts = projection.facts().clone();
         let segment_type = facts.segment_type;

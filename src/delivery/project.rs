@@ -5,6 +5,8 @@
 //! same journal gives the same bytes. What a container does to samples is in `media`; this file only
 //! picks the container's arm.
 
+use std::collections::VecDeque;
+
 use bytes::Bytes;
 
 use crate::{
@@ -17,7 +19,8 @@ use crate::{
     journal::{Journal, JournalError},
     media::{
         adts::{self, AdtsWriter},
-        flv, mp4,
+        flv::{self, header::set_time},
+        mp4,
         sample::Sample,
     },
 };
@@ -25,6 +28,7 @@ use crate::{
 use super::{
     evidence::Evidence,
     first_walk::{FirstWalk, Planned},
+    flv_plan::Insert,
     hls::{HlsBody, HlsSettings},
     source::Source,
 };
@@ -125,8 +129,15 @@ enum Stage {
 
 /// What the body takes of a sample.
 pub(super) enum Emit {
-    /// The whole tag, except the one the head stands for.
-    Flv { skip_position: Option<(usize, u64)> },
+    /// The whole tag, except the one the head stands for; nothing but its time is ever changed.
+    Flv {
+        /// Span and position of that tag.
+        skip_position: Option<(usize, u64)>,
+        /// Added to the times of each span's tags.
+        shifts: Vec<i64>,
+        /// What comes before some tags.
+        inserts: VecDeque<Insert>,
+    },
     /// The coded data.
     Mp4,
     /// A header and the coded data.
@@ -149,17 +160,19 @@ pub struct Projection {
 }
 
 impl Projection {
-    /// Walks the file once. `facts` has the arrival times and what the cut remarked.
+    /// Walks the file once. `causes` says for each span why its push ended; `facts` has the arrival
+    /// times and what the cut remarked.
     pub fn open(
         journal: &Journal,
         container: Container,
         spans: &[Span],
+        causes: Vec<String>,
         facts: MediaFacts,
         hls: HlsSettings,
     ) -> Result<Self, ProjectError> {
         let mut source = Source::open(journal, spans)?;
         let creation_s = facts.start_ms.div_euclid(1000);
-        let mut first = FirstWalk::new(container, hls, creation_s, spans);
+        let mut first = FirstWalk::new(container, hls, creation_s, spans, causes);
         let mut at = None;
         while let Some((span, sample)) = source.next_sample()? {
             if at != Some(span) {
@@ -248,10 +261,21 @@ impl Emit {
         out: &mut Vec<u8>,
     ) -> Result<(), ProjectError> {
         let has_data = match self {
-            Emit::Flv { skip_position } => {
+            Emit::Flv { skip_position, shifts, inserts } => {
+                let is_here =
+                    |insert: &mut Insert| (insert.span, insert.position) == (span, sample.position);
+                while let Some(insert) = inserts.pop_front_if(is_here) {
+                    out.extend_from_slice(&insert.tags);
+                }
                 let is_skipped = *skip_position == Some((span, sample.position));
                 if flv::takes(sample) && !is_skipped {
+                    let start = out.len();
                     out.extend_from_slice(source.bytes(span, sample.position, sample.tag_len)?);
+                    let shift_ms = shifts.get(span).copied().unwrap_or(0);
+                    let header = out.get_mut(start..).and_then(|tag| tag.first_chunk_mut());
+                    if let (Some(header), true) = (header, shift_ms != 0) {
+                        set_time(header, sample.dts_ms.saturating_add(shift_ms));
+                    }
                 }
                 // Further samples of a tag came with the first one.
                 if sample.is_video_frame() || sample.is_audio_frame() {
@@ -297,3 +321,6 @@ pub(super) fn unsupported<E: std::fmt::Display>(
 ) -> impl Fn(E) -> ProjectError {
     move |error| ProjectError::Unsupported { container, reason: error.to_string() }
 }
+
+#[cfg(test)]
+mod tests;

@@ -83,6 +83,16 @@ impl Source {
         }
     }
 
+    /// The first samples of a span, private ones too, at most `max`.
+    pub fn first_samples(&mut self, span: usize, max: usize) -> Result<Vec<Sample>, JournalError> {
+        match self.spans.get_mut(span) {
+            Some(open) if open.from < open.to => {
+                open.reader.samples(open.from, open.to)?.take(max).collect()
+            }
+            _ => Ok(Vec::new()),
+        }
+    }
+
     /// Begins the walk again.
     pub fn rewind(&mut self) {
         self.queue.clear();

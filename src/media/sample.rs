@@ -182,6 +182,11 @@ impl Sample {
         self.dts_ms + i64::from(self.cts_ms)
     }
 
+    /// The same sample at another time of its encoder's clock, `shift_ms` later.
+    pub fn moved_by(&self, shift_ms: i64) -> Self {
+        Sample { dts_ms: self.dts_ms.saturating_add(shift_ms), ..*self }
+    }
+
     /// True for a coded frame of the default video track.
     pub fn is_video_frame(&self) -> bool {
         self.kind == SampleKind::Frame && self.track == Track::Video && self.track_id == 0

@@ -63,11 +63,12 @@ impl Comparison {
         if self.has_digests && packet.lane != Lane::Data {
             lane.digest.push(packet.pts, packet.dts, packet.payload);
         }
-        if self.has_journal && lane.difference.is_none() {
-            if let Err(error) = lane.compare(&packet) {
-                self.lost = Some(error.to_string());
-                self.has_journal = false;
-            }
+        if self.has_journal
+            && lane.difference.is_none()
+            && let Err(error) = lane.compare(&packet)
+        {
+            self.lost = Some(error.to_string());
+            self.has_journal = false;
         }
         lane.packets += 1;
     }

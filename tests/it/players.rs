@@ -17,7 +17,6 @@ use crate::support::{
     ffmpeg::ffmpeg,
     publisher::Pusher,
     receiver::{Receiver, SIGN_KEY},
-    run,
     server::{Backend, Server},
 };
 

@@ -151,6 +151,12 @@ impl FlvHead {
         is_taken
     }
 
+    /// The body has so many bytes before the next sample's tag: configurations that a push which
+    /// continues the file does not begin with.
+    pub fn insert(&mut self, len: u64) {
+        self.body_len += len;
+    }
+
     /// Length of the body so far.
     pub fn body_len(&self) -> u64 {
         self.body_len

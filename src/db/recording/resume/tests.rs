@@ -107,7 +107,7 @@ async fn a_recording_goes_on_in_the_next_session() {
             since_ms: 5000,
             last_session: first,
         };
-        assert_eq!(found, [suspended.clone()]);
+        assert_eq!(found, std::slice::from_ref(&suspended));
         assert_eq!(db.suspended_recordings(NODE, None).await.unwrap(), found);
         assert_eq!(db.suspended_recordings(NODE, Some(&path("b"))).await.unwrap(), []);
         assert_eq!(db.suspended_recordings("other", None).await.unwrap(), []);

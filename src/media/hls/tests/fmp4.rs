@@ -29,6 +29,7 @@ fn configs() -> Configs {
     let sample = TagSample {
         track: Track::Audio,
         track_id: 0,
+        has_nanos: false,
         kind: SampleKind::Config,
         codec: Codec::Aac,
         keyframe: false,

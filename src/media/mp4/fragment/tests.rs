@@ -21,6 +21,7 @@ fn config(track: Track, codec: Codec, record: &'static [u8]) -> TrackConfig {
     let sample = TagSample {
         track,
         track_id: 0,
+        has_nanos: false,
         kind: SampleKind::Config,
         codec,
         keyframe: false,
@@ -42,6 +43,7 @@ fn frame(track: Track, codec: Codec, config: u32) -> Sample {
         config,
         track,
         track_id: 0,
+        has_nanos: false,
         kind: SampleKind::Frame,
         codec,
         keyframe: true,
@@ -127,11 +129,11 @@ fn a_segment_is_read_as_it_was_written() {
             (s.track.track_id, s.timestamp, s.duration, offset, s.keyframe, data)
         })
         .collect();
-    let expected: [(u32, u64, u32, i64, bool, &[u8]); 4] = [
-        (2, 7, 23, 0, true, b"aaa"),
-        (2, 30, 23, 0, true, b"bbbb"),
-        (1, 1 << 33, 40, 80, true, b"CCCCCCCCCC"),
-        (1, (1 << 33) + 40, 0, -5, false, b"dd"),
+    let expected = [
+        (2, 7, 23, 0, true, &b"aaa"[..]),
+        (2, 30, 23, 0, true, &b"bbbb"[..]),
+        (1, 1 << 33, 40, 80, true, &b"CCCCCCCCCC"[..]),
+        (1, (1 << 33) + 40, 0, -5, false, &b"dd"[..]),
     ];
     assert_eq!(seen, expected);
     let entries: Vec<_> = samples.iter().filter_map(|s| s.sample_entry).collect();

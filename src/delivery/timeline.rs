@@ -1,0 +1,231 @@
+//! One timeline for a file that was made from several pushes.
+//!
+//! Every push has a clock of its own. In a file whose container shows time (MP4, FLV) the pushes
+//! follow each other as they did on the wall: one constant is added to all times of a push, the same
+//! for pictures and sound, so that the step from the last frame before an interruption to the first
+//! one behind it is the wall-clock time between them. It is never shorter than the frames before it
+//! last (a push faster than real time runs ahead of the wall), so no time steps back.
+//!
+//! Pure: fed with the samples of the file in their order. Wall-clock times are the journal's marks.
+
+use crate::{
+    domain::verification::Gap,
+    media::sample::{Sample, SampleKind, Track},
+};
+
+/// A step forward of the encoder's clock that is no frame's length.
+const JUMP_MS: i64 = 10_000;
+/// How far a frame's time is trusted to lie behind the last mark, which comes once a second.
+const BEHIND_MARK_MAX_MS: i64 = 2_000;
+/// Duration of the only frame of a track.
+const LONE_FRAME_MS: i64 = 40;
+/// Samples that are looked at to find where a push begins: more than a second of any stream.
+pub(super) const OPENING_SAMPLES: usize = 4096;
+
+/// What a container does with time in which nothing was sent.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum GapRule {
+    /// Shows it.
+    Shown,
+    /// Leaves it out: HLS has a discontinuity there, ADTS no times at all.
+    LeftOut,
+}
+
+/// Where a push begins.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Opening {
+    /// Lowest decoding time among the first frames of its tracks.
+    dts_ms: i64,
+    /// Unix milliseconds at which that was; `None` without a mark nearby.
+    wall_ms: Option<i64>,
+}
+
+impl Opening {
+    /// From the first samples of a span, [`OPENING_SAMPLES`] of them; `None` without a frame.
+    pub fn find<'a>(samples: impl IntoIterator<Item = &'a Sample>) -> Option<Self> {
+        let mut first: [Option<i64>; 2] = [None; 2];
+        let (mut mark, mut at_mark) = (None, None);
+        for sample in samples {
+            if sample.kind == SampleKind::Clock {
+                mark = mark.or(Some(sample.dts_ms));
+            } else if let Some(track) = track_of(sample) {
+                if let Some(first) = first.get_mut(track) {
+                    first.get_or_insert(sample.dts_ms);
+                }
+                if mark.is_some() {
+                    at_mark = at_mark.or(Some(sample.dts_ms));
+                }
+            }
+        }
+        let [video, audio] = first;
+        let dts_ms = [video, audio].into_iter().flatten().min()?;
+        let wall_ms = mark.map(|mark: i64| {
+            // A span that begins in the middle of a push has frames before its first mark.
+            let before = at_mark.map_or(0, |at: i64| at.saturating_sub(dts_ms));
+            mark.saturating_sub(before.clamp(0, BEHIND_MARK_MAX_MS))
+        });
+        Some(Self { dts_ms, wall_ms })
+    }
+}
+
+/// The timeline of one file as far as it has been seen.
+#[derive(Debug)]
+pub(super) struct Timeline {
+    rule: GapRule,
+    /// Added to the times of the current push.
+    shift_ms: i64,
+    /// Video, audio; on the file's timeline.
+    tracks: [Option<TrackTime>; 2],
+    /// Latest decoding time of a frame, on the file's timeline, and that of the first one.
+    latest_ms: Option<i64>,
+    first_ms: Option<i64>,
+    /// The last mark, and the time of the first frame behind it.
+    mark: Option<(i64, Option<i64>)>,
+    /// Unix milliseconds of the latest frame, by the mark before it.
+    wall_ms: Option<i64>,
+    gaps: Vec<Gap>,
+    paused_ms: i64,
+}
+
+#[derive(Debug, Clone, Copy)]
+struct TrackTime {
+    last_ms: i64,
+    step_ms: i64,
+}
+
+impl Timeline {
+    /// Nothing seen yet.
+    pub fn new(rule: GapRule) -> Self {
+        Self {
+            rule,
+            shift_ms: 0,
+            tracks: [None; 2],
+            latest_ms: None,
+            first_ms: None,
+            mark: None,
+            wall_ms: None,
+            gaps: Vec::new(),
+            paused_ms: 0,
+        }
+    }
+
+    /// Another push begins like this; the one before it ended because of `cause`. Answers what is
+    /// added to its times.
+    pub fn begin_push(&mut self, opening: Option<Opening>, cause: &str) -> i64 {
+        let (Some(latest_ms), Some(opening)) = (self.latest_ms, opening) else {
+            // Without a frame on both sides there is nothing to be apart.
+            return self.shift_ms;
+        };
+        let passed_ms = match (self.wall_ms, opening.wall_ms) {
+            (Some(before), Some(after)) => Some(after.saturating_sub(before).max(0)),
+            _ => None,
+        };
+        let least_ms = self.end_ms().saturating_sub(latest_ms);
+        let step_ms = match self.rule {
+            GapRule::Shown => passed_ms.unwrap_or(0).max(least_ms),
+            GapRule::LeftOut => least_ms,
+        };
+        self.shift_ms = latest_ms.saturating_add(step_ms).saturating_sub(opening.dts_ms);
+        let wall_ms = passed_ms.unwrap_or(step_ms);
+        self.note_gap(cause, latest_ms, wall_ms, step_ms, least_ms);
+        (self.mark, self.wall_ms) = (None, None);
+        // What lies between two pushes is not how long a frame lasts.
+        for track in self.tracks.iter_mut().flatten() {
+            track.last_ms = latest_ms.saturating_add(step_ms);
+        }
+        self.shift_ms
+    }
+
+    /// Takes in the next sample, with the times it came with. Answers what is added to them.
+    pub fn push(&mut self, sample: &Sample) -> i64 {
+        if sample.kind == SampleKind::Clock {
+            self.mark = Some((sample.dts_ms, None));
+            return self.shift_ms;
+        }
+        let Some(nth) = track_of(sample) else { return self.shift_ms };
+        let is_known = self.tracks.get(nth).is_some_and(Option::is_some);
+        if let (Some(latest_ms), true) = (self.latest_ms, is_known) {
+            self.notice_jump(sample.dts_ms.saturating_add(self.shift_ms), latest_ms);
+        }
+        // Where gaps are left out, the jump has changed it.
+        let dts_ms = sample.dts_ms.saturating_add(self.shift_ms);
+        if let Some((_, at_mark @ None)) = &mut self.mark {
+            *at_mark = Some(dts_ms);
+        }
+        if let Some(track) = self.tracks.get_mut(nth) {
+            let before = track.unwrap_or(TrackTime { last_ms: dts_ms, step_ms: LONE_FRAME_MS });
+            let step_ms = dts_ms.saturating_sub(before.last_ms);
+            let is_length = (1..=JUMP_MS).contains(&step_ms);
+            let step_ms = if is_length { step_ms } else { before.step_ms };
+            *track = Some(TrackTime { last_ms: dts_ms, step_ms });
+        }
+        self.first_ms.get_or_insert(dts_ms);
+        let latest_ms = self.latest_ms.map_or(dts_ms, |latest| latest.max(dts_ms));
+        self.latest_ms = Some(latest_ms);
+        self.wall_ms = self.mark.and_then(|(mark, at_mark)| {
+            let since_ms = latest_ms.saturating_sub(at_mark?);
+            Some(mark.saturating_add(since_ms.clamp(0, BEHIND_MARK_MAX_MS)))
+        });
+        self.shift_ms
+    }
+
+    /// What is added to the times of the current push in the product; none where the product keeps
+    /// every push's own times.
+    pub fn shown_shift_ms(&self) -> Option<i64> {
+        (self.rule == GapRule::Shown).then_some(self.shift_ms)
+    }
+
+    /// What the file has seen of time without media, and how much of its own time that is.
+    pub fn finish(self) -> (Vec<Gap>, i64) {
+        (self.gaps, self.paused_ms)
+    }
+
+    fn notice_jump(&mut self, dts_ms: i64, latest_ms: i64) {
+        let jump_ms = dts_ms.saturating_sub(latest_ms);
+        if jump_ms <= JUMP_MS {
+            return;
+        }
+        let least_ms = self.end_ms().saturating_sub(latest_ms);
+        // Without a mark between the two frames, less than the time between two marks has passed.
+        let wall_ms = match (self.mark, self.wall_ms) {
+            (Some((mark, None)), Some(before_ms)) => mark.saturating_sub(before_ms).max(0),
+            _ => 0,
+        };
+        let media_ms = match self.rule {
+            GapRule::Shown => jump_ms,
+            GapRule::LeftOut => {
+                self.shift_ms = self.shift_ms.saturating_sub(jump_ms.saturating_sub(least_ms));
+                least_ms
+            }
+        };
+        self.note_gap("clock_jump", latest_ms, wall_ms, media_ms, least_ms);
+    }
+
+    fn note_gap(&mut self, cause: &str, at_ms: i64, wall_ms: i64, step_ms: i64, least_ms: i64) {
+        let media_ms = match self.rule {
+            GapRule::Shown => step_ms,
+            GapRule::LeftOut => 0,
+        };
+        self.paused_ms = self.paused_ms.saturating_add(step_ms.saturating_sub(least_ms));
+        let at_ms = at_ms.saturating_sub(self.first_ms.unwrap_or(at_ms));
+        self.gaps.push(Gap { cause: cause.to_owned(), at_ms, wall_ms, media_ms });
+    }
+
+    /// End of the frame that lasts longest.
+    fn end_ms(&self) -> i64 {
+        let ends = self.tracks.iter().flatten().map(|t| t.last_ms.saturating_add(t.step_ms));
+        ends.chain(self.latest_ms).max().unwrap_or(0)
+    }
+}
+
+/// 0 for pictures, 1 for sound, of coded frames of the default tracks.
+fn track_of(sample: &Sample) -> Option<usize> {
+    match sample.track {
+        Track::Video if sample.is_video_frame() => Some(0),
+        Track::Audio if sample.is_audio_frame() => Some(1),
+        _ => None,
+    }
+}
+
+#[cfg(test)]
+mod tests;

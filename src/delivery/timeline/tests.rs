@@ -1,0 +1,169 @@
+//! Pushes written down as wall-clock marks and frames.
+
+use proptest::prelude::*;
+
+use super::*;
+use crate::media::sample::Codec;
+
+/// Unix milliseconds at which the first push begins.
+const WALL_MS: i64 = 1_795_344_236_000;
+
+fn mark(wall_ms: i64) -> Sample {
+    Sample { kind: SampleKind::Clock, track: Track::Script, ..frame(Track::Script, wall_ms) }
+}
+
+fn frame(track: Track, dts_ms: i64) -> Sample {
+    Sample {
+        position: 0,
+        tag_len: 30,
+        data_offset: 16,
+        data_len: 10,
+        dts_ms,
+        cts_ms: 0,
+        config: 1,
+        track,
+        track_id: 0,
+        has_nanos: false,
+        kind: SampleKind::Frame,
+        codec: Codec::None,
+        keyframe: true,
+    }
+}
+
+/// A push of pictures every 40 ms and sound every 20 ms, in real time, marked once a second.
+fn push(wall_ms: i64, first_ms: i64, length_ms: i64) -> Vec<Sample> {
+    let mut samples = Vec::new();
+    for at in (0..length_ms).step_by(20) {
+        if at % 1000 == 0 {
+            samples.push(mark(wall_ms + at));
+        }
+        if at % 40 == 0 {
+            samples.push(frame(Track::Video, first_ms + at));
+        }
+        samples.push(frame(Track::Audio, first_ms + at));
+    }
+    samples
+}
+
+/// Decoding times on the file's timeline, and its gaps.
+fn walk(rule: GapRule, pushes: &[Vec<Sample>]) -> (Vec<(Track, i64)>, Vec<Gap>, i64) {
+    let mut timeline = Timeline::new(rule);
+    let mut times = Vec::new();
+    for (nth, samples) in pushes.iter().enumerate() {
+        if nth > 0 {
+            timeline.begin_push(Opening::find(samples), "network");
+        }
+        for sample in samples {
+            let shift_ms = timeline.push(sample);
+            if track_of(sample).is_some() {
+                times.push((sample.track, sample.dts_ms + shift_ms));
+            }
+        }
+    }
+    let (gaps, paused_ms) = timeline.finish();
+    (times, gaps, paused_ms)
+}
+
+#[test]
+fn the_step_between_two_pushes_is_the_time_on_the_wall() {
+    // The last frame, at 4980 ms, arrived at WALL_MS + 4980.
+    let pushes = [push(WALL_MS, 777, 5000), push(WALL_MS + 12_480, 40, 2000)];
+    let (times, gaps, paused_ms) = walk(GapRule::Shown, &pushes);
+    assert_eq!((times[0].1, times[374].1), (777, 777 + 4980));
+    assert_eq!(times[375].1, 777 + 12_480);
+    assert_eq!(paused_ms, 7500 - 20, "the last frame lasts 20 ms");
+    let gap = Gap { cause: "network".to_owned(), at_ms: 4980, wall_ms: 7500, media_ms: 7500 };
+    assert_eq!(gaps, [gap]);
+}
+
+#[test]
+fn hls_and_adts_go_on_at_once() {
+    let pushes = [push(WALL_MS, 777, 5000), push(WALL_MS + 12_480, 40, 2000)];
+    let (times, gaps, paused_ms) = walk(GapRule::LeftOut, &pushes);
+    // The last picture, at 4960 ms, lasts 40 ms.
+    assert_eq!((times[375].1, paused_ms), (777 + 5000, 0));
+    let gap = Gap { cause: "network".to_owned(), at_ms: 4980, wall_ms: 7500, media_ms: 0 };
+    assert_eq!(gaps, [gap]);
+}
+
+#[test]
+fn a_push_that_ran_ahead_of_the_wall_is_not_stepped_back_on() {
+    let mut ahead = vec![mark(WALL_MS)];
+    ahead.extend((0..600_000).step_by(40).map(|at| frame(Track::Video, at)));
+    let pushes = [ahead, push(WALL_MS + 1_500, 0, 1000)];
+    let (times, gaps, _) = walk(GapRule::Shown, &pushes);
+    let first = times[15_000].1;
+    assert_eq!(first, 600_000);
+    assert_eq!((gaps[0].wall_ms, gaps[0].media_ms), (0, 40));
+}
+
+#[test]
+fn tracks_are_never_moved_against_each_other() {
+    let mut second = vec![mark(WALL_MS + 9_000), frame(Track::Audio, 500)];
+    // Pictures come later with lower times.
+    second.extend([frame(Track::Video, 300), frame(Track::Audio, 520), frame(Track::Video, 340)]);
+    let (times, _, _) = walk(GapRule::Shown, &[push(WALL_MS, 0, 1000), second]);
+    let second: Vec<i64> = times[75..].iter().map(|(_, at)| *at).collect();
+    assert_eq!(second, [9_000, 8_800, 9_020, 8_840], "the mark was of the first to arrive");
+}
+
+#[test]
+fn a_span_from_the_middle_of_a_push_has_frames_before_its_mark() {
+    let samples =
+        [frame(Track::Video, 100), frame(Track::Video, 400), mark(5_000), frame(Track::Video, 900)];
+    let opening = Opening::find(&samples).unwrap();
+    assert_eq!(opening, Opening { dts_ms: 100, wall_ms: Some(4_200) });
+    assert_eq!(Opening::find(&samples[..2]).unwrap().wall_ms, None);
+    assert_eq!(Opening::find(&samples[2..3]), None);
+}
+
+#[test]
+fn nothing_before_or_behind_is_no_gap() {
+    let empty = vec![mark(WALL_MS)];
+    let pushes = [empty.clone(), push(WALL_MS + 60_000, 500, 100), empty];
+    let (times, gaps, _) = walk(GapRule::Shown, &pushes);
+    assert_eq!((times[0].1, gaps), (500, Vec::new()));
+}
+
+#[test]
+fn jumps_of_the_encoders_clock_are_gaps() {
+    let mut samples = push(WALL_MS, 0, 3000);
+    let mut later = push(WALL_MS + 33_000, 10_803_000, 1000);
+    samples.append(&mut later);
+    let (times, gaps, paused_ms) = walk(GapRule::Shown, &[samples.clone()]);
+    assert_eq!(times[225].1, 10_803_000);
+    let gap =
+        |media_ms| Gap { cause: "clock_jump".to_owned(), at_ms: 2980, wall_ms: 30_020, media_ms };
+    assert_eq!((gaps, paused_ms), (vec![gap(10_800_020)], 10_800_000));
+    let (times, gaps, paused_ms) = walk(GapRule::LeftOut, &[samples]);
+    assert_eq!((times[225].1, times[226].1), (3000, 3000));
+    assert_eq!((gaps, paused_ms), (vec![gap(0)], 0));
+}
+
+#[test]
+fn a_track_that_starts_elsewhere_is_no_jump() {
+    let samples = [frame(Track::Video, 0), frame(Track::Audio, 90_000), frame(Track::Video, 40)];
+    let (_, gaps, _) = walk(GapRule::Shown, &[samples.to_vec()]);
+    assert_eq!(gaps, []);
+}
+
+proptest! {
+    #[test]
+    fn no_push_steps_back_on_any_track(
+        pushes in prop::collection::vec((0i64..100_000, -5000i64..5000, 0i64..3000), 1..6),
+        rule in prop::sample::select(vec![GapRule::Shown, GapRule::LeftOut]),
+    ) {
+        // Wall clocks that may be set back, times that begin anywhere.
+        let pushes: Vec<_> = pushes
+            .iter()
+            .map(|(first, wall, length)| push(WALL_MS + wall, *first, *length))
+            .collect();
+        let (times, _, _) = walk(rule, &pushes);
+        let mut last = [i64::MIN; 2];
+        for (track, at) in times {
+            let last = &mut last[usize::from(track == Track::Audio)];
+            prop_assert!(at > *last, "{at} after {last}");
+            *last = at;
+        }
+    }
+}
