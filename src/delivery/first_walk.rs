@@ -249,7 +249,7 @@ impl FirstWalk {
                     return Err(unsupported(Container::Hls)(error));
                 }
                 facts.shift_ms = ts::offset_ms(&first);
-                let body = HlsBody::ts(facts.shift_ms, self.hls.segment_ms);
+                let body = HlsBody::ts(&codecs, facts.shift_ms, self.hls.segment_ms);
                 (TimeRule::Ts, 0, Body::Hls(Box::new(body)))
             }
             Plan::Fmp4(planner) => {

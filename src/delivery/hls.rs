@@ -18,7 +18,7 @@ use crate::{
             inits::InitPlan,
             playlist::{self, init_name, segment_name},
         },
-        sample::Sample,
+        sample::{Codec, Sample},
         ts::{Streams, TsMuxer},
     },
 };
@@ -61,6 +61,9 @@ enum Muxer {
 
 struct TsSegment {
     muxer: TsMuxer,
+    /// What the latest segment announced, at first that of the whole recording: a player may take
+    /// no notice of a track that turns up later.
+    streams: Streams,
     /// Span that the muxer is in.
     at: Option<usize>,
     /// Next sample to be written.
@@ -100,10 +103,10 @@ enum Stage {
 }
 
 impl HlsBody {
-    /// MPEG-TS segments; all times are moved by `shift_ms`.
-    pub fn ts(shift_ms: i64, segment_ms: i64) -> Self {
+    /// MPEG-TS segments of a recording with these codecs; all times are moved by `shift_ms`.
+    pub fn ts(codecs: &[Codec], shift_ms: i64, segment_ms: i64) -> Self {
         let muxer = TsMuxer::new(&Configs::new(), shift_ms);
-        let muxer = TsSegment { muxer, at: None, next: 0 };
+        let muxer = TsSegment { muxer, streams: Streams::of(codecs), at: None, next: 0 };
         Self::new(SegmentType::Ts, Muxer::Ts(muxer), segment_ms)
     }
 
@@ -271,11 +274,10 @@ impl TsSegment {
         out: &mut Out<'_>,
     ) -> Result<bool, ProjectError> {
         if self.next == 0 {
-            let mut streams = Streams::default();
             for (_, sample) in &gathered.samples {
-                streams.observe(sample);
+                self.streams.observe(sample);
             }
-            self.muxer.begin_segment(streams, &mut out.bytes);
+            self.muxer.begin_segment(self.streams, &mut out.bytes);
         }
         while let Some((span, sample)) = gathered.samples.get(self.next) {
             if out.is_full() {

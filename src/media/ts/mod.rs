@@ -130,6 +130,12 @@ pub struct Streams {
 }
 
 impl Streams {
+    /// Those of a recording with these codecs, the first of each track.
+    pub fn of(codecs: &[Codec]) -> Self {
+        let first = |of_track: [Codec; 2]| codecs.iter().copied().find(|c| of_track.contains(c));
+        Streams { video: first([Codec::H264, Codec::Hevc]), audio: first([Codec::Aac, Codec::Mp3]) }
+    }
+
     /// Takes in a sample of the segment; those that the stream does not carry change nothing.
     pub fn observe(&mut self, sample: &Sample) {
         if takes(sample) {

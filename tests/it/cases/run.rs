@@ -256,9 +256,9 @@ struct Verdict {
 
 /// Pushes the cases of a family, compares what came out, and settles its section of the report.
 pub fn check(section: &str, cases: &[Case]) {
-    let recorders = vec![
+    let recorders = [
         Recorder::start(&["Flv", "Mp4", "Hls", "Aac"], &["flv", "mp4", "ts", "aac"], "ts"),
-        // FMP4 Recorder::start(&["Hls"], &["fmp4"], "fmp4"),
+        Recorder::start(&["Hls"], &["fmp4"], "fmp4"),
     ];
     let folder = recorders[0].server.folder().to_owned();
     for case in cases {

@@ -60,7 +60,8 @@ fn structure() {
             )
             .files("mp4", 2)
             .allow(&["flv"], "New video stream with index N", AT_OPEN)
-            .allow(&["flv"], "ffmpeg finds 50 video packets of 100", AT_OPEN),
+            .allow(&["flv"], "ffmpeg finds 50 video packets of 100", AT_OPEN)
+            .allow(&["ts"], "ffprobe finds 50 video packets of 100", AT_OPEN),
             Case::new(
                 "codec change, AAC to Opus",
                 merged(&[
