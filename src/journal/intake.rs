@@ -93,6 +93,7 @@ impl Intake {
 
     /// Takes in a note of the caller.
     pub fn note(&mut self, text: &str) {
+        self.progress.notes += 1;
         self.push_private(&Private::Note(text.to_owned()));
     }
 

@@ -32,6 +32,8 @@ pub struct Progress {
     pub has_audio: bool,
     /// Unix milliseconds of the last arrival.
     pub wall_ms: i64,
+    /// How many notes there are.
+    pub notes: u64,
     /// True when nothing more will come and all of it has been synced. A writer that is dropped
     /// without this closes the channel instead.
     pub closed: bool,

@@ -31,8 +31,8 @@ use super::{
 
 /// Samples taken in per step: bounds memory and the size of a transaction.
 const STEP_SAMPLES: usize = 50_000;
-/// Pause between two looks at a growing journal.
-const PACE: Duration = Duration::from_millis(300);
+/// Pause between two looks at a growing journal, unless there is a note or nothing more will come.
+const PACE: Duration = Duration::from_secs(1);
 
 /// What every follower needs.
 pub struct Shared {
@@ -102,7 +102,7 @@ impl Follow {
         rows.begin().await;
         let mut state = self.open(&rows).await?;
         loop {
-            let Progress { written, closed, .. } = *self.progress.borrow_and_update();
+            let Progress { written, notes, closed, .. } = *self.progress.borrow();
             while state.cursor < written {
                 state = run_read(&self.shared.journal, move || state.step(written)).await?;
                 let changes = std::mem::take(&mut state.changes);
@@ -125,10 +125,9 @@ impl Follow {
                 continue;
             }
             tokio::select! {
-                _ = self.progress.changed() => {}
-                () = sleep(PACE) => continue,
+                _ = self.progress.wait_for(|now| now.closed || now.notes > notes) => {}
+                () = sleep(PACE) => {}
             }
-            sleep(PACE).await;
         }
         let may_suspend = !self.turn.is_overtaken();
         let (reason, ended_ms) =
