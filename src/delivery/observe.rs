@@ -82,6 +82,9 @@ impl Observer {
         if has_changed {
             self.count(ParameterChange);
         }
+        if sample.has_nanos {
+            self.count(NanosecondOffset);
+        }
         if sample.track == Track::Video {
             self.picture(sample);
         }

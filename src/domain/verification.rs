@@ -151,6 +151,8 @@ pub enum IrregularityKind {
     DamagedConfigs,
     /// Pictures in MPEG-TS whose NAL units could not be told apart; they are in it as they came.
     MalformedFrames,
+    /// Packets whose time the encoder moved by a part of a millisecond, which only FLV keeps.
+    NanosecondOffset,
     /// Packets of further tracks (multitrack id other than 0), which only FLV has.
     OtherTracks,
     /// The encoder said that a sequence ends.
@@ -169,6 +171,7 @@ impl IrregularityKind {
             Self::MovedFrames => "moved_frames",
             Self::DamagedConfigs => "damaged_configs",
             Self::MalformedFrames => "malformed_frames",
+            Self::NanosecondOffset => "nanosecond_offset",
             Self::OtherTracks => "other_tracks",
             Self::EndOfSequence => "end_of_sequence",
         }

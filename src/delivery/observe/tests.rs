@@ -93,5 +93,7 @@ fn further_tracks_and_ends_are_counted() {
     seen.push(&Sample { track_id: 1, ..frame(Track::Video, 0, false) });
     seen.push(&Sample { kind: SampleKind::EndOfSequence, ..frame(Track::Video, 0, false) });
     seen.push(&Sample { data_len: 0, ..frame(Track::Video, 0, false) });
-    assert_eq!(counts(seen), [("other_tracks", 1), ("end_of_sequence", 1)]);
+    seen.push(&Sample { has_nanos: true, ..frame(Track::Video, 0, true) });
+    let expected = [("nanosecond_offset", 1), ("other_tracks", 1), ("end_of_sequence", 1)];
+    assert_eq!(counts(seen), expected);
 }

@@ -27,6 +27,7 @@ fn frame(track: Track, dts_ms: i64) -> Sample {
         kind: SampleKind::Frame,
         codec: Codec::None,
         keyframe: true,
+        has_nanos: false,
     }
 }
 
