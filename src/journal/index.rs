@@ -326,7 +326,7 @@ mod tests {
                 kind: SampleKind::from_byte(kind).unwrap(),
                 codec: Codec::from_byte(codec).unwrap(),
                 keyframe,
-                has_nanos: false,
+                has_nanos: !keyframe,
             };
             let mut out = Vec::new();
             encode_record(&sample, &mut out);

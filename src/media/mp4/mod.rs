@@ -6,8 +6,19 @@
 //! or writes files. Such a file is never fragmented; [`fragment`] makes the pieces of HLS.
 //!
 //! The time scale is 1000 for the movie and both tracks, so that the sender's milliseconds are
-//! exact. Movie time 0 is the first presentation time of any track; a track that starts later has
-//! an empty edit, and tracks are never moved against each other.
+//! exact; parts of a millisecond ([`Sample::has_nanos`]) are not in the file. Movie time 0 is the
+//! first presentation time of any track, `-shift` on the sender's clock; a track that starts later
+//! has an empty edit, and tracks are never moved against each other. With the edit list applied
+//! (time in the track - `media_time` + empty edit):
+//!
+//! - PTS = sent PTS + shift, for every sample. `ctts` is of version 1 where offsets are negative.
+//!   Sound whose clock steps back is the exception: it follows at once what came before, and is
+//!   counted as moved.
+//! - DTS = the larger of sent DTS + shift and the DTS before. A track's first sample may have an
+//!   earlier one, for an edit list cannot start before the media does.
+//!
+//! The last sample lasts as long as the one before it, and all durations agree with that.
+//! [`super::product_clock`] says the same independently.
 
 mod boxes;
 mod builder;

@@ -56,7 +56,10 @@ pub(super) fn refusal(codec: Codec) -> Option<&'static str> {
         | Codec::Ac3
         | Codec::Eac3
         | Codec::Mp3 => None,
-        Codec::Legacy => Some("MP4 has no sample entry for it"),
+        Codec::Legacy => Some(
+            "it is one of FLV's old codecs (Sorenson H.263, Screen Video or VP6; Speex, Nellymoser, \
+             ADPCM, G.711 or PCM), which only an FLV product keeps",
+        ),
         Codec::None | Codec::Unknown => Some("it is not known"),
     }
 }

@@ -63,7 +63,9 @@ fn single(codec: Codec, record: Option<&'static [u8]>, head: &[u8]) -> (Mp4Layou
     let sample = frame(codec, u32::from(record.is_some()), 0, true);
     assert!(takes(&sample));
     let looked = walk(&mut builder, &sample, head);
-    (builder.finish(None).unwrap(), looked)
+    let layout = builder.finish(None).unwrap();
+    second::agree(&layout);
+    (layout, looked)
 }
 
 fn holds(layout: &Mp4Layout, bytes: &[u8]) -> bool {

@@ -32,6 +32,7 @@ pub struct Seen {
     pub offset: u64,
     pub size: u32,
     pub pts_ms: i64,
+    pub dts_ms: i64,
     pub is_sync: bool,
     pub entry: u32,
 }
@@ -83,6 +84,7 @@ pub fn seen(trak: &Trak) -> Vec<Seen> {
                 offset,
                 size: sizes[index],
                 pts_ms: decode_ms + offsets[index],
+                dts_ms: decode_ms,
                 is_sync: stbl.stss.as_ref().is_none_or(|s| s.entries.contains(&(index as u32 + 1))),
                 entry: run.sample_description_index,
             });
