@@ -4,7 +4,6 @@
 use mp4_atom::Codec as Entry;
 
 use super::*;
-use crate::media::frame_head::FRAME_HEAD_BYTES;
 
 /// libaom, 320x180.
 pub(super) const AV1C: &[u8] =
@@ -233,9 +232,4 @@ fn a_codec_that_changes_gets_a_sample_entry() {
     let layout = builder.finish(None).unwrap();
     let entries: Vec<u32> = seen(&moov(&layout).trak[0]).iter().map(|s| s.entry).collect();
     assert_eq!((entries, layout.irregularities.parameter_changes), (vec![1, 2, 1], 2));
-}
-
-#[test]
-fn the_head_of_a_frame_holds_two_sync_frames_of_enhanced_ac3() {
-    const { assert!(FRAME_HEAD_BYTES >= 2 * 4096) };
 }
