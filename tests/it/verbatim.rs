@@ -4,6 +4,7 @@
 mod cuts;
 mod evidence;
 mod gstreamer;
+mod hls_fmp4;
 mod odd;
 mod parts;
 mod takeover;

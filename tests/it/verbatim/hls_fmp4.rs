@@ -1,0 +1,133 @@
+//! HLS products as fragmented MP4: every packet through the playlist and every segment on its own.
+
+use std::{fs, path::Path, process::Command};
+
+use super::{format_of, recorder};
+use crate::support::{
+    ffmpeg::{self, Codecs, ffmpeg7},
+    packets::Packets,
+    publisher::{Pusher, read_tags},
+    pushing::Source,
+    run,
+    server::{BACKENDS, Backend, Server, fetch},
+};
+
+const SETTINGS: [(&str, &str); 2] = [("hls.segment_duration", "2s"), ("hls.segment_type", "fmp4")];
+
+#[test]
+fn h264_with_b_frames_and_aac() {
+    for backend in BACKENDS {
+        let (server, receiver) = recorder(backend, &["Hls"], 7200, &SETTINGS);
+        let source = Source::make(&server, Codecs::H264Aac, 12);
+        source.push(&server.push_url("show"));
+        let files = receiver.wait_for(100, 1);
+        let url = files[0]["video_url"].as_str().unwrap();
+
+        let pushed = Packets::of(source.name());
+        assert!(pushed.video.iter().any(|packet| packet.pts != packet.dts), "no B-frames");
+        let found = Packets::of(url);
+        let shift = found.assert_payloads_and_times(&pushed, url);
+        assert_eq!(shift, 0, "nothing was negative");
+        let keys = |packets: &Packets| packets.video.iter().map(|p| p.key).collect::<Vec<_>>();
+        assert_eq!(keys(&found), keys(&pushed));
+
+        let segments = assert_playlist(url);
+        let joined = segments_alone(&server, url, &segments);
+        joined.assert_payloads_and_times(&pushed, "the segments one by one");
+        assert_players_say_nothing(url);
+    }
+}
+
+#[test]
+fn av1_and_opus() {
+    let (server, receiver) = recorder(Backend::Plain, &["Hls"], 7200, &SETTINGS);
+    let path = server.folder().join("av1.flv");
+    encode_av1(&path);
+    let mut pusher = Pusher::connect(server.rtmp, "show", 4096).accepted();
+    pusher.send(&read_tags(&path));
+    pusher.finish();
+    let files = receiver.wait_for(100, 1);
+    let url = files[0]["video_url"].as_str().unwrap();
+
+    let pushed = ffmpeg::packets(path.to_str().unwrap());
+    assert!(pushed.len() > 300);
+    let found = ffmpeg::packets(url);
+    for stream in 0..2 {
+        let of = |packets: &[ffmpeg::Packet]| {
+            packets.iter().filter(|p| p.stream == stream).cloned().collect::<Vec<_>>()
+        };
+        let (found, pushed) = (of(&found), of(&pushed));
+        assert_eq!(found.len(), pushed.len(), "stream {stream}");
+        for (number, (found, pushed)) in found.iter().zip(&pushed).enumerate() {
+            assert_eq!(found, pushed, "stream {stream}, packet {number}");
+        }
+    }
+    assert_playlist(url);
+    run(ffmpeg7().args(["-xerror", "-i", url, "-f", "null", "-"]));
+}
+
+#[test]
+fn what_ts_cannot_carry_names_the_option() {
+    let (mut server, receiver) = recorder(Backend::Plain, &["Flv", "Hls"], 7200, &[]);
+    server.expect("a media file cannot be made; its journal is kept");
+    let path = server.folder().join("av1.flv");
+    encode_av1(&path);
+    let mut pusher = Pusher::connect(server.rtmp, "show", 4096).accepted();
+    pusher.send(&read_tags(&path));
+    pusher.finish();
+    let files = receiver.wait_for(100, 1);
+    assert_eq!(format_of(&files[0]), "flv");
+    server.logs.wait_for("av1 needs hls.segment_type = ");
+}
+
+/// Five seconds of AV1 and Opus as enhanced FLV.
+fn encode_av1(path: &Path) {
+    let mut command = ffmpeg7();
+    command.args(["-f", "lavfi", "-i", "testsrc2=size=320x180:rate=25"]);
+    command.args(["-f", "lavfi", "-i", "sine=frequency=440:sample_rate=48000", "-t", "5"]);
+    command.args(["-c:v", "libaom-av1", "-usage", "realtime", "-cpu-used", "9", "-g", "25"]);
+    command.args(["-c:a", "libopus", "-f", "flv"]);
+    run(command.arg(path));
+}
+
+/// The playlist is what RFC 8216 wants of one with `EXT-X-MAP`. The names of its segments.
+fn assert_playlist(url: &str) -> Vec<String> {
+    let playlist = String::from_utf8(fetch(url)).unwrap();
+    let head = "#EXTM3U\n#EXT-X-VERSION:6\n#EXT-X-INDEPENDENT-SEGMENTS\n#EXT-X-TARGETDURATION:2\n";
+    assert!(playlist.starts_with(head), "{playlist}");
+    let maps: Vec<&str> = playlist.lines().filter(|line| line.contains("EXT-X-MAP")).collect();
+    assert_eq!(maps, ["#EXT-X-MAP:URI=\"init-0.mp4\""]);
+    assert!(!playlist.contains("DISCONTINUITY") && playlist.ends_with("#EXT-X-ENDLIST\n"));
+    let names = playlist.lines().filter(|line| !line.starts_with('#')).map(str::to_owned);
+    let names: Vec<String> = names.collect();
+    assert!(names.len() >= 2 && names[1] == "1.m4s", "{playlist}");
+    names
+}
+
+/// The packets of all segments, each read behind its initialisation segment and nothing else.
+fn segments_alone(server: &Server, url: &str, names: &[String]) -> Packets {
+    let (folder, _) = url.rsplit_once('/').unwrap();
+    let init = fetch(&format!("{folder}/init-0.mp4"));
+    let mut joined = Packets::default();
+    for name in names {
+        let path = server.folder().join("segment.mp4");
+        fs::write(&path, [&init[..], &fetch(&format!("{folder}/{name}"))].concat()).unwrap();
+        let segment = Packets::of(path.to_str().unwrap());
+        assert!(segment.video[0].key, "{name} begins within a group of pictures");
+        joined.video.extend(segment.video);
+        joined.audio.extend(segment.audio);
+    }
+    joined
+}
+
+/// ffprobe has nothing to remark, and everything decodes.
+fn assert_players_say_nothing(url: &str) {
+    let output = Command::new("ffprobe").args(["-v", "warning", url]).output().unwrap();
+    let said = String::from_utf8_lossy(&output.stderr);
+    assert!(output.status.success() && said.is_empty(), "ffprobe says {said}");
+    let mut decode = Command::new("ffmpeg");
+    decode.args(["-nostdin", "-v", "warning", "-xerror", "-i", url, "-f", "null", "-"]);
+    let output = decode.output().unwrap();
+    let said = String::from_utf8_lossy(&output.stderr);
+    assert!(output.status.success() && said.is_empty(), "ffmpeg says {said}");
+}
