@@ -4,6 +4,9 @@
 #
 #   bash tests/run.sh [arguments of the test runner, such as a name]
 #
+# Without a name the fuzz targets are run as well, a minute each (LIVEREC_TEST_FUZZ_SECONDS; 0 is
+# not at all).
+#
 # Installs what is missing (Debian packages only as root, Python packages into target/venv, Node
 # packages into target/node) and starts a PostgreSQL of its own for as long as it runs.
 # LIVEREC_TEST_POSTGRES_URL, if set, names a server to use instead; its user must be allowed to make
@@ -14,6 +17,9 @@ root=$PWD
 
 say() { printf '== %s\n' "$*" >&2; }
 die() { printf 'tests/run.sh: %s\n' "$*" >&2; exit 1; }
+
+fuzz_seconds=0
+if [ "$#" = 0 ]; then fuzz_seconds=${LIVEREC_TEST_FUZZ_SECONDS:-60}; fi
 
 # --- Debian packages -----------------------------------------------------------------------------
 
@@ -47,6 +53,7 @@ missing_packages() {
   if [ ! -x /usr/lib/chromium/chromium-headless-shell ]; then echo chromium-headless-shell; fi
   if ! command -v mediainfo >/dev/null; then echo mediainfo; fi
   if ! command -v npm >/dev/null; then echo npm; fi
+  if [ "$fuzz_seconds" != 0 ] && ! command -v c++ >/dev/null; then echo g++; fi
 }
 
 packages=$(missing_packages | tr '\n' ' ')
@@ -143,6 +150,11 @@ fi
 for variable in $(compgen -e | grep '^LIVEREC__' || true); do unset "$variable"; done
 
 status=0
+# Before the tests, so that the runner has the last word.
+if [ "$fuzz_seconds" != 0 ]; then
+  say "fuzzing every target for $fuzz_seconds s"
+  bash tests/fuzz/run.sh "$fuzz_seconds" || status=$?
+fi
 if cargo nextest --version >/dev/null 2>&1; then
   cargo test --doc --locked --quiet </dev/null || status=$?
   cargo nextest run --config-file tests/nextest.toml --locked "$@" </dev/null || status=$?

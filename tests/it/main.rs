@@ -6,6 +6,7 @@ mod architecture;
 mod cases;
 mod config;
 mod crash;
+mod cuts_property;
 mod enhanced;
 mod hostile;
 mod players;
