@@ -11,7 +11,10 @@ mod stream;
 use std::{cell::Cell, collections::BTreeSet, time::Duration};
 
 use liverec::{
-    delivery::project::{Block, Object, ProjectError, Projection},
+    delivery::{
+        HlsSettings,
+        project::{Block, Object, ProjectError, Projection},
+    },
     domain::{
         container::Container,
         ids::{DecimalId, RecordingId, SessionId},
@@ -21,7 +24,10 @@ use liverec::{
         recording::{Origin, Recording, Span},
     },
     journal::{Journal, Settings},
-    media::sample::{Sample, SampleKind},
+    media::{
+        hls::SegmentType,
+        sample::{Sample, SampleKind},
+    },
     record::{
         cut::CutReason,
         tracker::{Change, Tracker},
@@ -73,6 +79,7 @@ impl Seen {
             CutReason::Interval => &self.reasons[0],
             CutReason::StepBack => &self.reasons[1],
             CutReason::CodecChange => &self.reasons[2],
+            CutReason::OtherCodec => panic!("the stream never came back"),
         }
     }
 
@@ -197,6 +204,7 @@ fn cut(
         container,
         template,
         started_ms: WALL_MS,
+        resume_window_s: 0,
     });
     let mut tracker = Tracker::new(WALL_MS);
     let mut changes = Vec::new();
@@ -204,7 +212,7 @@ fn cut(
     before.iter().for_each(|sample| tracker.push(sample, &mut changes));
     tracker.note(from, Note::Attach { recording, from }, &mut changes);
     after.iter().for_each(|sample| tracker.push(sample, &mut changes));
-    tracker.finish(end, &mut changes);
+    tracker.finish(end, false, &mut changes);
     let mut files: Vec<File> = Vec::new();
     for change in changes {
         match change {
@@ -226,7 +234,7 @@ fn assert_legal(
 ) -> Result<(), TestCaseError> {
     match cause {
         CutReason::Interval => {}
-        CutReason::StepBack | CutReason::CodecChange => {
+        CutReason::StepBack | CutReason::CodecChange | CutReason::OtherCodec => {
             prop_assert_eq!(container, Container::Mp4);
             return Ok(());
         }
@@ -271,7 +279,8 @@ fn project(
     segment_ms: i64,
 ) -> Result<Vec<Vec<u8>>, ProjectError> {
     let facts = MediaFacts { start_ms: WALL_MS, ..MediaFacts::default() };
-    let mut projection = Projection::open(journal, container, &[span], facts, segment_ms)?;
+    let hls = HlsSettings { segment_ms, segment_type: SegmentType::Ts };
+    let mut projection = Projection::open(journal, container, &[span], facts, hls)?;
     let mut objects = Vec::new();
     let mut open: Option<(Object, Vec<u8>)> = None;
     loop {
