@@ -171,6 +171,40 @@ fn bare(is_video: bool, data: &[u8]) -> Vec<u8> {
     data[4..].to_vec()
 }
 
+/// The frames of a fragmented MP4 segment, track after track; none of an initialisation segment.
+pub fn fmp4(segment: &[u8]) -> Vec<Found> {
+    let mut frames = Vec::new();
+    let Some(moof) = inner(segment, &[b"moof"]) else {
+        assert!(inner(segment, &[b"moov"]).is_some());
+        return frames;
+    };
+    let moof_at = moof.as_ptr() as usize - 8 - segment.as_ptr() as usize;
+    for (name, track) in boxes(moof) {
+        if name != b"traf" {
+            continue;
+        }
+        let header = inner(track, &[b"tfhd"]).unwrap();
+        assert_eq!(header[..4], [0, 2, 0, 0], "places count from the moof");
+        let is_video = number(&header[4..8]) == 1;
+        let time = inner(track, &[b"tfdt"]).unwrap();
+        let mut dts = number(&time[4..]) as i64;
+        let run = inner(track, &[b"trun"]).unwrap();
+        // Version 1; place, and four fields for every sample.
+        assert_eq!(run[..4], [1, 0, 0xf, 1]);
+        let mut at = moof_at + number(&run[8..12]) as usize;
+        for fields in run[12..].chunks(16) {
+            let [duration, size, _flags, offset] =
+                [0, 4, 8, 12].map(|field| number(&fields[field..field + 4]));
+            let pts = dts + i64::from(offset as u32 as i32);
+            let data = &segment[at..at + size as usize];
+            frames.push(Found { is_video, dts, pts, payload: bare(is_video, data) });
+            at += size as usize;
+            dts += duration as i64;
+        }
+    }
+    frames
+}
+
 /// The frames of an MPEG-TS segment in the order in which they begin.
 pub fn ts(segment: &[u8]) -> Vec<Found> {
     let mut maps = Vec::new();
