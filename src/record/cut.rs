@@ -100,7 +100,7 @@ pub struct Cutter {
 }
 
 impl Cutter {
-    /// For a container and its RecordInterval in seconds. HLS is one file a push: it is never cut.
+    /// For a container and its RecordInterval in seconds. HLS is never cut by time.
     pub fn new(container: Container, interval_s: i64, wall_ms: i64) -> Self {
         let interval_ms = match container {
             Container::Hls => None,

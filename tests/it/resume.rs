@@ -4,7 +4,7 @@
 mod ends;
 mod flapping;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use liverec::{
     db::Db,
@@ -106,10 +106,18 @@ fn rows(server: &Server, files: &[Value]) -> Vec<MediaFile> {
     })
 }
 
+/// Events of one kind, each once: a message whose delivery a kill interrupted may come twice.
+fn unique(receiver: &Receiver, event_type: i64, id: &str) -> Vec<Value> {
+    let mut known = BTreeSet::new();
+    let mut events = receiver.of_type(event_type);
+    events.retain(|event| known.insert(event[id].to_string()));
+    events
+}
+
 /// `record_event` of every 332 so far, in order, for each recording.
 fn stories(receiver: &Receiver) -> BTreeMap<String, Vec<String>> {
     let mut stories: BTreeMap<String, Vec<String>> = BTreeMap::new();
-    for event in receiver.of_type(332) {
+    for event in unique(receiver, 332, "seq") {
         let recording = format!("{} {}", event["session_id"], event["record_detail"]);
         let what = event["record_event"].as_str().unwrap().to_owned();
         stories.entry(recording).or_default().push(what);
@@ -117,14 +125,12 @@ fn stories(receiver: &Receiver) -> BTreeMap<String, Vec<String>> {
     stories
 }
 
-/// Waits for `count` files. A message whose delivery a kill interrupted may come twice.
+/// Waits for `count` files.
 fn stored(receiver: &Receiver, count: usize) -> Vec<Value> {
     eventually(&format!("{count} files"), || {
-        let events = receiver.of_type(100).into_iter();
-        let unique: BTreeMap<String, Value> =
-            events.map(|event| (event["file_id"].to_string(), event)).collect();
-        assert!(unique.len() <= count, "more than {count} files: {unique:#?}");
-        (unique.len() == count).then(|| unique.into_values().collect())
+        let files = unique(receiver, 100, "file_id");
+        assert!(files.len() <= count, "more than {count} files: {files:#?}");
+        (files.len() == count).then_some(files)
     })
 }
 
@@ -144,11 +150,13 @@ fn assert_one_file_each(
     pushes: &[&[Tag]],
 ) {
     let files = stored(receiver, formats.len());
-    let begun = receiver.wait_for(1, pushes.len());
-    assert_eq!(
-        (begun.len(), receiver.wait_for(0, pushes.len()).len()),
-        (pushes.len(), pushes.len())
-    );
+    let [begun, ended] = [1, 0].map(|kind| {
+        eventually("the beginning and end of every push", || {
+            let events = unique(receiver, kind, "sequence");
+            (events.len() >= pushes.len()).then_some(events)
+        })
+    });
+    assert_eq!((begun.len(), ended.len()), (pushes.len(), pushes.len()));
     let stories = eventually("the end of every recording", || {
         let stories = stories(receiver);
         let are_over = |all: &BTreeMap<String, Vec<String>>| {
