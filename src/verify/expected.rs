@@ -149,7 +149,7 @@ impl Cursor {
     /// The packets that follow are behind a discontinuity: what a clock keeps of those before does
     /// not count.
     pub fn restart_clock(&mut self) {
-        self.clock = ProductClock::new(self.product.time_rule());
+        self.clock.restart();
     }
 
     /// The next packet; none at the end.

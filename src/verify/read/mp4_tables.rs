@@ -26,7 +26,8 @@ pub struct Sample {
     pub offset: u64,
     /// Bytes.
     pub len: u32,
-    /// Decoding time on the track's own timeline, milliseconds.
+    /// Decoding time on the movie's timeline, milliseconds; 0 for the first sample, which may have
+    /// to be decoded earlier than it was sent.
     pub dts_ms: i64,
     /// Presentation time on the movie's timeline, milliseconds.
     pub pts_ms: i64,
@@ -40,7 +41,7 @@ pub struct Track {
     /// Its number in the file.
     pub id: u32,
     timescale: i64,
-    /// Added to composition times, milliseconds: the edit list.
+    /// Added to times of the track, milliseconds: the edit list.
     edit_ms: i64,
     tables: Tables,
 }
@@ -112,7 +113,7 @@ fn track(trak: &[u8], movie_scale: u32) -> Result<Track> {
     Ok(Track { lane, id, timescale, edit_ms, tables })
 }
 
-/// What an edit list of at most one empty edit and one edit to the end adds to composition times.
+/// What an edit list of at most one empty edit and one edit to the end adds to a track's times.
 fn edit_ms(edits: &ElstBox, timescale: i64, movie_scale: i64) -> Result<i64> {
     let (empty, edit) = match edits.entries.as_slice() {
         [edit] => (0, edit),
@@ -269,7 +270,10 @@ impl Samples<'_> {
         let sample = Sample {
             offset: self.at,
             len,
-            dts_ms: self.track.to_ms(self.dts),
+            dts_ms: match self.nth {
+                0 => 0,
+                _ => self.track.to_ms(self.dts).saturating_add(self.track.edit_ms),
+            },
             pts_ms: pts_ms.saturating_add(self.track.edit_ms),
         };
         self.left_in_chunk -= 1;
