@@ -93,12 +93,11 @@ impl<'a> Check<'a> {
     /// Packets begin to come: finds what they are to be compared with.
     fn begin(&mut self, product: Product) {
         let file = &self.job.file;
-        let shift_ms = |session: &str| {
-            let known = self.summary.into_iter().flat_map(|summary| &summary.sessions);
-            known.clone().find(|s| s.session == session).map_or(file.facts.shift_ms, |s| s.shift_ms)
-        };
-        let shifts: Vec<i64> =
-            file.spans.iter().map(|span| shift_ms(&span.session.to_string())).collect();
+        // One for each span, in order.
+        let known = self.summary.map_or(&[][..], |summary| summary.sessions.as_slice());
+        let shifts: Vec<i64> = (0..file.spans.len())
+            .map(|nth| known.get(nth).map_or(file.facts.shift_ms, |session| session.shift_ms))
+            .collect();
         let cursors = self.job.journal.as_ref().and_then(|journal| {
             match expected::open(journal, product, &file.spans, &shifts) {
                 Ok(cursors) => Some(cursors),

@@ -79,6 +79,67 @@ fn good_files_with_and_without_their_journal() {
 }
 
 #[test]
+fn fragmented_segments_are_verified_too() {
+    for (backend, codecs) in BACKENDS.into_iter().zip([Codecs::HevcAac, Codecs::H264Aac]) {
+        let settings = [
+            ("hls.segment_duration", "2s"),
+            ("hls.segment_type", "fmp4"),
+            ("journal.retention", "1h"),
+        ];
+        let (mut server, receiver) = recorder(backend, &["Hls"], 7200, &settings);
+        Source::make(&server, codecs, 12).push(&server.push_url("show"));
+        let files = receiver.wait_for(100, 1);
+        assert_good(&server, &files, "journal", true);
+        server.stop();
+        fs::remove_dir_all(server.data_dir().join("journal")).unwrap();
+        assert_good(&server, &files, "digests", true);
+        for (object_name, name) in [("2.m4s", "2"), ("init-0.mp4", "init-0")] {
+            let path = object(&server, &files[0], Some(object_name));
+            let good = fs::read(&path).unwrap();
+            let mut bytes = good.clone();
+            flip(&mut bytes, good.len() / 2);
+            fs::write(&path, bytes).unwrap();
+            let (code, report) = verify(&server, &files[0]);
+            fs::write(&path, good).unwrap();
+            assert_eq!(
+                (code, &report["differences"][0]["object"]),
+                (1, &json!(name)),
+                "{report:#}"
+            );
+        }
+    }
+}
+
+#[test]
+fn a_resumed_file_is_compared_with_all_of_its_pushes() {
+    for backend in BACKENDS {
+        let settings = [("record.resume_window", "8s"), ("journal.retention", "1h")];
+        let formats = ["Flv", "Mp4", "Aac"];
+        let (mut server, receiver) = recorder(backend, &formats, 7200, &settings);
+        let source = Source::make(&server, Codecs::H264Aac, 12);
+        for _ in 0..2 {
+            source.push(&server.push_url("show"));
+        }
+        let files = receiver.wait_for(100, formats.len());
+        let check = |server: &Server, against: &str| {
+            for file in &files {
+                let (code, report) = verify(server, file);
+                assert_eq!((code, &report["against"]), (0, &json!(against)), "{report:#}");
+                let sessions = report["summary"]["sessions"].as_array().unwrap();
+                assert_eq!(sessions.len(), 2, "{report:#}");
+                if format_of(file) != "aac" {
+                    assert_eq!(report["tracks"][0]["compared"], 600, "{report:#}");
+                }
+            }
+        };
+        check(&server, "journal");
+        server.stop();
+        fs::remove_dir_all(server.data_dir().join("journal")).unwrap();
+        check(&server, "digests");
+    }
+}
+
+#[test]
 fn sound_alone_is_verified_too() {
     let (server, files) = recorded(Backend::Plain, Codecs::Aac);
     assert_good(&server, &files, "journal", false);

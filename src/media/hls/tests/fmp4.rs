@@ -33,7 +33,6 @@ fn configs() -> Configs {
         kind: SampleKind::Config,
         codec: Codec::Aac,
         keyframe: false,
-        has_nanos: false,
         cts_ms: 0,
         data_offset: 0,
         data_len: 2,

@@ -25,7 +25,6 @@ fn config(track: Track, codec: Codec, record: &'static [u8]) -> TrackConfig {
         kind: SampleKind::Config,
         codec,
         keyframe: false,
-        has_nanos: false,
         cts_ms: 0,
         data_offset: 0,
         data_len: record.len() as u32,
@@ -48,7 +47,6 @@ fn frame(track: Track, codec: Codec, config: u32) -> Sample {
         kind: SampleKind::Frame,
         codec,
         keyframe: true,
-        has_nanos: false,
     }
 }
 
