@@ -233,10 +233,7 @@ fn assert_decodes(product: &Product<'_>) {
 
 /// The browser played what was pushed, for as long as the row says.
 fn assert_played(product: &Product<'_>, report: &browser::Report) {
-    // Media source buffers can play sound without pictures no more than a hole: hls.js says so
-    // and jumps over it.
-    let is_hole = product.format == "hls" && product.case.start == Start::LatePictures;
-    report.assert_played(if is_hole { &["bufferSeekOverHole"] } else { &[] });
+    report.assert_played();
     let size = (report.width, report.height, report.frames);
     match product.format.as_str() {
         "aac" => assert_eq!(size, (0, 0, 0), "{report:#?}"),
