@@ -217,6 +217,9 @@ fn product<'a>(
 fn assert_decodes(product: &Product<'_>) {
     let mut command = ffmpeg();
     command.args(["-xerror", "-i", &product.url, "-map", "0"]);
+    // Behind a discontinuity ffmpeg takes the time of both tracks from one of them, so that sound may
+    // begin before the sound ahead of it has ended: it is counted on here.
+    command.args(["-af", "asetpts=N/SR/TB"]);
     // A line for each decoded frame.
     command.args(["-fps_mode", "passthrough", "-f", "framecrc", "-"]);
     let output = command.output().unwrap();
@@ -243,6 +246,8 @@ fn assert_played(product: &Product<'_>, report: &browser::Report) {
     let row = product.duration_ms as f64 / 1000.0;
     let tolerance = match product.format.as_str() {
         "mp4" => 0.0015,
+        // hls.js closes gaps.
+        _ if product.case.pushes > 1 => RESUMED_AFTER.as_secs_f64(),
         // hls.js counts from the first decoding time, and the browser guesses from the bytes of AAC.
         _ => 0.2,
     };
