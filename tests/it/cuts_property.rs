@@ -298,7 +298,7 @@ fn project(
     hls: HlsSettings,
 ) -> Result<Vec<Vec<u8>>, ProjectError> {
     let facts = MediaFacts { start_ms: WALL_MS, ..MediaFacts::default() };
-    let mut projection = Projection::open(journal, container, &[span], facts, hls)?;
+    let mut projection = Projection::open(journal, container, &[span], Vec::new(), facts, hls)?;
     let mut objects = Vec::new();
     let mut open: Option<(Object, Vec<u8>)> = None;
     loop {

@@ -27,7 +27,6 @@ fn frame(track: Track, dts_ms: i64) -> Sample {
         kind: SampleKind::Frame,
         codec: Codec::None,
         keyframe: true,
-        has_nanos: false,
     }
 }
 
