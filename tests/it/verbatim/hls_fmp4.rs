@@ -49,18 +49,13 @@ fn av1_and_opus() {
     let files = receiver.wait_for(100, 1);
     let url = files[0]["video_url"].as_str().unwrap();
 
-    let pushed = ffmpeg::packets(path.to_str().unwrap());
-    assert!(pushed.len() > 300);
-    let found = ffmpeg::packets(url);
-    for stream in 0..2 {
-        let of = |packets: &[ffmpeg::Packet]| {
-            packets.iter().filter(|p| p.stream == stream).cloned().collect::<Vec<_>>()
-        };
-        let (found, pushed) = (of(&found), of(&pushed));
-        assert_eq!(found.len(), pushed.len(), "stream {stream}");
-        for (number, (found, pushed)) in found.iter().zip(&pushed).enumerate() {
-            assert_eq!(found, pushed, "stream {stream}, packet {number}");
+    let (pushed, found) = (tracks(path.to_str().unwrap()), tracks(url));
+    assert!(pushed[0].len() == 125 && pushed[1].len() > 200);
+    for (track, (found, pushed)) in found.iter().zip(&pushed).enumerate() {
+        for (number, (found, pushed)) in found.iter().zip(pushed).enumerate() {
+            assert_eq!(found, pushed, "track {track}, packet {number}");
         }
+        assert_eq!(found.len(), pushed.len(), "track {track}");
     }
     assert_playlist(url);
     run(ffmpeg7().args(["-xerror", "-i", url, "-f", "null", "-"]));
@@ -80,12 +75,23 @@ fn what_ts_cannot_carry_names_the_option() {
     server.logs.wait_for("av1 needs hls.segment_type = ");
 }
 
+/// The packets of pictures and of sound, of which there are more: demuxers number tracks as they
+/// turn up. That of FLV makes empty packets of headers.
+fn tracks(input: &str) -> [Vec<ffmpeg::Packet>; 2] {
+    let mut tracks = [Vec::new(), Vec::new()];
+    for packet in ffmpeg::packets(input).into_iter().filter(|packet| packet.size > 0) {
+        tracks[packet.stream as usize].push(ffmpeg::Packet { stream: 0, ..packet });
+    }
+    tracks.sort_by_key(Vec::len);
+    tracks
+}
+
 /// Five seconds of AV1 and Opus as enhanced FLV.
 fn encode_av1(path: &Path) {
     let mut command = ffmpeg7();
     command.args(["-f", "lavfi", "-i", "testsrc2=size=320x180:rate=25"]);
     command.args(["-f", "lavfi", "-i", "sine=frequency=440:sample_rate=48000", "-t", "5"]);
-    command.args(["-c:v", "libaom-av1", "-usage", "realtime", "-cpu-used", "9", "-g", "25"]);
+    command.args(["-c:v", "libaom-av1", "-usage", "realtime", "-cpu-used", "8", "-g", "25"]);
     command.args(["-c:a", "libopus", "-f", "flv"]);
     run(command.arg(path));
 }
