@@ -19,7 +19,7 @@ use crate::support::{
     ffmpeg::Codecs,
     publisher::parse_tags,
     pushing::Source,
-    server::{BACKENDS, Server, fetch},
+    server::{BACKENDS, Backend, Server, fetch},
 };
 
 /// A packet as the test's own readers find it, in the units of its container.
@@ -62,16 +62,66 @@ fn summaries_say_what_is_stored() {
                     continue;
                 }
             };
-            let [video, audio] = &found;
-            assert_eq!(audio.len(), sent[1], "{url}");
-            let names = [("video", "h264", video), ("audio", "aac", audio)];
-            let used: Vec<_> = names.iter().filter(|(_, _, found)| !found.is_empty()).collect();
-            assert_eq!(summary.tracks.len(), used.len(), "{url}");
-            for (track, (name, codec, found)) in summary.tracks.iter().zip(used) {
-                assert_eq!((track.track.as_str(), track.codec.as_str()), (*name, *codec));
-                check_track(track, found, url);
-            }
+            assert_eq!(found[1].len(), sent[1], "{url}");
+            check_tracks(&summary, &found, url);
         }
+    }
+}
+
+#[test]
+fn a_resumed_file_has_one_clock_and_says_its_gap() {
+    let settings = [("record.resume_window", "12s")];
+    let (server, receiver) = recorder(Backend::Plain, &["Flv", "Mp4"], 7200, &settings);
+    let source = Source::make(&server, Codecs::H264Aac, 2);
+    for nth in 1..=2 {
+        source.push(&server.push_url("show"));
+        receiver.wait_for(0, nth);
+        if nth == 1 {
+            // More than the stream's own length, from which a push faster than real time differs.
+            std::thread::sleep(std::time::Duration::from_secs(5));
+        }
+    }
+    for file in receiver.wait_for(100, 2) {
+        let summary = summary_of(&server, &file);
+        let url = file["video_url"].as_str().unwrap();
+        check_objects(&summary, url);
+        let [first, second] = summary.sessions.as_slice() else { panic!("{url}: not two pushes") };
+        let found = match format_of(&file) {
+            "flv" => {
+                assert_eq!(first.shift_ms, 0);
+                flv_tracks(&fetch(url))
+            }
+            _ => mp4::tracks(&fetch(url)),
+        };
+        check_tracks(&summary, &found, url);
+        let [gap] = summary.gaps.as_slice() else { panic!("{url}: {:?}", summary.gaps) };
+        assert_eq!((gap.cause.as_str(), gap.wall_ms), ("unpublished", gap.media_ms), "{url}");
+        assert!((2_500..60_000).contains(&gap.media_ms), "{url}: {gap:?}");
+
+        // The step over the gap, and the same times before and behind it.
+        let [video, audio] = &found;
+        for track in [video, audio] {
+            let all: Vec<i64> = track.iter().map(|packet| packet.pts).collect();
+            let (before, behind) = all.split_at(all.len() / 2);
+            let moved = second.shift_ms - first.shift_ms;
+            let expected: Vec<i64> = before.iter().map(|pts| pts + moved).collect();
+            assert_eq!(behind, expected, "{url}");
+        }
+        let dts = |all: &[Found], nth: usize| all.get(nth).map(|packet| packet.dts);
+        let latest = [dts(video, video.len() / 2 - 1), dts(audio, audio.len() / 2 - 1)];
+        let next = [dts(video, video.len() / 2), dts(audio, audio.len() / 2)];
+        let step = next.iter().flatten().min().unwrap() - latest.iter().flatten().max().unwrap();
+        assert_eq!(step, gap.media_ms, "{url}");
+    }
+}
+
+fn check_tracks(summary: &Verification, [video, audio]: &[Vec<Found>; 2], url: &str) {
+    let names = [("video", "h264", video), ("audio", "aac", audio)];
+    let used: Vec<_> = names.iter().filter(|(_, _, found)| !found.is_empty()).collect();
+    assert_eq!(summary.tracks.len(), used.len(), "{url}");
+    for (track, (name, codec, found)) in summary.tracks.iter().zip(used) {
+        assert_eq!((track.track.as_str(), track.codec.as_str()), (*name, *codec));
+        check_track(track, found, url);
     }
 }
 
