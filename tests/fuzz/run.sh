@@ -19,6 +19,7 @@ die() { printf 'tests/fuzz/run.sh: %s\n' "$*" >&2; exit 1; }
 
 seconds=600
 if [[ ${1:-} =~ ^[0-9]+$ ]]; then seconds=$1; shift; fi
+[ "$seconds" -gt 0 ] || die 'at least one second for every target'
 jobs=${LIVEREC_FUZZ_JOBS:-2}
 toolchain=${LIVEREC_FUZZ_TOOLCHAIN:-nightly}
 host=$(rustc -vV | sed -n 's/^host: //p')

@@ -55,6 +55,31 @@ const AAC: [&[u8]; 7] = [
     b"\x17\x80\x5d\xc0\x10",
 ];
 
+/// Records of the other codecs: the target and the bytes.
+const OTHERS: [(&str, &[u8]); 5] = [
+    ("config_av1", b"\x81\x00\x0c\x00\x0a\x0b\x00\x00\x00\x04\x3c\xfe\xcc\xda\xf9\x00\x40"),
+    ("config_vp9", b"\x01\x00\x00\x00\x00\x0a\x82\x02\x02\x02\x00\x00"),
+    ("config_opus", b"OpusHead\x01\x02\x38\x01\x80\xbb\x00\x00\x00\x00\x00"),
+    ("config_opus", b"OpusHead\x01\x03\x38\x01\x80\xbb\x00\x00\xff\xff\x01\x02\x01\x00\x02\x01"),
+    (
+        "config_flac",
+        b"fLaC\x80\x00\x00\x22\x10\x00\x10\x00\x00\x00\x0e\x00\x38\x40\x0b\xb8\x02\xf0\x00\x00\
+          \x00\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00",
+    ),
+];
+
+/// Beginnings of frames: the codec's number in the target, and the bytes.
+const FRAMES: [(u8, &[u8]); 8] = [
+    (0, b"\x12\x00\x0a\x0b\x00\x00\x00\x04\x3d\x06\xd4\xfb\xf9\x40\x40\x32\xf1\x1c\x14\x00"),
+    (1, b"\x82\x49\x83\x42\x00\x13\xf0\x0b\x36"),
+    (1, b"\xb1\x24\xc1\xa1\x00\x00\x9f\x80\x59\xb0"),
+    (2, b"\x54\x01\x00\x9d\x01\x2a\x80\x02\x68\x41rest"),
+    (3, b"\x0b\x77\x1e\x8b\x1c\x40\xeb\xf8\x40\x3e"),
+    (4, b"\x0b\x77\x01\xa0\x74\x87\xc0\x00\x20\x84"),
+    (5, b"\xff\xfb\x90\x64data"),
+    (5, b"\xff\xf3\x80\xc4"),
+];
+
 /// Payloads of tags: kind and bytes.
 const TAGS: [(u8, &[u8]); 25] = [
     (0, b"\xaf\0\x12\x10"),
@@ -96,6 +121,12 @@ fn main() {
     write("config_hevc", "x265", HEVC);
     for (nth, record) in AAC.iter().enumerate() {
         write("config_aac", &format!("aac_{nth}"), record);
+    }
+    for (nth, (target, record)) in OTHERS.iter().enumerate() {
+        write(target, &format!("record_{nth}"), record);
+    }
+    for (nth, (codec, frame)) in FRAMES.iter().enumerate() {
+        write("frame_head", &format!("frame_{nth}"), &[&[*codec], *frame].concat());
     }
     for (nth, (kind, payload)) in TAGS.iter().enumerate() {
         write("flv_tag", &format!("tag_{nth:02}"), &[&[*kind], *payload].concat());

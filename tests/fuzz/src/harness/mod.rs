@@ -4,6 +4,7 @@ pub mod amf0;
 pub mod chunk_reader;
 pub mod config;
 pub mod flv_tag;
+pub mod frame_head;
 pub mod journal_index;
 pub mod journal_recovery;
 pub mod session;

@@ -1,0 +1,7 @@
+//! The FLAC stream header.
+
+#![no_main]
+
+use liverec_fuzz::{harness::config, media::sample::Codec};
+
+libfuzzer_sys::fuzz_target!(|data: &[u8]| config::run(Codec::Flac, data));
