@@ -7,7 +7,7 @@
 //! they are written. Nothing is kept of a sample.
 
 use super::segment_type::{Error, SegmentType};
-use super::{AUDIO_STEP_BACK_MS, JUMP_MS, Segment, Segmenter};
+use super::{Segment, Segmenter};
 use crate::media::config::Configs;
 use crate::media::mp4::fragment::Descriptions;
 use crate::media::mp4::{self, Irregularities};
@@ -75,7 +75,6 @@ pub struct InitPlanner {
 #[derive(Debug, Clone, Copy, Default)]
 struct Clock {
     last_ms: Option<i64>,
-    highest_ms: i64,
 }
 
 impl InitPlanner {
@@ -210,19 +209,11 @@ impl InitPlanner {
 
 impl Clock {
     fn push(&mut self, sample: &Sample, seen: &mut Irregularities) {
-        let now_ms = sample.dts_ms;
-        let is_audio = sample.track == Track::Audio;
-        let allowed_ms = if is_audio { AUDIO_STEP_BACK_MS } else { JUMP_MS };
-        match self.last_ms {
-            Some(last_ms) if last_ms.saturating_sub(now_ms) <= allowed_ms => {
-                seen.backward_steps += u64::from(now_ms < last_ms);
-                seen.moved_frames += u64::from(is_audio && now_ms < self.highest_ms);
-                self.highest_ms = self.highest_ms.max(now_ms);
-            }
-            // A discontinuity, where time starts anew.
-            Some(_) | None => self.highest_ms = now_ms,
-        }
-        self.last_ms = Some(now_ms);
+        let step_ms = self.last_ms.map_or(0, |last_ms| sample.dts_ms.saturating_sub(last_ms));
+        let allowed_ms = SegmentType::Fmp4.absorbed_step_back_ms(sample.track);
+        // A larger one is a discontinuity, where time starts anew.
+        seen.backward_steps += u64::from((-allowed_ms..0).contains(&step_ms));
+        self.last_ms = Some(sample.dts_ms);
     }
 }
 

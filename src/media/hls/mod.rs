@@ -18,8 +18,6 @@ pub use self::segment_type::{Error, SegmentType};
 
 /// A step of one track's decoding time that a player should not be asked to play through.
 const JUMP_MS: i64 = 10_000;
-/// Sound that steps back by less is jitter: it is not worth a discontinuity.
-const AUDIO_STEP_BACK_MS: i64 = 1_000;
 /// How much longer than twice the setting a segment may be: the frame that ends it is late.
 const LATE_FRAME_MS: i64 = 1_000;
 /// Duration of the only frame of a track.
@@ -179,7 +177,7 @@ impl Segmenter {
         if self.is_new_session || is_gap(track, sample, open) || elapsed_ms > self.longest_ms() {
             return Cut::Break;
         }
-        if self.has_changed(track, sample) || has_stepped_back(track, sample) {
+        if self.has_changed(track, sample) || self.has_stepped_back(track, sample) {
             return if track.begun_ms.is_some() { Cut::Break } else { Cut::Mark };
         }
         let is_video_key = sample.track == Track::Video && sample.keyframe;
@@ -214,6 +212,11 @@ impl Segmenter {
             // The first configuration explains the frames that came before it, too.
             (None, _) | (_, None) => false,
         }
+    }
+
+    fn has_stepped_back(&self, track: &TrackState, sample: &Sample) -> bool {
+        let allowed_ms = self.segment_type.absorbed_step_back_ms(sample.track);
+        track.step_to(sample).is_some_and(|step_ms| step_ms < -allowed_ms)
     }
 
     fn remember(&mut self, sample: &Sample) {
@@ -270,9 +273,4 @@ fn is_gap(track: &TrackState, sample: &Sample, open: &Open) -> bool {
     let is_early = open.start_ms.saturating_sub(sample.dts_ms) > JUMP_MS;
     (is_late && step_ms.is_none_or(|step_ms| step_ms > JUMP_MS))
         || (is_early && step_ms.is_none_or(|step_ms| step_ms < -JUMP_MS))
-}
-
-fn has_stepped_back(track: &TrackState, sample: &Sample) -> bool {
-    let allowed_ms = if sample.track == Track::Audio { AUDIO_STEP_BACK_MS } else { JUMP_MS };
-    track.step_to(sample).is_some_and(|step_ms| step_ms < -allowed_ms)
 }

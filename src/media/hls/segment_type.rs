@@ -3,7 +3,7 @@
 use serde::{Deserialize, Serialize};
 
 use crate::media::mp4;
-use crate::media::sample::{Codec, Sample};
+use crate::media::sample::{Codec, Sample, Track};
 use crate::media::ts;
 
 /// What the media segments of a recording are.
@@ -48,6 +48,18 @@ impl SegmentType {
         match self {
             SegmentType::Ts => "ts",
             SegmentType::Fmp4 => "m4s",
+        }
+    }
+
+    /// Steps back of a track's decoding time up to this need no discontinuity.
+    pub fn absorbed_step_back_ms(self, track: Track) -> i64 {
+        match (self, track) {
+            // What decoding times cannot say, composition offsets do.
+            (_, Track::Video | Track::Script) => 10_000,
+            // Jitter, which each PES packet says by itself.
+            (SegmentType::Ts, Track::Audio) => 1_000,
+            // Sound has no composition offsets: it would be presented later than it was sent.
+            (SegmentType::Fmp4, Track::Audio) => 0,
         }
     }
 

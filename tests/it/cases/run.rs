@@ -220,8 +220,10 @@ impl Recorder {
         });
         match refusal {
             Some((_, reason)) => {
-                let reason = reason.trim_matches('"');
-                let reason = reason.split_once(" cannot be made: ").map_or(reason, |(_, why)| why);
+                let reason = reason.trim().trim_start_matches('"');
+                let reason = reason.strip_suffix('"').unwrap_or(reason).replace("\\\"", "\"");
+                let reason =
+                    reason.split_once(" cannot be made: ").map_or(reason.as_str(), |(_, why)| why);
                 assert!(files.is_empty(), "{stream}: a {format} file beside a refused one");
                 Some(Product::Refused(reason.to_owned()))
             }

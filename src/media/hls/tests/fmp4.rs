@@ -193,7 +193,7 @@ fn segments_join_and_sessions_do_not() {
 }
 
 #[test]
-fn steps_back_are_absorbed_and_counted() {
+fn steps_back_of_pictures_are_absorbed_and_counted_those_of_sound_a_discontinuity() {
     let samples = vec![video(100, true), video(140, false), video(120, false), video(180, false)];
     let sound = vec![audio(200), audio(190), audio(223)];
     let product = product(&[[samples, sound].concat()], 10_000);
@@ -201,9 +201,11 @@ fn steps_back_are_absorbed_and_counted() {
     assert_eq!(times, [(100, 180), (140, 220), (140, 200), (180, 260)]);
     assert_eq!(product.durations(true), [40, 0, 40, 40]);
     let times: Vec<_> = product.of(false).iter().map(|s| (s.dts_ms, s.pts_ms)).collect();
-    assert_eq!(times, [(200, 200), (200, 200), (223, 223)]);
+    assert_eq!(times, [(200, 200), (190, 190), (223, 223)]);
+    let breaks: Vec<_> = product.segments.iter().map(|s| s.is_discontinuous).collect();
+    assert_eq!(breaks, [false, true]);
     let seen = product.plan.irregularities;
-    assert_eq!((seen.backward_steps, seen.moved_frames), (2, 1));
+    assert_eq!((seen.backward_steps, seen.moved_frames), (1, 0));
 }
 
 #[test]
