@@ -105,20 +105,21 @@ fn fragmented_segments() {
 
 #[test]
 fn resumed_mp4_and_ts_segments() {
-    play_resumed(&["Mp4", "Hls"], "ts");
+    play_resumed(case("resumed", H264, Codec::Aac, &["Mp4", "Hls"]), "ts");
 }
 
 #[test]
 fn resumed_fragmented_segments() {
-    play_resumed(&["Hls"], "fmp4");
+    // Not of H.264 with B-frames: hls.js 1.7.4 puts the first picture behind a discontinuity later by
+    // its composition offset, and never comes to the end where that hole is below 0.1 s.
+    play_resumed(case("resumed", Some(Codec::Av1), Codec::Opus, &["Hls"]), "fmp4");
 }
 
 const H264: Option<Codec> = Some(Codec::H264);
 
-fn play_resumed(formats: &'static [&'static str], segment_type: &str) {
+fn play_resumed(case: Case, segment_type: &str) {
     let window = format!("{RESUME_WINDOW_S}s");
     let settings = [("record.resume_window", window.as_str()), ("hls.segment_type", segment_type)];
-    let case = case("resumed", H264, Codec::Aac, formats);
     play_all(&[Case { pushes: 2, ..case }], &settings);
 }
 
