@@ -17,7 +17,7 @@ use crate::support::{
     ffmpeg::ffmpeg,
     publisher::Pusher,
     receiver::{Receiver, SIGN_KEY},
-    server::{Backend, Server},
+    server::{Backend, Server, fetch},
 };
 
 /// Long enough for a second push on any machine.
@@ -60,6 +60,8 @@ struct Product<'a> {
     pictures: usize,
     sounds: usize,
     format: String,
+    /// HLS whose segments are MP4.
+    is_fragmented: bool,
     url: String,
     /// From the row of the file.
     duration_ms: i64,
@@ -202,13 +204,16 @@ fn product<'a>(
 ) -> Product<'a> {
     let index = cases.iter().position(|case| file["stream_id"] == case.stream).unwrap();
     let found = server.vod("DescribeMediaInfos", json!({"FileIds": [file["file_id"]]}));
+    let url = file["video_url"].as_str().unwrap().to_owned();
     let seconds = found["MediaInfoSet"][0]["MetaData"]["Duration"].as_f64().unwrap();
     Product {
         case: &cases[index],
         pictures: sources[index].pictures * cases[index].pushes,
         sounds: sources[index].sounds * cases[index].pushes,
         format: file["file_format"].as_str().unwrap().to_owned(),
-        url: file["video_url"].as_str().unwrap().to_owned(),
+        is_fragmented: url.ends_with(".m3u8")
+            && String::from_utf8(fetch(&url)).unwrap().contains("#EXT-X-MAP"),
+        url,
         duration_ms: (seconds * 1000.0).round() as i64,
         start_s: file["start_time"].as_i64().unwrap(),
     }
@@ -227,12 +232,19 @@ fn assert_decodes(product: &Product<'_>) {
     let errors = String::from_utf8_lossy(&output.stderr);
     assert!(output.status.success() && errors.is_empty(), "{}: {errors}", product.url);
     let text = String::from_utf8(output.stdout).unwrap();
-    let kinds: Vec<&str> =
-        text.lines().filter_map(|line| line.strip_prefix("#media_type ")).collect();
-    let video = kinds.iter().find(|kind| kind.ends_with("video")).map(|kind| &kind[..1]);
-    let pictures = text.lines().filter(|line| video.is_some_and(|v| line.starts_with(v))).count();
-    let expected = if product.format == "aac" { 0 } else { product.pictures };
-    assert_eq!(pictures, expected, "{}: decoded pictures", product.url);
+    let decoded = |kind: &str| {
+        let streams = text.lines().filter_map(|line| line.strip_prefix("#media_type "));
+        let number = streams.filter_map(|line| line.strip_suffix(kind)?.strip_suffix(": ")).next();
+        let is_of = |line: &&str| number.is_some_and(|number| line.starts_with(number));
+        text.lines().filter(is_of).count()
+    };
+    let pictures = if product.format == "aac" { 0 } else { product.pictures };
+    assert_eq!(decoded("video"), pictures, "{}: decoded pictures", product.url);
+    // ffmpeg takes the fragments of a playlist for one file and loses sound where their clock begins
+    // anew, in spite of the discontinuity.
+    if !(product.case.pushes > 1 && product.is_fragmented) {
+        assert_eq!(decoded("audio"), product.sounds, "{}: decoded sound", product.url);
+    }
 }
 
 /// The browser played what was pushed, for as long as the row says.
