@@ -88,9 +88,11 @@ impl FirstWalk {
         causes: Vec<String>,
     ) -> Self {
         let creation_s = u64::try_from(creation_s).unwrap_or(0);
-        let gap_rule = match container {
-            Container::Flv | Container::Mp4 => GapRule::Shown,
-            Container::Hls | Container::Aac => GapRule::LeftOut,
+        let gap_rule = match (container, hls.segment_type) {
+            (Container::Flv | Container::Mp4, _) => GapRule::Shown,
+            // Readers that take the fragments for one file expect times that go on.
+            (Container::Hls, SegmentType::Fmp4) => GapRule::Shown,
+            (Container::Hls, SegmentType::Ts) | (Container::Aac, _) => GapRule::LeftOut,
         };
         let plan = match container {
             Container::Flv => Plan::Flv(Box::default()),
@@ -179,7 +181,7 @@ impl FirstWalk {
                 builder.push_with_frame(&placed, &head).map_err(unsupported(Container::Mp4))
             }
             Plan::Fmp4(planner) => {
-                planner.push_with_frame(sample, &head).map_err(unsupported(Container::Hls))
+                planner.push_with_frame(&placed, &head).map_err(unsupported(Container::Hls))
             }
             Plan::Aac { total_len } => {
                 self.observer.describe(sample);
@@ -264,7 +266,8 @@ impl FirstWalk {
                 facts.shift_ms = plan.shift_ms;
                 facts.irregularities.extend(remarks(plan.irregularities));
                 irregularities.extend(counts(plan.irregularities));
-                let body = HlsBody::fmp4(plan, self.hls.segment_ms);
+                let shifts = self.sessions.iter().map(|session| session.shift_ms).collect();
+                let body = HlsBody::fmp4(plan, shifts, self.hls.segment_ms);
                 (TimeRule::Fragmented, 0, Body::Hls(Box::new(body)))
             }
         };

@@ -72,6 +72,8 @@ struct TsSegment {
 
 struct Fmp4Segment {
     plan: InitPlan,
+    /// For each span, what is added to its times to put it on the file's timeline.
+    shifts_ms: Vec<i64>,
     writer: FragmentWriter,
     /// The samples whose data are still to be written; `None` before the head is.
     rest: Option<VecDeque<(usize, Sample)>>,
@@ -110,10 +112,11 @@ impl HlsBody {
         Self::new(SegmentType::Ts, Muxer::Ts(muxer), segment_ms)
     }
 
-    /// Fragmented MP4 segments as planned.
-    pub fn fmp4(plan: InitPlan, segment_ms: i64) -> Self {
+    /// Fragmented MP4 segments as planned for samples that are moved by `shifts_ms`, one for each
+    /// span.
+    pub fn fmp4(plan: InitPlan, shifts_ms: Vec<i64>, segment_ms: i64) -> Self {
         let writer = FragmentWriter::new(plan.shift_ms);
-        let muxer = Fmp4Segment { plan, writer, rest: None };
+        let muxer = Fmp4Segment { plan, shifts_ms, writer, rest: None };
         Self::new(SegmentType::Fmp4, Muxer::Fmp4(muxer), segment_ms)
     }
 
@@ -201,6 +204,7 @@ impl HlsBody {
             if !self.segmenter.takes(&sample) {
                 continue;
             }
+            let sample = sample.moved_by(self.muxer.shift_ms(span));
             match self.at {
                 Some(at) if at == span => {}
                 Some(_) => self.segmenter.next_session(&source.configs(span)?),
@@ -255,6 +259,14 @@ impl HlsBody {
 }
 
 impl Muxer {
+    /// What is added to the times of a span before all times are moved together.
+    fn shift_ms(&self, span: usize) -> i64 {
+        match self {
+            Muxer::Ts(_) => 0,
+            Muxer::Fmp4(muxer) => muxer.shifts_ms.get(span).copied().unwrap_or(0),
+        }
+    }
+
     /// The bytes of an initialisation segment, once.
     fn take_init(&mut self, number: usize) -> Option<Bytes> {
         match self {
@@ -327,7 +339,9 @@ impl Fmp4Segment {
                 return Ok(true);
             };
             let data = source.bytes(span, sample.data_position(), sample.data_len)?;
-            out.evidence.packet(span, &sample, data);
+            let shift_ms = self.shifts_ms.get(span).copied().unwrap_or(0);
+            let pushed = sample.moved_by(shift_ms.saturating_neg());
+            out.evidence.packet(span, &pushed, data);
             out.bytes.extend_from_slice(data);
         }
         Ok(false)

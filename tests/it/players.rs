@@ -240,11 +240,7 @@ fn assert_decodes(product: &Product<'_>) {
     };
     let pictures = if product.format == "aac" { 0 } else { product.pictures };
     assert_eq!(decoded("video"), pictures, "{}: decoded pictures", product.url);
-    // ffmpeg takes the fragments of a playlist for one file and loses sound where their clock begins
-    // anew, in spite of the discontinuity.
-    if !(product.case.pushes > 1 && product.is_fragmented) {
-        assert_eq!(decoded("audio"), product.sounds, "{}: decoded sound", product.url);
-    }
+    assert_eq!(decoded("audio"), product.sounds, "{}: decoded sound", product.url);
 }
 
 /// The browser played what was pushed, for as long as the row says.
