@@ -123,6 +123,8 @@ pub(super) fn is_metadata(payload: &[u8]) -> bool {
 
 #[cfg(test)]
 mod tests {
+    use proptest::prelude::*;
+
     use super::*;
 
     #[test]
@@ -142,5 +144,48 @@ mod tests {
         }
         insta::assert_snapshot!(Private::Clock(5).encode().escape_ascii(), @r#"\x02\x00\x07liverec\x0c\x00\x00\x00\x0b{\"clock\":5}"#);
         insta::assert_snapshot!(Private::Next(Next::default()).encode().escape_ascii(), @r#"\x02\x00\x07liverec\x0c\x00\x00\x00\x0b{\"next\":{}}"#);
+    }
+
+    proptest! {
+        #[test]
+        fn what_is_encoded_is_decoded(
+            (clock, time_ms, literal) in any::<(i64, Option<i64>, bool)>(),
+            text in any::<String>(),
+            (base, numbers) in any::<(u64, [u32; 5])>(),
+            places in prop::collection::vec(any::<(u8, u8, u32, u32)>(), 0..4),
+        ) {
+            let [format, file, next_config, notes, repeated] = numbers;
+            let head = Head {
+                format,
+                session: SessionId::new(clock),
+                file,
+                base,
+                clock_ms: clock,
+                wall_ms: clock,
+                next_config,
+                notes,
+                repeated,
+                metadata: literal,
+                configs: places
+                    .into_iter()
+                    .map(|(track, track_id, config, tag)| HeadConfig { track, track_id, config, tag })
+                    .collect(),
+                head: text.clone(),
+            };
+            for tag in [
+                Private::Clock(clock),
+                Private::Note(text),
+                Private::Next(Next { time_ms, literal }),
+                Private::Head(Box::new(head)),
+            ] {
+                prop_assert_eq!(Private::decode(&tag.encode()), Some(tag));
+            }
+        }
+
+        #[test]
+        fn any_text_is_survived(json in prop::collection::vec(any::<u8>(), 0..200)) {
+            let length = (json.len() as u32).to_be_bytes();
+            Private::decode(&[MARKER, &length, &json].concat());
+        }
     }
 }
