@@ -247,7 +247,7 @@ pub fn cases(cases: u32) -> ProptestConfig {
 pub fn any_stream() -> impl Strategy<Value = Vec<Tag>> {
     let step = prop_oneof![8 => -5..100i64, 1 => -100_000..100_000i64, 1 => any::<i32>().prop_map(i64::from), 1 => any::<i64>()];
     let any_tag =
-        (0..14u8, step, 0..60usize, any::<u8>(), proptest::collection::vec(any::<u8>(), 0..24));
+        (0..15u8, step, 0..60usize, any::<u8>(), proptest::collection::vec(any::<u8>(), 0..24));
     proptest::collection::vec(any_tag, 0..40).prop_map(|tags| {
         let mut time_ms = 0i64;
         let mut out = Vec::new();
@@ -264,6 +264,12 @@ pub fn any_stream() -> impl Strategy<Value = Vec<Tag>> {
                 10 => tag(TagKind::Video, time_ms, &noise),
                 11 => tag(TagKind::Audio, time_ms, &noise),
                 12 => tag(TagKind::Script, time_ms, &noise),
+                // Enhanced RTMP with a nanosecond offset, 0 now and then.
+                13 => tag(
+                    TagKind::Video,
+                    time_ms,
+                    &[b"\x97\x02\0\0", &[value % 3][..], b"\x01av01a"].concat(),
+                ),
                 _ => tag(
                     TagKind::Script,
                     time_ms,

@@ -319,3 +319,34 @@ fn what_a_given_up_file_holds_beyond_the_next_one_does_not_count() {
     assert_eq!(fs::read(folder.data(2)).unwrap(), whole);
     assert_eq!(recovered(&place, session).0, tags);
 }
+
+#[test]
+fn nanoseconds_and_the_codec_of_a_frame_survive_a_new_index() {
+    let place = Place::new(0);
+    let tags = [
+        audio_config(0, 0x10),
+        audio(0, 9),
+        // MP3 under the configuration of AAC has none.
+        tag(TagKind::Audio, 20, b"\x2fmp3"),
+        audio(40, 9),
+        tag(TagKind::Video, 41, b"\x97\x02\0\0\x09\x01av01a"),
+        tag(TagKind::Video, 42, b"\x97\x02\0\0\0\x01av01a"),
+    ];
+    let (session, _) = place.record(&tags, 1);
+    let frames = |place: &Place| -> Vec<(u32, bool)> {
+        let samples = all_samples(&mut place.reader(session)).into_iter();
+        let frames = samples.filter(|sample| sample.kind == SampleKind::Frame);
+        frames.map(|sample| (sample.config, sample.has_nanos)).collect()
+    };
+    let written = frames(&place);
+    assert_eq!(written, [(1, false), (0, false), (1, false), (0, true), (0, false)]);
+    for number in 1.. {
+        let index = place.journal.folder(session).index(number);
+        if !index.exists() {
+            break;
+        }
+        fs::remove_file(index).unwrap();
+    }
+    assert!(place.journal.recover(session).unwrap().rebuilt > 0);
+    assert_eq!(frames(&place), written);
+}
