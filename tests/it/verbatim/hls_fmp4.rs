@@ -2,6 +2,8 @@
 
 use std::{fs, path::Path, process::Command};
 
+use serde_json::json;
+
 use super::{format_of, recorder};
 use crate::support::{
     ffmpeg::{self, Codecs, ffmpeg7},
@@ -9,7 +11,7 @@ use crate::support::{
     publisher::{Pusher, read_tags},
     pushing::Source,
     run,
-    server::{BACKENDS, Backend, Server, fetch},
+    server::{BACKENDS, Backend, Server, eventually, fetch},
 };
 
 const SETTINGS: [(&str, &str); 2] = [("hls.segment_duration", "2s"), ("hls.segment_type", "fmp4")];
@@ -59,6 +61,35 @@ fn av1_and_opus() {
     }
     assert_playlist(url);
     run(ffmpeg7().args(["-xerror", "-i", url, "-f", "null", "-"]));
+}
+
+#[test]
+fn nothing_is_left_of_an_expired_file() {
+    for backend in BACKENDS {
+        let (server, receiver) = recorder(backend, &[], 7200, &SETTINGS);
+        let hls = json!({"Enable": 1, "StorageTime": 1});
+        let template = json!({"TemplateName": "brief", "HlsParam": hls});
+        let template = server.live("CreateLiveRecordTemplate", template)["TemplateId"].clone();
+        let rule = json!({
+            "DomainName": "live.local", "AppName": "live", "StreamName": "brief",
+            "TemplateId": template,
+        });
+        server.live("CreateLiveRecordRule", rule);
+        let source = Source::make(&server, Codecs::H264Aac, 5);
+        source.push(&server.push_url("brief"));
+        let files = receiver.wait_for(100, 1);
+        let key = format!("live.local/live/brief/{}", files[0]["file_id"].as_str().unwrap());
+        let url = files[0]["video_url"].as_str().unwrap();
+        assert!(url.ends_with(&format!("/vod/{key}/playlist.m3u8")), "{url}");
+        let folder = match &server.s3 {
+            Some(s3) => s3.object(&format!("rec/{key}")),
+            None => server.data_dir().join("vod").join(key),
+        };
+        eventually("nothing left of an expired file", || {
+            let left = fs::read_dir(&folder).map_or(0, |files| files.count());
+            (left == 0).then_some(())
+        });
+    }
 }
 
 #[test]
