@@ -240,6 +240,47 @@ fn whatever_is_done_to_an_object_is_found() {
     }
 }
 
+/// As an earlier version left it, which wrote no summary.
+fn forget_summaries(server: &Server) {
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+    runtime.block_on(async {
+        sqlx::any::install_default_drivers();
+        let pool = sqlx::AnyPool::connect(&server.database_url()).await.unwrap();
+        sqlx::query("DELETE FROM media_file_verification").execute(&pool).await.unwrap();
+        pool.close().await;
+    });
+}
+
+#[test]
+fn a_file_without_a_summary_needs_its_journal() {
+    for backend in BACKENDS {
+        let (mut server, files) = recorded(backend, Codecs::H264Aac);
+        forget_summaries(&server);
+        for file in &files {
+            let (code, report) = verify(&server, file);
+            assert_eq!((code, &report["against"]), (0, &json!("journal")), "{report:#}");
+            assert_eq!((&report["has_hashes"], &report["summary"]), (&json!(false), &Value::Null));
+        }
+        // One altered byte in the middle: only the journal knows.
+        for file in &files {
+            let name = (format_of(file) == "hls").then_some("2.ts");
+            let path = object(&server, file, name);
+            let good = fs::read(&path).unwrap();
+            let mut bytes = good.clone();
+            flip(&mut bytes, good.len() / 2);
+            fs::write(&path, bytes).unwrap();
+            let (code, report) = verify(&server, file);
+            fs::write(&path, good).unwrap();
+            assert_eq!((code, &report["verified"]), (1, &json!(false)), "{report:#}");
+        }
+        server.stop();
+        fs::remove_dir_all(server.data_dir().join("journal")).unwrap();
+        let (code, report) = verify(&server, &files[0]);
+        assert_eq!((code, &report["against"]), (1, &json!("nothing")), "{report:#}");
+        assert_eq!(report["differences"], json!([]));
+    }
+}
+
 #[test]
 fn the_action_answers_the_same() {
     for backend in BACKENDS {

@@ -225,6 +225,42 @@ async fn filters_select_sections_files_and_pages() {
 }
 
 #[tokio::test]
+async fn a_file_is_verified_for_its_application_only() {
+    for (server, [mp4, aac, other]) in servers().await {
+        let verify = async |caller: &Caller, request: Value| {
+            crate::api::verify::verify_file(&server.state, caller, params(request)).await
+        };
+        let admin = Caller::admin("id");
+        let confined = Caller { sub_app_id: Some(OTHER_APP_ID), ..admin.clone() };
+        let id = |file: &MediaFile| file.id.to_string();
+        for (caller, request) in [
+            (&admin, json!({ "FileId": id(&other) })),
+            (&admin, json!({ "FileId": id(&mp4), "SubAppId": OTHER_APP_ID })),
+            (&confined, json!({ "FileId": id(&aac) })),
+            (&admin, json!({ "FileId": "7" })),
+            (&admin, json!({ "FileId": "../7" })),
+        ] {
+            let error = verify(caller, request.clone()).await.unwrap_err();
+            assert_eq!(error.code(), "ResourceNotFound.FileNotExist", "{request}");
+        }
+        let request = json!({ "FileId": id(&mp4), "SubAppId": APP_ID });
+        let error = verify(&confined, request).await.unwrap_err();
+        assert_eq!(error.code(), "UnauthorizedOperation");
+        let error = verify(&admin, json!({})).await.unwrap_err();
+        assert_eq!(error.code(), "MissingParameter");
+        // These rows have no object.
+        for (caller, file) in [(&confined, &other), (&admin, &mp4)] {
+            let answer = verify(caller, json!({ "FileId": id(file) })).await.unwrap();
+            assert_eq!(
+                (&answer["Verified"], &answer["Against"]),
+                (&json!(false), &json!("nothing"))
+            );
+            assert_eq!(answer["DifferenceSet"][0]["What"], "it is not in the store");
+        }
+    }
+}
+
+#[tokio::test]
 async fn a_key_of_one_application_sees_only_its_files() {
     let (server, [mp4, _, other]) = servers().await.remove(0);
     let caller = Caller { sub_app_id: Some(OTHER_APP_ID), ..Caller::admin("id") };
