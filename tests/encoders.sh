@@ -158,6 +158,9 @@ say "$video pictures, $audio frames of sound"
 [ "$video" -ge $((seconds * 30 / 2)) ] || die "$video pictures in $seconds s"
 [ "$audio" -ge $((seconds * 46 / 2)) ] || die "$audio frames of sound in $seconds s"
 ffmpeg -v error -xerror -i "$file" -f null - || die "the MP4 does not decode"
+# as for every case of tests/CASES.md: all packets read, and not a word about them
+words=$(ffprobe -v warning -show_packets -of compact "$file" 2>&1 >/dev/null)
+[ -z "$words" ] || die "ffprobe says: $words"
 
 kill "$liverec"
 wait "$liverec" || die "liverec ended with $?"

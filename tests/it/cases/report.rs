@@ -26,7 +26,7 @@ pub fn settle(section: &str, table: &str) {
     assert!(SECTIONS.contains(&section), "{section} is not in the list");
     if env::var_os("LIVEREC_UPDATE_CASES").is_some() {
         // Families run beside each other.
-        let lock = File::create(path().with_extension("lock")).unwrap();
+        let lock = File::create(concat!(env!("CARGO_TARGET_TMPDIR"), "/cases.lock")).unwrap();
         lock.lock().unwrap();
         let before = fs::read_to_string(path()).unwrap_or_default();
         let body = |name: &str| match name == section {

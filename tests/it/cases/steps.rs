@@ -46,9 +46,12 @@ fn steps() {
             ),
             Case::new("pictures step back by 200 ms", retimed(&usual, from(2000, -200, VIDEO))),
             Case::new("sound steps back by 100 ms", retimed(&usual, from(2000, -100, AUDIO)))
-                .files("mp4", 2),
+                .files("mp4", 2)
+                .allow(&["fmp4"], "ffprobe finds 170 audio packets of 174", AGAIN),
             Case::new("both step back by 500 ms", retimed(&usual, from(2000, -500, BOTH)))
                 .files("mp4", 2)
+                .allow(&["fmp4"], "ffprobe finds 89 video packets of 100", AGAIN)
+                .allow(&["fmp4"], "ffprobe finds 153 audio packets of 174", AGAIN)
                 .allow(&["mp4"], "Invalid timestamps stream=N, pts=N, dts=N", ABSORBED),
             Case::new("pictures step back by 12 s", retimed(&long, from(15_000, -12_000, VIDEO)))
                 .files("mp4", 2)

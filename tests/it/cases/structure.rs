@@ -100,7 +100,7 @@ fn structure() {
             Case::new("onCuePoint", with_script(&usual, "onCuePoint")),
             Case::new("messages of no length", with_empty(&usual)),
             Case::new("first frame no key frame", with_sound(avc.part(5..).old_video(7))).allow(
-                &["flv", "ts"],
+                &["flv", "ts", "fmp4"],
                 "[h264] co located POCs unavailable",
                 "undecodable lead-in",
             ),
