@@ -17,7 +17,7 @@ use crate::support::{
     ffmpeg::ffmpeg,
     publisher::Pusher,
     receiver::{Receiver, SIGN_KEY},
-    server::{Backend, Server, fetch},
+    server::{Backend, Server},
 };
 
 /// Long enough for a second push on any machine.
@@ -60,8 +60,6 @@ struct Product<'a> {
     pictures: usize,
     sounds: usize,
     format: String,
-    /// HLS whose segments are MP4.
-    is_fragmented: bool,
     url: String,
     /// From the row of the file.
     duration_ms: i64,
@@ -211,8 +209,6 @@ fn product<'a>(
         pictures: sources[index].pictures * cases[index].pushes,
         sounds: sources[index].sounds * cases[index].pushes,
         format: file["file_format"].as_str().unwrap().to_owned(),
-        is_fragmented: url.ends_with(".m3u8")
-            && String::from_utf8(fetch(&url)).unwrap().contains("#EXT-X-MAP"),
         url,
         duration_ms: (seconds * 1000.0).round() as i64,
         start_s: file["start_time"].as_i64().unwrap(),
