@@ -143,7 +143,7 @@ impl Comparison {
                     lane.difference = Some(Difference {
                         track: Some(name.as_str()),
                         packet: Some(lane.compared),
-                        expected: Some(told(wanted.pts, wanted.dts, &wanted.payload)),
+                        expected: Some(told(wanted.pts, wanted.dts, &wanted.payload, 0)),
                         ..Difference::new("it is missing, as is every one behind it")
                     });
                 }
@@ -185,11 +185,18 @@ impl LaneState {
             self.pending = wanted;
             return Ok(());
         }
+        let from = match &wanted {
+            Some(wanted) if wanted.payload != packet.payload => {
+                same_bytes(&wanted.payload, packet.payload)
+            }
+            _ => 0,
+        };
+        let expected = wanted.map(|wanted| told(wanted.pts, wanted.dts, &wanted.payload, from));
         self.difference = Some(Difference {
             track: Some(packet.lane.as_str()),
             packet: Some(self.packets),
-            expected: wanted.map(|wanted| told(wanted.pts, wanted.dts, &wanted.payload)),
-            found: Some(told(packet.pts, packet.dts, packet.payload)),
+            expected,
+            found: Some(told(packet.pts, packet.dts, packet.payload, from)),
             ..Difference::new(what)
         });
         Ok(())
@@ -199,8 +206,8 @@ impl LaneState {
 /// What is not the same, in words.
 fn difference(wanted: &Wanted, found: &Packet<'_>) -> Option<String> {
     if wanted.payload != found.payload {
-        let same = wanted.payload.iter().zip(found.payload).take_while(|(a, b)| a == b).count();
-        return Some(format!("its data were altered, from byte {same} on"));
+        let from = same_bytes(&wanted.payload, found.payload);
+        return Some(format!("its data were altered, from byte {from} on"));
     }
     if wanted.dts != found.dts {
         return Some("its decoding time was altered".to_owned());
@@ -211,13 +218,21 @@ fn difference(wanted: &Wanted, found: &Packet<'_>) -> Option<String> {
     (wanted.prefix != found.prefix).then(|| "the header of its tag was altered".to_owned())
 }
 
-fn told(pts: i64, dts: i64, payload: &[u8]) -> String {
+/// Bytes at the beginning that both have.
+fn same_bytes(one: &[u8], other: &[u8]) -> usize {
+    one.iter().zip(other).take_while(|(a, b)| a == b).count()
+}
+
+/// A packet for a report: its times, its length, and some of its bytes `from` one on.
+fn told(pts: i64, dts: i64, payload: &[u8], from: usize) -> String {
     const SHOWN: usize = 16;
-    let (shown, dots) = match payload.get(..SHOWN) {
-        Some(shown) if payload.len() > SHOWN => (shown, "..."),
-        _ => (payload, ""),
+    let rest = payload.get(from..).unwrap_or_default();
+    let (shown, dots) = match rest.get(..SHOWN) {
+        Some(shown) if rest.len() > SHOWN => (shown, "..."),
+        _ => (rest, ""),
     };
-    format!("pts {pts} dts {dts}, {} bytes: {}{dots}", payload.len(), hex::encode(shown))
+    let (len, shown) = (payload.len(), hex::encode(shown));
+    format!("pts {pts} dts {dts}, {len} bytes, from byte {from}: {shown}{dots}")
 }
 
 /// Packets whose blocks have the recorded digest, and the first block that has not. Where packets
