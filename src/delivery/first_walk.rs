@@ -207,10 +207,12 @@ impl FirstWalk {
             return Err(ProjectError::Empty);
         }
         let (codecs, sound) = (self.facts.codecs(), self.facts.audio_codecs());
+        let unlisted_gaps = self.timeline.unlisted_gaps();
         let (gaps, paused_ms) = self.timeline.finish();
         let mut facts = self.facts.complete(known, paused_ms);
         let single = |head, tail, emit| Body::Single(SingleBody::new(head, tail, emit));
         let mut irregularities = self.observer.finish();
+        irregularities.insert(IrregularityKind::UnlistedGaps, unlisted_gaps);
         let (rule, total_len, body) = match self.plan {
             Plan::Flv(flv) => {
                 let (moved, metadata) = match flv.metadata {

@@ -17,6 +17,8 @@ use crate::{
 const JUMP_MS: i64 = 10_000;
 /// How far a frame's time is trusted to lie behind the last mark, which comes once a second.
 const BEHIND_MARK_MAX_MS: i64 = 2_000;
+/// Gaps that are listed; a broken clock may jump at every frame.
+const GAPS_MAX: usize = 1_000;
 /// Duration of the only frame of a track.
 const LONE_FRAME_MS: i64 = 40;
 /// Samples that are looked at to find where a push begins: more than a second of any stream.
@@ -84,6 +86,7 @@ pub(super) struct Timeline {
     /// Unix milliseconds of the latest frame, by the mark before it.
     wall_ms: Option<i64>,
     gaps: Vec<Gap>,
+    unlisted_gaps: u64,
     paused_ms: i64,
 }
 
@@ -105,6 +108,7 @@ impl Timeline {
             mark: None,
             wall_ms: None,
             gaps: Vec::new(),
+            unlisted_gaps: 0,
             paused_ms: 0,
         }
     }
@@ -175,6 +179,11 @@ impl Timeline {
         (self.rule == GapRule::Shown).then_some(self.shift_ms)
     }
 
+    /// Gaps beyond those that are listed.
+    pub fn unlisted_gaps(&self) -> u64 {
+        self.unlisted_gaps
+    }
+
     /// What the file has seen of time without media, and how much of its own time that is.
     pub fn finish(self) -> (Vec<Gap>, i64) {
         (self.gaps, self.paused_ms)
@@ -208,7 +217,11 @@ impl Timeline {
         };
         self.paused_ms = self.paused_ms.saturating_add(step_ms.saturating_sub(least_ms));
         let at_ms = at_ms.saturating_sub(self.first_ms.unwrap_or(at_ms));
-        self.gaps.push(Gap { cause: cause.to_owned(), at_ms, wall_ms, media_ms });
+        if self.gaps.len() < GAPS_MAX {
+            self.gaps.push(Gap { cause: cause.to_owned(), at_ms, wall_ms, media_ms });
+        } else {
+            self.unlisted_gaps += 1;
+        }
     }
 
     /// End of the frame that lasts longest.

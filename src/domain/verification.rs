@@ -157,6 +157,8 @@ pub enum IrregularityKind {
     OtherTracks,
     /// The encoder said that a sequence ends.
     EndOfSequence,
+    /// Gaps beyond the thousand that are listed.
+    UnlistedGaps,
 }
 
 impl IrregularityKind {
@@ -174,6 +176,7 @@ impl IrregularityKind {
             Self::NanosecondOffset => "nanosecond_offset",
             Self::OtherTracks => "other_tracks",
             Self::EndOfSequence => "end_of_sequence",
+            Self::UnlistedGaps => "unlisted_gaps",
         }
     }
 }

@@ -47,7 +47,7 @@ pub struct Recovered {
     pub cut_bytes: u64,
     /// Indexes that were made again.
     pub rebuilt: u32,
-    /// Data files without a readable head, which were put aside.
+    /// Data files without a head that can be read and be true, which were put aside.
     pub set_aside: u32,
 }
 
@@ -55,18 +55,27 @@ pub(super) fn recover(folder: &Folder, disk: &dyn Disk) -> Result<Recovered> {
     let mut recovered = Recovered::default();
     let mut files = Vec::new();
     for number in folder.numbers()? {
-        let path = folder.data(number);
-        match Prefix::open(&path, folder.session, number) {
+        match Prefix::open(&folder.data(number), folder.session, number) {
             Ok((prefix, walk)) => files.push((number, prefix, walk)),
             Err(JournalError::Damaged { what, .. }) => {
-                warn!(session.id = %folder.session, path = %path.display(), what, "a journal file is put aside");
-                fs::rename(&path, Folder::aside(&path))
-                    .map_err(JournalError::io("rename", &path))?;
+                put_aside(folder, number, what)?;
                 recovered.set_aside += 1;
             }
             Err(error) => return Err(error),
         }
     }
+    let bases: Vec<u64> = files.iter().map(|(_, prefix, _)| prefix.head.base).collect();
+    let mut is_in_order = in_order(&bases).into_iter();
+    let mut kept = Vec::with_capacity(files.len());
+    for file in files {
+        if is_in_order.next() == Some(true) {
+            kept.push(file);
+        } else {
+            put_aside(folder, file.0, "a position that its neighbours contradict")?;
+            recovered.set_aside += 1;
+        }
+    }
+    let files = kept;
     for stray in folder.strays(false)? {
         fs::remove_file(&stray).map_err(JournalError::io("remove", &stray))?;
     }
@@ -93,6 +102,40 @@ pub(super) fn recover(folder: &Folder, disk: &dyn Disk) -> Result<Recovered> {
         info!(session.id = %folder.session, cut_bytes, rebuilt, "the journal of an interrupted session was repaired");
     }
     Ok(recovered)
+}
+
+/// Takes a file out of the journal without losing a byte of it.
+fn put_aside(folder: &Folder, number: u32, what: &str) -> Result<()> {
+    let path = folder.data(number);
+    warn!(session.id = %folder.session, path = %path.display(), what, "a journal file is put aside");
+    fs::rename(&path, Folder::aside(&path)).map_err(JournalError::io("rename", &path))
+}
+
+/// Which files to keep so that positions never run backwards, as many as possible: a head that is
+/// wrong should cost only its own file.
+fn in_order(bases: &[u64]) -> Vec<bool> {
+    // For every length, the file with the lowest base that ends a row of so many; and for every
+    // file, the one before it in the longest row that it ends.
+    let (mut ends, mut before) = (Vec::<usize>::new(), vec![None; bases.len()]);
+    for (nth, base) in bases.iter().enumerate() {
+        let length = ends.partition_point(|end| bases.get(*end).is_some_and(|end| end <= base));
+        if let Some(before) = before.get_mut(nth) {
+            *before = length.checked_sub(1).and_then(|shorter| ends.get(shorter).copied());
+        }
+        match ends.get_mut(length) {
+            Some(end) => *end = nth,
+            None => ends.push(nth),
+        }
+    }
+    let mut kept = vec![false; bases.len()];
+    let mut next = ends.last().copied();
+    while let Some(nth) = next {
+        if let Some(kept) = kept.get_mut(nth) {
+            *kept = true;
+        }
+        next = before.get(nth).copied().flatten();
+    }
+    kept
 }
 
 /// One file.
@@ -232,5 +275,20 @@ impl Repair<'_> {
             notes: self.prefix.state.notes,
             seal,
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::in_order;
+
+    #[test]
+    fn one_wrong_position_costs_one_file() {
+        assert!(in_order(&[]).is_empty());
+        assert_eq!(in_order(&[0, 5, 5, 9]), [true; 4]);
+        assert_eq!(in_order(&[0, 900, 20, 30, 40]), [true, false, true, true, true]);
+        assert_eq!(in_order(&[10, 20, 30, 3, 40]), [true, true, true, false, true]);
+        assert_eq!(in_order(&[900, 10, 20]), [false, true, true]);
+        assert_eq!(in_order(&[10, 20, 3]), [true, true, false]);
     }
 }

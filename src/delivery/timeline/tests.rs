@@ -167,3 +167,13 @@ proptest! {
         }
     }
 }
+
+#[test]
+fn a_clock_that_jumps_at_every_frame_has_no_endless_list() {
+    let mut timeline = Timeline::new(GapRule::Shown);
+    for nth in 0..1_500 {
+        timeline.push(&frame(Track::Video, nth * 20_000));
+    }
+    assert_eq!(timeline.unlisted_gaps(), 499);
+    assert_eq!(timeline.finish().0.len(), GAPS_MAX);
+}

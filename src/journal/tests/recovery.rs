@@ -199,6 +199,26 @@ fn an_index_is_made_again() {
 }
 
 #[test]
+fn a_position_that_runs_backwards_costs_only_its_file() {
+    let place = Place::new(0);
+    let tags: Vec<Tag> = (0..6).map(|nth| keyframe(nth * 40, 20)).collect();
+    let (session, _) = place.record(&tags, 1);
+    let path = place.journal.folder(session).data(3);
+    let mut bytes = fs::read(&path).unwrap();
+    let key = b"\"base\":";
+    let at = bytes.windows(key.len()).position(|window| window == key).unwrap() + key.len();
+    bytes[at] = b'9';
+    fs::write(&path, &bytes).unwrap();
+    let found = place.journal.recover(session).unwrap();
+    assert_eq!((found.set_aside, found.rebuilt), (1, 0));
+    assert!(!path.exists());
+    let mut reader = place.reader(session);
+    assert!(reader.start() < reader.end().unwrap());
+    let again = place.journal.recover(session).unwrap();
+    assert_eq!((again.set_aside, again.rebuilt, again.progress), (0, 0, found.progress));
+}
+
+#[test]
 fn a_damaged_file_in_the_middle_costs_only_itself() {
     let place = Place::new(0);
     let tags: Vec<Tag> = (0..6).map(|nth| keyframe(nth * 40, 20)).collect();
