@@ -133,9 +133,11 @@ impl Timeline {
         let wall_ms = passed_ms.unwrap_or(step_ms);
         self.note_gap(cause, latest_ms, wall_ms, step_ms, least_ms);
         (self.mark, self.wall_ms) = (None, None);
-        // What lies between two pushes is not how long a frame lasts.
+        // What lies between two pushes is neither how long a frame lasts nor a jump of a clock.
+        let resumed_ms = latest_ms.saturating_add(step_ms);
+        self.latest_ms = Some(resumed_ms);
         for track in self.tracks.iter_mut().flatten() {
-            track.last_ms = latest_ms.saturating_add(step_ms);
+            track.last_ms = resumed_ms;
         }
         self.shift_ms
     }

@@ -177,3 +177,13 @@ fn a_clock_that_jumps_at_every_frame_has_no_endless_list() {
     assert_eq!(timeline.unlisted_gaps(), 499);
     assert_eq!(timeline.finish().0.len(), GAPS_MAX);
 }
+
+#[test]
+fn a_long_interruption_is_one_gap_and_no_jump() {
+    let pushes = [push(WALL_MS, 0, 3_000), push(WALL_MS + 15_000, 70_000, 3_000)];
+    for rule in [GapRule::Shown, GapRule::LeftOut] {
+        let (_, gaps, _) = walk(rule, &pushes);
+        let causes: Vec<_> = gaps.iter().map(|gap| gap.cause.as_str()).collect();
+        assert_eq!(causes, ["network"]);
+    }
+}
