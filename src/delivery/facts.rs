@@ -128,11 +128,6 @@ impl Facts {
         self.audio.codecs().collect()
     }
 
-    /// True if no frame was seen.
-    pub fn is_empty(&self) -> bool {
-        self.video.frames + self.audio.frames == 0
-    }
-
     /// Completes `facts`, which has the arrival times already. `paused_ms` of the duration have no
     /// media.
     pub fn complete(self, mut facts: MediaFacts, paused_ms: i64) -> MediaFacts {
@@ -210,10 +205,5 @@ mod tests {
         assert_eq!(facts.codecs(), [Codec::H264, Codec::Aac, Codec::Opus]);
         assert_eq!(facts.audio_codecs(), [Codec::Aac, Codec::Opus]);
         assert_eq!(facts.complete(MediaFacts::default(), 0).audio_codec, "aac");
-    }
-
-    #[test]
-    fn nothing_is_empty() {
-        assert!(Facts::default().is_empty());
     }
 }

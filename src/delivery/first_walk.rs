@@ -59,6 +59,7 @@ pub(super) struct FirstWalk {
     sessions: Vec<SessionEvidence>,
     plan: Plan,
     hls: HlsSettings,
+    has_frames: bool,
 }
 
 /// What each container's first walk collects.
@@ -113,7 +114,7 @@ impl FirstWalk {
             .collect();
         let (facts, observer) = (Facts::default(), Observer::default());
         let timeline = Timeline::new(gap_rule);
-        Self { facts, observer, timeline, causes, sessions, plan, hls }
+        Self { facts, observer, timeline, causes, sessions, plan, hls, has_frames: false }
     }
 
     pub(super) fn begin_span(
@@ -174,7 +175,11 @@ impl FirstWalk {
             let len = sample.data_len.min(FRAME_HEAD_BYTES as u32);
             source.read(span, sample.data_position(), len, &mut head)?;
         }
-        self.facts.push(&placed, &head);
+        self.has_frames |= sample.is_video_frame() || sample.is_audio_frame();
+        // A file of sound alone has no pictures to tell of.
+        if !(matches!(self.plan, Plan::Aac { .. }) && sample.is_video_frame()) {
+            self.facts.push(&placed, &head);
+        }
         match &mut self.plan {
             Plan::Flv(flv) => flv.push(source, span, &placed),
             Plan::Mp4(builder) => {
@@ -203,7 +208,7 @@ impl FirstWalk {
         source: &mut Source,
         known: MediaFacts,
     ) -> Result<Planned, ProjectError> {
-        if self.facts.is_empty() {
+        if !self.has_frames {
             return Err(ProjectError::Empty);
         }
         let (codecs, sound) = (self.facts.codecs(), self.facts.audio_codecs());
