@@ -160,24 +160,10 @@ impl Facts {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::media::sample::SampleKind;
+    use crate::media::testing;
 
     fn frame(track: Track, dts_ms: i64, cts_ms: i32) -> Sample {
-        Sample {
-            position: 0,
-            tag_len: 30,
-            data_offset: 16,
-            data_len: 10,
-            dts_ms,
-            cts_ms,
-            config: 1,
-            track,
-            track_id: 0,
-            kind: SampleKind::Frame,
-            codec: if track == Track::Video { Codec::H264 } else { Codec::Aac },
-            keyframe: true,
-            has_nanos: false,
-        }
+        Sample { cts_ms, ..testing::frame(track, dts_ms) }
     }
 
     #[test]

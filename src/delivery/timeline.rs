@@ -10,11 +10,9 @@
 
 use crate::{
     domain::verification::Gap,
-    media::sample::{Sample, SampleKind, Track},
+    media::sample::{CLOCK_JUMP_MS, Sample, SampleKind, Track},
 };
 
-/// A step forward of the encoder's clock that is no frame's length.
-const JUMP_MS: i64 = 10_000;
 /// How far a frame's time is trusted to lie behind the last mark, which comes once a second.
 const BEHIND_MARK_MAX_MS: i64 = 2_000;
 /// Gaps that are listed; a broken clock may jump at every frame.
@@ -161,7 +159,7 @@ impl Timeline {
         if let Some(track) = self.tracks.get_mut(nth) {
             let before = track.unwrap_or(TrackTime { last_ms: dts_ms, step_ms: LONE_FRAME_MS });
             let step_ms = dts_ms.saturating_sub(before.last_ms);
-            let is_length = (1..=JUMP_MS).contains(&step_ms);
+            let is_length = (1..=CLOCK_JUMP_MS).contains(&step_ms);
             let step_ms = if is_length { step_ms } else { before.step_ms };
             *track = Some(TrackTime { last_ms: dts_ms, step_ms });
         }
@@ -193,7 +191,7 @@ impl Timeline {
 
     fn notice_jump(&mut self, dts_ms: i64, latest_ms: i64) {
         let jump_ms = dts_ms.saturating_sub(latest_ms);
-        if jump_ms <= JUMP_MS {
+        if jump_ms <= CLOCK_JUMP_MS {
             return;
         }
         let least_ms = self.end_ms().saturating_sub(latest_ms);

@@ -7,7 +7,7 @@ use std::collections::BTreeMap;
 
 use super::aac::{ADTS_HEADER_LEN, AdtsError, AudioSpecificConfig};
 use super::config::{ConfigError, Configs};
-use super::sample::{Codec, Sample, SampleKind, Track};
+use super::sample::{Codec, Sample, Track};
 
 /// The stream cannot become an AAC file.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -28,10 +28,9 @@ pub enum Error {
 
 /// True for the samples whose data are in the file, each behind its header, in journal order.
 pub fn takes(sample: &Sample) -> bool {
-    sample.kind == SampleKind::Frame
-        && (sample.track, sample.track_id, sample.codec) == (Track::Audio, 0, Codec::Aac)
+    sample.is_packet()
+        && (sample.track, sample.codec) == (Track::Audio, Codec::Aac)
         && sample.config != 0
-        && sample.data_len > 0
 }
 
 /// Bytes that a sample takes in the file, header included; 0 if it is not in it. The length of
@@ -90,46 +89,24 @@ impl AdtsWriter {
 
 #[cfg(test)]
 mod tests {
-    use bytes::Bytes;
-
     use super::*;
-    use crate::media::config::TrackConfig;
-    use crate::media::sample::TagSample;
+    use crate::media::sample::SampleKind;
+    use crate::media::testing;
 
     fn frame(config: u32, data_len: u32) -> Sample {
         Sample {
-            position: 0,
             tag_len: data_len + 17,
             data_offset: 13,
             data_len,
-            dts_ms: 0,
-            cts_ms: 0,
             config,
-            track: Track::Audio,
-            track_id: 0,
-            kind: SampleKind::Frame,
-            codec: Codec::Aac,
-            keyframe: true,
-            has_nanos: false,
+            ..testing::frame(Track::Audio, 0)
         }
     }
 
     fn configs(records: &[(u32, &'static [u8])]) -> Configs {
         let mut configs = Configs::new();
         for (ordinal, record) in records {
-            let sample = TagSample {
-                track: Track::Audio,
-                track_id: 0,
-                kind: SampleKind::Config,
-                codec: Codec::Aac,
-                keyframe: false,
-                has_nanos: false,
-                cts_ms: 0,
-                data_offset: 0,
-                data_len: record.len() as u32,
-            };
-            let config = TrackConfig::new(Bytes::from_static(record), &sample).unwrap();
-            configs.insert(*ordinal, config);
+            configs.insert(*ordinal, testing::config(Track::Audio, Codec::Aac, record));
         }
         configs
     }

@@ -27,6 +27,8 @@ pub mod packet_digest;
 pub mod product_clock;
 pub mod sample;
 pub mod tag;
+#[cfg(test)]
+pub(crate) mod testing;
 pub mod ts;
 pub mod vp8;
 pub mod vp9;

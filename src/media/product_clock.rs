@@ -96,24 +96,10 @@ impl ProductClock {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::media::sample::{Codec, SampleKind};
+    use crate::media::testing;
 
     fn sample(track: Track, dts_ms: i64, cts_ms: i32) -> Sample {
-        Sample {
-            position: 0,
-            tag_len: 30,
-            data_offset: 16,
-            data_len: 10,
-            dts_ms,
-            cts_ms,
-            config: 1,
-            track,
-            track_id: 0,
-            kind: SampleKind::Frame,
-            codec: Codec::H264,
-            keyframe: true,
-            has_nanos: false,
-        }
+        Sample { cts_ms, ..testing::frame(track, dts_ms) }
     }
 
     fn times(rule: TimeRule, shift_ms: i64, samples: &[Sample]) -> Vec<(i64, i64)> {

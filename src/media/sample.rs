@@ -2,6 +2,9 @@
 //!
 //! The numeric values are written to journal indexes: they may be added to, never changed.
 
+/// A step forward of the encoder's clock above this is a jump, not the length of a frame.
+pub const CLOCK_JUMP_MS: i64 = 10_000;
+
 /// Which elementary stream a sample belongs to.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
 #[repr(u8)]
@@ -195,5 +198,11 @@ impl Sample {
     /// True for a coded frame of the default audio track.
     pub fn is_audio_frame(&self) -> bool {
         self.kind == SampleKind::Frame && self.track == Track::Audio && self.track_id == 0
+    }
+
+    /// True for a coded frame of a default track that has data: what a container with packets can
+    /// carry.
+    pub fn is_packet(&self) -> bool {
+        (self.is_video_frame() || self.is_audio_frame()) && self.data_len > 0
     }
 }

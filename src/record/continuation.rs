@@ -154,10 +154,9 @@ pub async fn restored(
                 recording.id = %recording.id, file.id = %file.id, %error,
                 "the beginning of a file cannot be read; it goes on all the same"
             );
-            let interval_s = recording.template.param(recording.container).record_interval;
             Running {
                 attached,
-                cutter: Cutter::new(recording.container, interval_s, file.start_ms),
+                cutter: Cutter::of(&recording, file.start_ms),
                 recording: Box::new(recording),
                 ordinal: file.ordinal,
                 file_from: file.stretches.last().map_or(0, |stretch| stretch.span.from),
@@ -195,8 +194,7 @@ fn replay(
     recording: &Recording,
     file: &GrowingFile,
 ) -> Result<(Cutter, u64), JournalError> {
-    let interval_s = recording.template.param(recording.container).record_interval;
-    let mut cutter = Cutter::new(recording.container, interval_s, file.start_ms);
+    let mut cutter = Cutter::of(recording, file.start_ms);
     let mut before: Option<&Stretch> = None;
     let mut from = 0;
     for (nth, stretch) in file.stretches.iter().enumerate() {

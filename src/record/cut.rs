@@ -12,12 +12,10 @@
 //! compared across the gap, and the gap counts as the time it took. Only the codecs must stay.
 
 use crate::{
-    domain::container::Container,
-    media::sample::{Codec, Sample, SampleKind, Track},
+    domain::{container::Container, recording::Recording},
+    media::sample::{CLOCK_JUMP_MS, Codec, Sample, SampleKind, Track},
 };
 
-/// A forward jump of the encoder's clock above this counts as wall time.
-const JUMP_MS: i64 = 10_000;
 /// A video step back of at most this is absorbed inside an MP4.
 const ABSORBED_STEP_BACK_MS: i64 = 10_000;
 /// Pictures are taken to have ended when none came for this long; then sound may be cut anywhere.
@@ -75,7 +73,7 @@ impl Clock {
     fn advance(&mut self, dts_ms: i64, wall_ms: i64) {
         if let Some(last) = self.last {
             let step = dts_ms.saturating_sub(last.dts_ms);
-            self.elapsed_ms += if step > JUMP_MS {
+            self.elapsed_ms += if step > CLOCK_JUMP_MS {
                 wall_ms.saturating_sub(last.wall_ms).clamp(0, step)
             } else {
                 step.max(0)
@@ -100,6 +98,12 @@ pub struct Cutter {
 }
 
 impl Cutter {
+    /// For a recording whose file begins at `wall_ms` (unix milliseconds).
+    pub fn of(recording: &Recording, wall_ms: i64) -> Self {
+        let interval_s = recording.template.param(recording.container).record_interval;
+        Self::new(recording.container, interval_s, wall_ms)
+    }
+
     /// For a container and its RecordInterval in seconds. HLS is never cut by time.
     pub fn new(container: Container, interval_s: i64, wall_ms: i64) -> Self {
         let interval_ms = match container {

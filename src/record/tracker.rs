@@ -175,7 +175,6 @@ impl Tracker {
         if !self.known.insert(recording.id) {
             return false;
         }
-        let interval_s = recording.template.param(recording.container).record_interval;
         changes.push(Change::Begin { recording: recording.clone(), from });
         changes.push(Change::OpenFile {
             recording: recording.clone(),
@@ -186,7 +185,7 @@ impl Tracker {
         });
         self.running.push(Running {
             attached: recording.id,
-            cutter: Cutter::new(recording.container, interval_s, self.wall_ms),
+            cutter: Cutter::of(&recording, self.wall_ms),
             recording,
             ordinal: 0,
             file_from: from,

@@ -1,43 +1,16 @@
 //! Counted by hand.
 
-use bytes::Bytes;
-
 use super::*;
-use crate::media::sample::TagSample;
+use crate::media::testing;
 
 fn frame(track: Track, dts_ms: i64, keyframe: bool) -> Sample {
-    Sample {
-        position: 0,
-        tag_len: 30,
-        data_offset: 16,
-        data_len: 10,
-        dts_ms,
-        cts_ms: 0,
-        config: 1,
-        track,
-        track_id: 0,
-        kind: SampleKind::Frame,
-        codec: if track == Track::Video { Codec::H264 } else { Codec::Aac },
-        keyframe,
-        has_nanos: false,
-    }
+    Sample { keyframe, ..testing::frame(track, dts_ms) }
 }
 
 fn configs(records: &[(u32, &'static [u8])]) -> Configs {
     let mut configs = Configs::new();
     for (ordinal, record) in records {
-        let sample = TagSample {
-            track: Track::Audio,
-            track_id: 0,
-            kind: SampleKind::Config,
-            codec: Codec::Aac,
-            keyframe: false,
-            has_nanos: false,
-            cts_ms: 0,
-            data_offset: 0,
-            data_len: record.len() as u32,
-        };
-        configs.insert(*ordinal, TrackConfig::new(Bytes::from_static(record), &sample).unwrap());
+        configs.insert(*ordinal, testing::config(Track::Audio, Codec::Aac, record));
     }
     configs
 }

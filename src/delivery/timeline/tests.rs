@@ -3,31 +3,13 @@
 use proptest::prelude::*;
 
 use super::*;
-use crate::media::sample::Codec;
+use crate::media::testing::frame;
 
 /// Unix milliseconds at which the first push begins.
 const WALL_MS: i64 = 1_795_344_236_000;
 
 fn mark(wall_ms: i64) -> Sample {
     Sample { kind: SampleKind::Clock, track: Track::Script, ..frame(Track::Script, wall_ms) }
-}
-
-fn frame(track: Track, dts_ms: i64) -> Sample {
-    Sample {
-        position: 0,
-        tag_len: 30,
-        data_offset: 16,
-        data_len: 10,
-        dts_ms,
-        cts_ms: 0,
-        config: 1,
-        track,
-        track_id: 0,
-        has_nanos: false,
-        kind: SampleKind::Frame,
-        codec: Codec::None,
-        keyframe: true,
-    }
 }
 
 /// A push of pictures every 40 ms and sound every 20 ms, in real time, marked once a second.

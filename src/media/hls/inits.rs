@@ -11,7 +11,7 @@ use super::{Segment, Segmenter};
 use crate::media::config::Configs;
 use crate::media::mp4::fragment::Descriptions;
 use crate::media::mp4::{self, Irregularities};
-use crate::media::sample::{Sample, SampleKind, Track};
+use crate::media::sample::{Sample, Track};
 use crate::media::ts::START_OFFSET_MS;
 
 /// What each track has in force, where it is used: video, audio.
@@ -127,8 +127,7 @@ impl InitPlanner {
     /// The sample's codec is none that MP4 takes, its session has not its configuration, or a
     /// track's first configuration cannot be read.
     pub fn push_with_frame(&mut self, sample: &Sample, head: &[u8]) -> Result<(), Error> {
-        let is_frame = sample.kind == SampleKind::Frame && sample.track_id == 0;
-        if !is_frame || sample.track == Track::Script || sample.data_len == 0 {
+        if !sample.is_packet() {
             return Ok(());
         }
         if let Some(error) = SegmentType::Fmp4.unsupported(&[sample.codec]) {

@@ -2,26 +2,15 @@
 
 mod fmp4;
 
-use bytes::Bytes;
 use proptest::prelude::*;
 
 use super::playlist::{Entry, Header, event, vod};
 use super::*;
-use crate::media::sample::{SampleKind, TagSample};
+use crate::media::sample::SampleKind;
+use crate::media::testing;
 
 fn config(record: &'static [u8]) -> TrackConfig {
-    let sample = TagSample {
-        track: Track::Video,
-        track_id: 0,
-        kind: SampleKind::Config,
-        codec: Codec::H264,
-        keyframe: false,
-        has_nanos: false,
-        cts_ms: 0,
-        data_offset: 0,
-        data_len: record.len() as u32,
-    };
-    TrackConfig::new(Bytes::from_static(record), &sample).unwrap()
+    testing::config(Track::Video, Codec::H264, record)
 }
 
 /// 1 and 3 say the same, 2 another thing.
@@ -34,21 +23,7 @@ fn configs() -> Configs {
 }
 
 fn video(dts_ms: i64, keyframe: bool) -> Sample {
-    Sample {
-        position: 0,
-        tag_len: 0,
-        data_offset: 16,
-        data_len: 10,
-        dts_ms,
-        cts_ms: 80,
-        config: 1,
-        track: Track::Video,
-        track_id: 0,
-        kind: SampleKind::Frame,
-        codec: Codec::H264,
-        keyframe,
-        has_nanos: false,
-    }
+    Sample { tag_len: 0, cts_ms: 80, keyframe, ..testing::frame(Track::Video, dts_ms) }
 }
 
 fn audio(dts_ms: i64) -> Sample {

@@ -1,18 +1,16 @@
-//! The boxes around the sample tables: `ftyp`, `moov` and everything down to `stbl`
-//! (ISO/IEC 14496-12 clauses 4 and 8).
+//! The boxes around the sample tables: `ftyp` and `moov` (ISO/IEC 14496-12 clauses 4 and 8); what is
+//! said of each track is in [`super::track_head`].
 //!
 //! Boxes with fields are `mp4-atom`'s. The boxes that only contain others are opened and closed
 //! here, because `mp4-atom` wants its children in memory all at once and writes them in an order
 //! of its own, and old players expect the customary one (`edts` before `mdia`, `vmhd` first).
 
-use mp4_atom::{
-    Dinf, Dref, Edts, Elst, ElstEntry, Encode, FourCC, Ftyp, Hdlr, Mdhd, Mvhd, Smhd, Tkhd, Url,
-    Vmhd,
-};
+use mp4_atom::{Edts, Elst, ElstEntry, Encode, FourCC, Ftyp, Mvhd};
 
 use super::chunks::Chunks;
 use super::sample_entry::SampleEntry;
 use super::sample_table::{Edit, SampleTable};
+use super::track_head::TrackHead;
 use super::{Error, Result, TIMESCALE};
 use crate::media::sample::{Codec, Track};
 
@@ -131,7 +129,7 @@ impl MovieBox<'_> {
             }
             .encode(out)?;
             for (track, id) in self.tracks.iter().zip(1..) {
-                nested(out, b"trak", |out| self.encode_trak(track, id, base, is_wide, out))?;
+                self.encode_trak(track, id, base, is_wide, out)?;
             }
             Ok(())
         })
@@ -154,51 +152,19 @@ impl MovieBox<'_> {
         is_wide: bool,
         out: &mut Vec<u8>,
     ) -> Result<()> {
-        let is_audio = track.track == Track::Audio;
-        Tkhd {
-            creation_time: self.creation_time(),
-            modification_time: self.creation_time(),
+        let head = TrackHead {
+            track: track.track,
             track_id,
-            duration: track.edit.end_ms(),
-            enabled: true,
-            in_movie: true,
-            volume: u8::from(is_audio).into(),
-            width: track.entries.iter().map(|entry| entry.width).max().unwrap_or(0).into(),
-            height: track.entries.iter().map(|entry| entry.height).max().unwrap_or(0).into(),
-            ..Tkhd::default()
-        }
-        .encode(out)?;
-        edit_list(track.edit).encode(out)?;
-        nested(out, b"mdia", |out| {
-            Mdhd {
-                creation_time: self.creation_time(),
-                modification_time: self.creation_time(),
-                timescale: TIMESCALE,
-                duration: track.table.media_duration_ms(),
-                language: "und".into(),
-            }
-            .encode(out)?;
-            let (handler, name) =
-                if is_audio { (b"soun", "SoundHandler") } else { (b"vide", "VideoHandler") };
-            Hdlr { handler: FourCC::new(handler), name: name.into() }.encode(out)?;
-            nested(out, b"minf", |out| {
-                if is_audio {
-                    Smhd::default().encode(out)?;
-                } else {
-                    Vmhd::default().encode(out)?;
-                }
-                Dinf { dref: Dref { entries: vec![Url::default().into()] } }.encode(out)?;
-                nested(out, b"stbl", |out| {
-                    full(out, b"stsd", 0, |out| {
-                        counted(out, track.entries.iter(), |out, entry| {
-                            out.extend_from_slice(&entry.bytes)
-                        })
-                    })?;
-                    track.table.encode(out)?;
-                    self.chunks.encode_stsc(track.index, out)?;
-                    self.chunks.encode_offsets(track.index, base, is_wide, out)
-                })
-            })
+            creation_time: self.creation_time(),
+            duration_ms: track.edit.end_ms(),
+            media_duration_ms: track.table.media_duration_ms(),
+            edits: Some(edit_list(track.edit)),
+            entries: &track.entries,
+        };
+        head.encode(out, |out| {
+            track.table.encode(out)?;
+            self.chunks.encode_stsc(track.index, out)?;
+            self.chunks.encode_offsets(track.index, base, is_wide, out)
         })
     }
 }

@@ -4,7 +4,7 @@ use super::boxes::{Brands, MovieBox, TrackBox, encode_ftyp};
 use super::chunks::Chunks;
 use super::entries::Entries;
 use super::sample_table::{BackwardStep, SampleTable};
-use super::{Error, Irregularities, Mp4Layout, Result, is_frame, layout, takes, unsupported};
+use super::{Error, Irregularities, Mp4Layout, Result, layout, takes, unsupported};
 use crate::media::config::Configs;
 use crate::media::sample::{Sample, Track};
 
@@ -87,7 +87,7 @@ impl Mp4Builder {
     /// # Errors
     /// As [`Mp4Builder::push`].
     pub fn push_with_frame(&mut self, sample: &Sample, head: &[u8]) -> Result<()> {
-        if !is_frame(sample) {
+        if !sample.is_packet() {
             return Ok(());
         }
         if let Some(error) = unsupported(&[sample.codec]) {

@@ -29,6 +29,7 @@ mod layout;
 mod packed;
 mod sample_entry;
 mod sample_table;
+mod track_head;
 
 #[cfg(test)]
 mod tests;
@@ -36,7 +37,7 @@ mod tests;
 pub use self::builder::Mp4Builder;
 use super::config::ConfigError;
 use super::frame_head::describes_itself;
-use super::sample::{Codec, Sample, SampleKind, Track};
+use super::sample::{Codec, Sample};
 
 /// Units per second of all times in the file.
 const TIMESCALE: u32 = 1000;
@@ -86,7 +87,7 @@ pub type Result<T> = std::result::Result<T, Error>;
 /// True for the samples whose data make up the body, in journal order: coded frames of the default
 /// tracks, of codecs that MP4 takes, whose configuration has been seen or that need none.
 pub fn takes(sample: &Sample) -> bool {
-    is_frame(sample)
+    sample.is_packet()
         && sample_entry::refusal(sample.codec).is_none()
         && (sample.config != 0 || describes_itself(sample.codec))
 }
@@ -103,13 +104,6 @@ pub fn estimated_head_bytes(samples: u64) -> u64 {
     // A run of one in each of stts, ctts and stsc, a size and a wide chunk offset.
     const PER_SAMPLE: u64 = 8 + 8 + 12 + 4 + 8;
     4096 + samples.saturating_mul(PER_SAMPLE)
-}
-
-fn is_frame(sample: &Sample) -> bool {
-    sample.kind == SampleKind::Frame
-        && sample.track_id == 0
-        && matches!(sample.track, Track::Video | Track::Audio)
-        && sample.data_len > 0
 }
 
 /// What was not as a tidy stream has it. Nothing of it costs a byte of a frame.

@@ -7,15 +7,15 @@ mod read;
 mod second;
 mod times;
 
-use bytes::Bytes;
 use mp4_atom::{Decode, Ftyp};
 use proptest::prelude::*;
 
 use self::read::{moov, seen, shift_ms, top_level};
 use super::*;
-use crate::media::config::{Configs, TrackConfig};
+use crate::media::config::Configs;
 use crate::media::product_clock::{ProductClock, TimeRule};
-use crate::media::sample::TagSample;
+use crate::media::sample::{SampleKind, Track};
+use crate::media::testing::{self, config};
 
 const AVC_640: &[u8] = b"\x01\x64\x00\x1e\xff\xe1\x00\x1a\x67\x64\x00\x1e\xac\xd9\x40\xa0\x2f\
     \xf9\x70\x11\x00\x00\x03\x00\x01\x00\x00\x03\x00\x32\x0f\x16\x2d\x96\x01\x00\x06\x68\xeb\
@@ -25,21 +25,6 @@ const AVC_CHANGED: &[u8] = b"\x01\x64\x00\x1e\xff\xe1\x00\x1a\x67\x64\x00\x1e\xa
     \xf9\x70\x11\x00\x00\x03\x00\x01\x00\x00\x03\x00\x32\x0f\x16\x2d\x96\x01\x00\x06\x68\xeb\
     \xe3\xcb\x22\xc1\xfd\xf8\xf8\x00";
 const AAC_44100: &[u8] = b"\x12\x10";
-
-fn config(track: Track, codec: Codec, record: &'static [u8]) -> TrackConfig {
-    let sample = TagSample {
-        track,
-        track_id: 0,
-        kind: SampleKind::Config,
-        codec,
-        keyframe: false,
-        has_nanos: false,
-        cts_ms: 0,
-        data_offset: 0,
-        data_len: record.len() as u32,
-    };
-    TrackConfig::new(Bytes::from_static(record), &sample).unwrap()
-}
 
 /// 1 is video, 2 is audio, 3 is video with other parameters, 4 is 1 again, 5 is damaged.
 fn configs() -> Configs {
@@ -53,21 +38,8 @@ fn configs() -> Configs {
 }
 
 fn video(dts_ms: i64, cts_ms: i32, keyframe: bool, data_len: u32) -> Sample {
-    Sample {
-        position: 0,
-        tag_len: data_len.saturating_add(20),
-        data_offset: 16,
-        data_len,
-        dts_ms,
-        cts_ms,
-        config: 1,
-        track: Track::Video,
-        track_id: 0,
-        kind: SampleKind::Frame,
-        codec: Codec::H264,
-        keyframe,
-        has_nanos: false,
-    }
+    let tag_len = data_len.saturating_add(20);
+    Sample { tag_len, data_len, cts_ms, keyframe, ..testing::frame(Track::Video, dts_ms) }
 }
 
 fn audio(dts_ms: i64, data_len: u32) -> Sample {

@@ -19,7 +19,7 @@ use self::access_unit::VideoParameters;
 use self::packet::{Adaptation, MapEntry};
 use super::adts::{self, AdtsWriter};
 use super::config::Configs;
-use super::sample::{Codec, Sample, SampleKind, Track};
+use super::sample::{Codec, Sample, Track};
 
 pub use self::packet::PACKET_LEN;
 
@@ -82,7 +82,7 @@ fn stream_type(codec: Codec) -> Result<u8, Error> {
 /// tracks, of codecs that MPEG-TS takes. AAC needs its configuration; video goes without, for its
 /// parameter sets may be among the frames.
 pub fn takes(sample: &Sample) -> bool {
-    is_frame(sample)
+    sample.is_packet()
         && stream_type(sample.codec).is_ok()
         && (sample.codec != Codec::Aac || sample.config != 0)
 }
@@ -97,7 +97,7 @@ pub fn unsupported(codecs: &[Codec]) -> Option<Error> {
 /// or a sender may still step back, could be negative. To be kept for the whole recording.
 pub fn offset_ms<'a>(first: impl IntoIterator<Item = &'a Sample>) -> i64 {
     let lowest_ms =
-        first.into_iter().filter(|s| is_frame(s)).map(|s| s.dts_ms.min(s.pts_ms())).min();
+        first.into_iter().filter(|s| s.is_packet()).map(|s| s.dts_ms.min(s.pts_ms())).min();
     match lowest_ms {
         Some(ms) if ms >= START_OFFSET_MS + CLOCK_DELAY_MS => 0,
         _ => START_OFFSET_MS,
@@ -111,13 +111,6 @@ fn pid_of(codec: Codec) -> u16 {
         Codec::Mp3 => PID_MP3,
         _ => PID_VIDEO,
     }
-}
-
-fn is_frame(sample: &Sample) -> bool {
-    sample.kind == SampleKind::Frame
-        && sample.track_id == 0
-        && matches!(sample.track, Track::Video | Track::Audio)
-        && sample.data_len > 0
 }
 
 /// The elementary streams of a segment.
@@ -304,7 +297,7 @@ impl TsMuxer {
         data: &[u8],
         out: &mut Vec<u8>,
     ) -> Result<(), Error> {
-        if !is_frame(sample) {
+        if !sample.is_packet() {
             return Ok(());
         }
         stream_type(sample.codec)?;

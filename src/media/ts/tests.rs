@@ -2,32 +2,15 @@
 
 mod parse;
 
-use bytes::Bytes;
 use proptest::prelude::*;
 
 use self::parse::{Parsed, parse};
 use super::*;
-use crate::media::config::TrackConfig;
-use crate::media::sample::TagSample;
+use crate::media::testing::{config, frame};
 
 const AVC: &[u8] = b"\x01\x64\x00\x1e\xff\xe1\x00\x04\x67\x64\x00\x1e\x01\x00\x03\x68\xeb\xe3";
 const AVC_PREFIX: &[u8] = b"\0\0\0\x01\x09\xf0\0\0\0\x01\x67\x64\x00\x1e\0\0\0\x01\x68\xeb\xe3";
 const DELIMITER: &[u8] = b"\0\0\0\x01\x09\xf0";
-
-fn config(track: Track, codec: Codec, record: &'static [u8]) -> TrackConfig {
-    let sample = TagSample {
-        track,
-        track_id: 0,
-        kind: SampleKind::Config,
-        codec,
-        keyframe: false,
-        has_nanos: false,
-        cts_ms: 0,
-        data_offset: 0,
-        data_len: record.len() as u32,
-    };
-    TrackConfig::new(Bytes::from_static(record), &sample).unwrap()
-}
 
 fn configs() -> Configs {
     let mut configs = Configs::new();
@@ -38,21 +21,8 @@ fn configs() -> Configs {
 }
 
 fn video(dts_ms: i64, cts_ms: i32, keyframe: bool, data: &[u8]) -> Sample {
-    Sample {
-        position: 0,
-        tag_len: 0,
-        data_offset: 16,
-        data_len: data.len() as u32,
-        dts_ms,
-        cts_ms,
-        config: 1,
-        track: Track::Video,
-        track_id: 0,
-        kind: SampleKind::Frame,
-        codec: Codec::H264,
-        keyframe,
-        has_nanos: false,
-    }
+    let data_len = data.len() as u32;
+    Sample { tag_len: 0, data_len, cts_ms, keyframe, ..frame(Track::Video, dts_ms) }
 }
 
 fn audio(dts_ms: i64, data: &[u8]) -> Sample {

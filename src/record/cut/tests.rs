@@ -1,23 +1,10 @@
 //! Cuts at the places the rules name, and nowhere else.
 
 use super::*;
+use crate::media::testing;
 
 fn sample(track: Track, dts_ms: i64, keyframe: bool) -> Sample {
-    Sample {
-        position: 0,
-        tag_len: 20,
-        data_offset: 11,
-        data_len: 5,
-        dts_ms,
-        cts_ms: 0,
-        config: 1,
-        track,
-        track_id: 0,
-        kind: SampleKind::Frame,
-        codec: if track == Track::Video { Codec::H264 } else { Codec::Aac },
-        keyframe: keyframe || track == Track::Audio,
-        has_nanos: false,
-    }
+    Sample { keyframe: keyframe || track == Track::Audio, ..testing::frame(track, dts_ms) }
 }
 
 fn clock(wall_ms: i64) -> Sample {

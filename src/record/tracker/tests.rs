@@ -3,7 +3,10 @@
 use super::*;
 use crate::{
     domain::{container::Container, ids::DecimalId, plan::default_profile, recording::Origin},
-    media::sample::{Codec, Track},
+    media::{
+        sample::{Codec, Track},
+        testing,
+    },
 };
 
 fn recording(container: Container, interval_s: i64) -> Box<Recording> {
@@ -21,21 +24,8 @@ fn recording(container: Container, interval_s: i64) -> Box<Recording> {
 }
 
 fn frame(position: u64, dts_ms: i64) -> Sample {
-    Sample {
-        position,
-        tag_len: 10,
-        data_offset: 11,
-        data_len: 1,
-        dts_ms,
-        cts_ms: 0,
-        config: 1,
-        track: Track::Video,
-        track_id: 0,
-        kind: SampleKind::Frame,
-        codec: Codec::H264,
-        keyframe: true,
-        has_nanos: false,
-    }
+    let (tag_len, data_offset, data_len) = (10, 11, 1);
+    Sample { position, tag_len, data_offset, data_len, ..testing::frame(Track::Video, dts_ms) }
 }
 
 #[test]

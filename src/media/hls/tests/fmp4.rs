@@ -26,18 +26,7 @@ fn configs() -> Configs {
     configs.insert(2, config(AVC_CHANGED));
     configs.insert(3, config(AVC_640));
     configs.insert(5, config(b"\x01\x64"));
-    let sample = TagSample {
-        track: Track::Audio,
-        track_id: 0,
-        has_nanos: false,
-        kind: SampleKind::Config,
-        codec: Codec::Aac,
-        keyframe: false,
-        cts_ms: 0,
-        data_offset: 0,
-        data_len: 2,
-    };
-    configs.insert(9, TrackConfig::new(Bytes::from_static(b"\x12\x10"), &sample).unwrap());
+    configs.insert(9, testing::config(Track::Audio, Codec::Aac, b"\x12\x10"));
     configs
 }
 

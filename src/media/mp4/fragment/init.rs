@@ -1,12 +1,13 @@
 //! The initialisation segment: `ftyp`, and a `moov` that describes tracks and has no samples.
 
-use mp4_atom::{Dinf, Dref, Encode, FourCC, Ftyp, Hdlr, Mdhd, Mvhd, Smhd, Tkhd, Trex, Url, Vmhd};
+use mp4_atom::{Encode, FourCC, Ftyp, Mvhd, Trex};
 
 use super::track_id;
 use crate::media::config::Configs;
 use crate::media::mp4::boxes::{UNIX_EPOCH_S, counted, full, nested};
 use crate::media::mp4::entries::Entries;
 use crate::media::mp4::sample_entry::SampleEntry;
+use crate::media::mp4::track_head::TrackHead;
 use crate::media::mp4::{Result, TIMESCALE};
 use crate::media::sample::{Sample, Track};
 
@@ -132,7 +133,7 @@ fn encode_init(tracks: &[InitTrack<'_>], creation_unix_s: u64) -> Result<Vec<u8>
         }
         .encode(out)?;
         for track in tracks {
-            nested(out, b"trak", |out| track.encode(time, out))?;
+            track.encode(time, out)?;
         }
         nested(out, b"mvex", |out| {
             for track in tracks {
@@ -150,54 +151,24 @@ fn encode_init(tracks: &[InitTrack<'_>], creation_unix_s: u64) -> Result<Vec<u8>
 }
 
 impl InitTrack<'_> {
-    fn encode(&self, time: u64, out: &mut Vec<u8>) -> Result<()> {
-        let is_audio = self.track == Track::Audio;
-        Tkhd {
-            creation_time: time,
-            modification_time: time,
+    fn encode(&self, creation_time: u64, out: &mut Vec<u8>) -> Result<()> {
+        let head = TrackHead {
+            track: self.track,
             track_id: track_id(self.track),
-            enabled: true,
-            in_movie: true,
-            volume: u8::from(is_audio).into(),
-            width: self.entry.width.into(),
-            height: self.entry.height.into(),
-            ..Tkhd::default()
-        }
-        .encode(out)?;
-        nested(out, b"mdia", |out| {
-            Mdhd {
-                creation_time: time,
-                modification_time: time,
-                timescale: TIMESCALE,
-                duration: 0,
-                language: "und".into(),
+            creation_time,
+            duration_ms: 0,
+            media_duration_ms: 0,
+            edits: None,
+            entries: &[self.entry],
+        };
+        head.encode(out, |out| {
+            // Samples are described where they are; these must be here all the same.
+            for table in [b"stts", b"stsc", b"stco"] {
+                full(out, table, 0, |out| counted(out, [].into_iter(), |_, ()| {}))?;
             }
-            .encode(out)?;
-            let (handler, name) =
-                if is_audio { (b"soun", "SoundHandler") } else { (b"vide", "VideoHandler") };
-            Hdlr { handler: FourCC::new(handler), name: name.into() }.encode(out)?;
-            nested(out, b"minf", |out| {
-                if is_audio {
-                    Smhd::default().encode(out)?;
-                } else {
-                    Vmhd::default().encode(out)?;
-                }
-                Dinf { dref: Dref { entries: vec![Url::default().into()] } }.encode(out)?;
-                nested(out, b"stbl", |out| {
-                    full(out, b"stsd", 0, |out| {
-                        counted(out, [self.entry].into_iter(), |out, entry| {
-                            out.extend_from_slice(&entry.bytes)
-                        })
-                    })?;
-                    // Samples are described where they are; these must be here all the same.
-                    for table in [b"stts", b"stsc", b"stco"] {
-                        full(out, table, 0, |out| counted(out, [].into_iter(), |_, ()| {}))?;
-                    }
-                    full(out, b"stsz", 0, |out| {
-                        out.extend_from_slice(&[0; 8]);
-                        Ok(())
-                    })
-                })
+            full(out, b"stsz", 0, |out| {
+                out.extend_from_slice(&[0; 8]);
+                Ok(())
             })
         })
     }

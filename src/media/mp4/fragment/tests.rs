@@ -2,14 +2,14 @@
 
 use std::fmt::Write;
 
-use bytes::Bytes;
 use shiguredo_mp4::TrackKind;
 use shiguredo_mp4::boxes::SampleEntry;
 use shiguredo_mp4::demux::Fmp4SegmentDemuxer;
 
 use super::*;
-use crate::media::config::{Configs, TrackConfig};
-use crate::media::sample::{Codec, Sample, SampleKind, TagSample};
+use crate::media::config::Configs;
+use crate::media::sample::{Codec, Sample};
+use crate::media::testing::{self, config};
 
 const AVC_640: &[u8] = b"\x01\x64\x00\x1e\xff\xe1\x00\x1a\x67\x64\x00\x1e\xac\xd9\x40\xa0\x2f\
     \xf9\x70\x11\x00\x00\x03\x00\x01\x00\x00\x03\x00\x32\x0f\x16\x2d\x96\x01\x00\x06\x68\xeb\
@@ -17,37 +17,8 @@ const AVC_640: &[u8] = b"\x01\x64\x00\x1e\xff\xe1\x00\x1a\x67\x64\x00\x1e\xac\xd
 /// Where `moof` begins: behind `styp`.
 const MOOF_AT: usize = 24;
 
-fn config(track: Track, codec: Codec, record: &'static [u8]) -> TrackConfig {
-    let sample = TagSample {
-        track,
-        track_id: 0,
-        has_nanos: false,
-        kind: SampleKind::Config,
-        codec,
-        keyframe: false,
-        cts_ms: 0,
-        data_offset: 0,
-        data_len: record.len() as u32,
-    };
-    TrackConfig::new(Bytes::from_static(record), &sample).unwrap()
-}
-
 fn frame(track: Track, codec: Codec, config: u32) -> Sample {
-    Sample {
-        position: 0,
-        tag_len: 30,
-        data_offset: 16,
-        data_len: 10,
-        dts_ms: 0,
-        cts_ms: 0,
-        config,
-        track,
-        track_id: 0,
-        has_nanos: false,
-        kind: SampleKind::Frame,
-        codec,
-        keyframe: true,
-    }
+    Sample { codec, config, ..testing::frame(track, 0) }
 }
 
 fn init() -> Vec<u8> {

@@ -1,6 +1,5 @@
 //! Files made by the server's writers, with the packets that readers should find in them.
 
-use bytes::Bytes;
 use shiguredo_mp4::{
     Encode,
     boxes::{MfhdBox, MoofBox, TfdtBox, TfhdBox, TrafBox, TrunBox, TrunSample},
@@ -10,13 +9,14 @@ use super::Found;
 use crate::{
     media::{
         adts::AdtsWriter,
-        config::{Configs, TrackConfig},
+        config::Configs,
         flv::header::{FileHeader, encode_tag},
         mp4::Mp4Builder,
         nal,
         product_clock::{ProductClock, TimeRule},
-        sample::{Codec, Sample, SampleKind, TagSample, Track},
+        sample::{Codec, Sample, Track},
         tag::TagKind,
+        testing,
         ts::{Streams, TsMuxer},
     },
     verify::packet::Lane,
@@ -46,20 +46,14 @@ pub fn frames(count: usize) -> Vec<Frame> {
             }
             _ => [&[0x21], body.as_slice()].concat(),
         };
+        let track = if nth % 2 == 0 { Track::Video } else { Track::Audio };
         let sample = Sample {
-            position: 0,
             tag_len: 0,
-            data_offset: 16,
             data_len: data.len() as u32,
-            dts_ms: time_ms,
             cts_ms: if nth % 2 == 0 { [40, -20, 0][nth % 3] } else { 0 },
             config: 1 + (nth as u32 % 2),
-            track: if nth % 2 == 0 { Track::Video } else { Track::Audio },
-            track_id: 0,
-            kind: SampleKind::Frame,
-            codec: if nth % 2 == 0 { Codec::H264 } else { Codec::Aac },
             keyframe: nth % 2 == 1 || nth % 20 == 0,
-            has_nanos: false,
+            ..testing::frame(track, time_ms)
         };
         frames.push((sample, data));
     }
@@ -72,18 +66,7 @@ fn configs() -> Configs {
     let records = [(Track::Video, Codec::H264, avc), (Track::Audio, Codec::Aac, vec![0x12, 0x10])];
     let mut configs = Configs::new();
     for (ordinal, (track, codec, record)) in (1..).zip(records) {
-        let sample = TagSample {
-            track,
-            track_id: 0,
-            kind: SampleKind::Config,
-            codec,
-            keyframe: false,
-            has_nanos: false,
-            cts_ms: 0,
-            data_offset: 0,
-            data_len: record.len() as u32,
-        };
-        configs.insert(ordinal, TrackConfig::new(Bytes::from(record), &sample).unwrap());
+        configs.insert(ordinal, testing::config(track, codec, &record));
     }
     configs
 }
