@@ -89,7 +89,7 @@ impl Delivery {
                     }),
                     None => Ok(()),
                 },
-                Block::End => break,
+                Block::End | Block::Starved => break,
             };
             if let Err(error) = outcome {
                 if let Some((_, writer)) = open.take() {

@@ -106,6 +106,8 @@ pub enum Block {
     },
     /// The object is complete.
     EndOfObject,
+    /// The file still grows, and nothing more can be made of what there is by now.
+    Starved,
     /// The product is complete.
     End,
 }

@@ -32,6 +32,7 @@ pub struct Source {
     at: (usize, u64),
     queue: VecDeque<Sample>,
     window: Window,
+    is_final: bool,
 }
 
 /// A stretch of one span's journal held in memory.
@@ -43,8 +44,31 @@ struct Window {
 }
 
 impl Source {
-    /// Opens the journals of all spans.
+    /// Opens the journals of all spans of a file that is complete.
     pub fn open(journal: &Journal, spans: &[Span]) -> Result<Self, JournalError> {
+        Self::open_spans(journal, spans, true)
+    }
+
+    /// Opens the journals of a file that may still grow. A last span without an end is read up to
+    /// `decided`, a position of its session up to which it is known what belongs to the file.
+    pub fn open_growing(
+        journal: &Journal,
+        spans: &[Span],
+        decided: u64,
+    ) -> Result<Self, JournalError> {
+        let mut spans = spans.to_vec();
+        if let Some(last) = spans.last_mut() {
+            last.to.get_or_insert(decided.max(last.from));
+        }
+        Self::open_spans(journal, &spans, false)
+    }
+
+    /// Whether the file is complete: without a next sample now there will be none later.
+    pub fn is_final(&self) -> bool {
+        self.is_final
+    }
+
+    fn open_spans(journal: &Journal, spans: &[Span], is_final: bool) -> Result<Self, JournalError> {
         let spans = spans
             .iter()
             .map(|span| {
@@ -53,8 +77,8 @@ impl Source {
                 Ok(OpenSpan { from: span.from, to: span.to.unwrap_or(end).min(end), reader })
             })
             .collect::<Result<Vec<_>, JournalError>>()?;
-        let mut source =
-            Self { spans, at: (0, 0), queue: VecDeque::new(), window: Window::default() };
+        let (queue, window) = (VecDeque::new(), Window::default());
+        let mut source = Self { spans, at: (0, 0), queue, window, is_final };
         source.rewind();
         Ok(source)
     }

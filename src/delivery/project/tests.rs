@@ -88,7 +88,7 @@ impl Place {
             match projection.next_block(700).unwrap() {
                 Block::Bytes { bytes, .. } => out.extend_from_slice(&bytes),
                 Block::EndOfObject => {}
-                Block::End => break,
+                Block::End | Block::Starved => break,
             }
         }
         (out, projection.facts().clone(), projection.finish(Vec::new()))
