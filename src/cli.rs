@@ -226,7 +226,7 @@ mod tests {
                 backup: String::new(),
                 delta_s: 0,
             });
-            (name.clone(), PushDomain { name, enabled, keys, created_ms: 0 })
+            (name.clone(), PushDomain { enabled, ..PushDomain::new(name, keys, 0) })
         };
         let rows = [
             domain("live.local", true, Some("PUSHKEYEXAMPLE")),

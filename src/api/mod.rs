@@ -12,17 +12,25 @@ pub mod caller;
 pub mod decode;
 pub mod envelope;
 pub mod error;
+pub mod forbidden_stream;
 pub mod gateway;
 pub mod health;
 pub mod media_file;
+pub mod page;
 pub mod params;
 pub mod playback;
+pub mod push_auth_key;
+pub mod push_domain;
 pub mod record_rule;
 pub mod record_task;
 pub mod record_template;
+pub mod recording;
 pub mod scope;
+pub mod session;
 pub mod sign;
 pub mod state;
+pub mod stream;
+pub mod time;
 pub mod verify;
 pub mod wire;
 
@@ -102,6 +110,23 @@ pub const ACTIONS: &[Action] = actions! {
     Live CreateLiveCallbackRule => callback_rule::create,
     Live DeleteLiveCallbackRule => callback_rule::delete,
     Live DescribeLiveCallbackRules => callback_rule::describe_all,
+    Live AddLiveDomain => push_domain::add,
+    Live DeleteLiveDomain => push_domain::delete,
+    Live EnableLiveDomain => push_domain::enable,
+    Live ForbidLiveDomain => push_domain::forbid,
+    Live DescribeLiveDomain => push_domain::describe,
+    Live DescribeLiveDomains => push_domain::describe_all,
+    Live ModifyLivePushAuthKey => push_auth_key::modify,
+    Live DescribeLivePushAuthKey => push_auth_key::describe,
+    Live DescribeLiveStreamOnlineList => stream::online,
+    Live DescribeLiveStreamState => stream::describe_state,
+    Live DropLiveStream => stream::drop_stream,
+    Live ForbidLiveStream => forbidden_stream::forbid,
+    Live ResumeLiveStream => forbidden_stream::resume,
+    Live DescribeLiveForbidStreamList => forbidden_stream::describe_all,
+    Live DescribeLiveStreamPublishedList => session::published,
+    Live DescribeLiveStreamEventList => session::events,
+    Live DescribeConcurrentRecordStreamNum => recording::concurrent,
     Vod SearchMedia => media_file::search_media,
     Vod DescribeMediaInfos => media_file::describe_media_infos,
     Vod LiverecVerifyFile => verify::verify_file,

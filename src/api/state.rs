@@ -12,7 +12,8 @@ use tokio_util::sync::CancellationToken;
 
 use crate::{
     db::{self, Db},
-    domain::snapshot::Snapshot,
+    domain::{forbidden_stream::ForbidScope, snapshot::Snapshot, stream::DomainName},
+    ingest::Live,
     journal::Journal,
     storage::ObjectStore,
     verify::Verifier,
@@ -36,6 +37,10 @@ pub struct ApiSettings {
     pub secret_key: String,
     /// `api.app_id`: the account number and the main VOD application.
     pub app_id: u64,
+    /// `rtmp.default_domain`: its push keys are those of every domain without its own.
+    pub default_domain: DomainName,
+    /// `publish.forbid_scope`.
+    pub forbid_scope: ForbidScope,
     /// `api.clock_skew` in seconds.
     pub clock_skew_s: i64,
     /// `api.unknown_parameters` is `reject`.
@@ -65,6 +70,8 @@ pub struct State {
     pub metrics: PrometheusHandle,
     /// Unix milliseconds now; a parameter so that captured requests can be replayed.
     pub clock: fn() -> i64,
+    /// Who is pushing to this node.
+    pub live: Arc<Live>,
     pub(super) running: Arc<Semaphore>,
     pub(super) bodies: Arc<Semaphore>,
     reloading: Arc<Mutex<()>>,
@@ -97,10 +104,16 @@ impl State {
             nudge,
             metrics,
             clock: || chrono::Utc::now().timestamp_millis(),
+            live: Arc::default(),
             running: Arc::new(Semaphore::new(MAX_RUNNING)),
             bodies: Arc::new(Semaphore::new(MAX_BODIES_KIB)),
             reloading: Arc::default(),
         }
+    }
+
+    /// Lets streams of this node be seen and dropped.
+    pub fn with_live(self, live: Arc<Live>) -> Self {
+        Self { live, ..self }
     }
 
     /// Lets products be compared with the journals of this node.

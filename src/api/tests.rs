@@ -3,6 +3,7 @@
 mod bounds;
 mod callbacks;
 mod client;
+mod domains;
 mod gateway;
 mod recordings;
 mod tasks;

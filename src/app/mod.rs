@@ -207,6 +207,7 @@ impl Server {
                 node_id: node_id.clone(),
                 default_domain: config.rtmp.default_domain.clone(),
                 trust_loopback: config.rtmp.trust_loopback,
+                forbid_scope: config.publish.forbid_scope,
                 idle_timeout: config.rtmp.idle_timeout,
                 handshake_timeout: config.rtmp.handshake_timeout,
                 max_connections: config.rtmp.max_connections,
@@ -269,6 +270,8 @@ impl Server {
                 secret_id: secret_id.clone(),
                 secret_key: secret_key.clone(),
                 app_id,
+                default_domain: config.rtmp.default_domain.clone(),
+                forbid_scope: config.publish.forbid_scope,
                 clock_skew_s: i64::try_from(config.api.clock_skew.as_secs())?,
                 rejects_unknown: config.api.unknown_parameters == UnknownParameters::Reject,
                 utc_offset: config.api.utc_offset,
@@ -278,7 +281,8 @@ impl Server {
             nudge,
             metrics_handle()?,
         )
-        .with_journal(journal);
+        .with_journal(journal)
+        .with_live(live);
         tasks.spawn("reloads", state.clone().run_reloads(work.clone()));
         tasks.spawn("http", http::run(http_listener, api::router(state), work.clone()));
 

@@ -24,7 +24,7 @@ use chrono::FixedOffset;
 use ipnet::IpNet;
 
 use crate::{
-    domain::{container::Container, stream::DomainName},
+    domain::{container::Container, forbidden_stream::ForbidScope, stream::DomainName},
     media::hls::SegmentType,
 };
 
@@ -53,6 +53,8 @@ pub struct Config {
     pub record: Record,
     /// HLS products.
     pub hls: Hls,
+    /// Who may publish.
+    pub publish: Publish,
     /// Where products live.
     pub storage: Storage,
     /// Callbacks to customers.
@@ -89,6 +91,13 @@ pub struct Rtmp {
 pub enum Takeover {
     /// A newer publisher that may publish replaces the older one at once.
     Always,
+}
+
+/// Section `publish`.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Publish {
+    /// What ForbidLiveStream looks at.
+    pub forbid_scope: ForbidScope,
 }
 
 /// Section `http`.

@@ -10,7 +10,7 @@ use tracing_subscriber::EnvFilter;
 
 use super::{
     Api, BaseUrl, Callback, Config, ConfigError, Credentials, DatabaseUrl, Hls, Http, Journal, Log,
-    LogFormat, Record, Rtmp, S3, Storage, Takeover, UnknownParameters,
+    LogFormat, Publish, Record, Rtmp, S3, Storage, Takeover, UnknownParameters,
     sources::Reader,
     value::{
         Raw, address, choice, database_url, duration, flag, integer, list, optional, parsed, path,
@@ -18,7 +18,7 @@ use super::{
     },
 };
 use crate::{
-    domain::{container::Container, stream::DomainName},
+    domain::{container::Container, forbidden_stream::ForbidScope, stream::DomainName},
     media::hls::SegmentType,
 };
 
@@ -49,6 +49,13 @@ pub(super) fn read(r: &mut Reader) -> Result<Config, ConfigError> {
                 "hls.segment_type",
                 "ts",
                 choice(&SegmentType::ALL.map(|kind| (kind.as_str(), kind))),
+            )?,
+        },
+        publish: Publish {
+            forbid_scope: r.get(
+                "publish.forbid_scope",
+                "name",
+                choice(&[("name", ForbidScope::Name), ("path", ForbidScope::Path)]),
             )?,
         },
         storage: storage(r, &data_dir)?,

@@ -56,6 +56,7 @@ const SAMPLES: &[(&str, &str, &[Pair])] = &[
     ("journal.unclaimed_max", "8MiB", &[]),
     ("log.format", "json", &[]),
     ("log.level", "warn,liverec::ingest=trace", &[]),
+    ("publish.forbid_scope", "path", &[]),
     ("record.default_task_format", "mp4", &[]),
     ("record.max_preroll", "0", &[]),
     ("record.resume_window", "30s", &[]),

@@ -7,7 +7,9 @@
 pub mod callback;
 pub mod callback_rule;
 pub mod callback_template;
+pub mod forbidden_stream;
 pub mod media_file;
+pub mod play_domain;
 pub mod push_domain;
 pub mod record_rule;
 pub mod record_task;

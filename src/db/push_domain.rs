@@ -19,20 +19,19 @@ impl Db {
         name: &DomainName,
         now_ms: i64,
     ) -> Result<bool> {
-        let domain =
-            PushDomain { name: name.clone(), enabled: true, keys: None, created_ms: now_ms };
+        let domain = PushDomain::new(name.clone(), None, now_ms);
         Self::insert_domain(tx, &domain).await
     }
 
     /// Writes the row of a domain, unless there is one.
-    pub(super) async fn insert_domain(
+    pub async fn insert_domain(
         tx: &mut Transaction<'static, Any>,
         domain: &PushDomain,
     ) -> Result<bool> {
         let keys = domain.keys.as_ref();
         let done = sqlx::query(
-            "INSERT INTO push_domain (name, enabled, own_keys, keys_on, master_key, backup_key, delta_s, created_ms) \
-             VALUES ($1, $2, $3, $4, $5, $6, $7, $8) ON CONFLICT (name) DO NOTHING",
+            "INSERT INTO push_domain (name, enabled, own_keys, keys_on, master_key, backup_key, delta_s, created_ms, is_delay_live, is_mini_program) \
+             VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10) ON CONFLICT (name) DO NOTHING",
         )
         .bind(domain.name.as_str())
         .bind(i64::from(domain.enabled))
@@ -42,6 +41,8 @@ impl Db {
         .bind(keys.map_or("", |k| k.backup.as_str()))
         .bind(keys.map_or(0, |k| k.delta_s))
         .bind(domain.created_ms)
+        .bind(i64::from(domain.is_delay_live))
+        .bind(i64::from(domain.is_mini_program))
         .execute(&mut **tx)
         .await
         .map_err(at("register a push domain"))?;
@@ -69,14 +70,41 @@ impl Db {
         Ok(done.rows_affected() == 1)
     }
 
+    /// Enables or disables a registered domain; false if it is not registered.
+    pub async fn enable_push_domain(&self, name: &DomainName, enabled: bool) -> Result<bool> {
+        let done = sqlx::query("UPDATE push_domain SET enabled = $2 WHERE name = $1")
+            .bind(name.as_str())
+            .bind(i64::from(enabled))
+            .execute(self.pool())
+            .await
+            .map_err(at("enable a push domain"))?;
+        Ok(done.rows_affected() == 1)
+    }
+
+    /// Takes a domain off the register; false if it is not on it. Its rules and tasks stay.
+    pub async fn remove_push_domain(&self, name: &DomainName) -> Result<bool> {
+        let done = sqlx::query("DELETE FROM push_domain WHERE name = $1")
+            .bind(name.as_str())
+            .execute(self.pool())
+            .await
+            .map_err(at("delete a push domain"))?;
+        Ok(done.rows_affected() == 1)
+    }
+
+    /// Every push domain, by name.
+    pub async fn push_domains(&self) -> Result<Vec<PushDomain>> {
+        let mut connection = self.pool().acquire().await.map_err(at("read push domains"))?;
+        all(&mut connection).await
+    }
+
     /// One push domain.
     pub async fn push_domain(
         tx: &mut AnyConnection,
         name: &DomainName,
     ) -> Result<Option<PushDomain>> {
         let row = sqlx::query(
-            "SELECT name, enabled, own_keys, keys_on, master_key, backup_key, delta_s, created_ms \
-             FROM push_domain WHERE name = $1",
+            "SELECT name, enabled, own_keys, keys_on, master_key, backup_key, delta_s, created_ms, \
+             is_delay_live, is_mini_program FROM push_domain WHERE name = $1",
         )
         .bind(name.as_str())
         .fetch_optional(tx)
@@ -89,7 +117,8 @@ impl Db {
 /// Every push domain.
 pub(super) async fn all(connection: &mut AnyConnection) -> Result<Vec<PushDomain>> {
     let rows = sqlx::query(
-        "SELECT name, enabled, own_keys, keys_on, master_key, backup_key, delta_s, created_ms FROM push_domain",
+        "SELECT name, enabled, own_keys, keys_on, master_key, backup_key, delta_s, created_ms, \
+         is_delay_live, is_mini_program FROM push_domain ORDER BY name",
     )
     .fetch_all(connection)
     .await
@@ -110,6 +139,8 @@ fn read(row: &AnyRow) -> Result<PushDomain> {
         name: domain_name(TABLE, &text("name")?)?,
         enabled: number("enabled")? != 0,
         keys: (number("own_keys")? != 0).then_some(keys),
+        is_delay_live: number("is_delay_live")? != 0,
+        is_mini_program: number("is_mini_program")? != 0,
         created_ms: number("created_ms")?,
     })
 }

@@ -3,13 +3,21 @@
 
 mod resume;
 
-use sqlx::{Row, Transaction, any::Any};
+use sqlx::{
+    Row, Transaction,
+    any::{Any, AnyRow},
+};
 
-use super::{Db, DbError, Result, at};
+use super::{Db, DbError, Result, at, push_domain::domain_name};
 use crate::domain::{
     ids::{FileId, RecordingId},
+    record_count::RecordedStretch,
     recording::{Recording, Span},
+    stream::{AppName, StreamName, StreamPath},
 };
+
+/// Most recordings that one question about the past looks at.
+pub const MAX_STRETCHES: i64 = 200_000;
 
 /// `to_pos` of a span that still grows.
 const OPEN: i64 = -1;
@@ -86,6 +94,29 @@ impl Db {
         Ok(true)
     }
 
+    /// When streams were recorded between two moments (unix milliseconds): those recordings that
+    /// reach into it, at most [`MAX_STRETCHES`].
+    pub async fn recorded_stretches(
+        &self,
+        from_ms: i64,
+        to_ms: i64,
+    ) -> Result<Vec<RecordedStretch>> {
+        let rows = sqlx::query(
+            "SELECT s.domain AS domain, s.app AS app, s.stream AS stream, \
+             r.started_ms AS started_ms, r.ended_ms AS ended_ms \
+             FROM recording r JOIN session s ON s.id = r.session_id \
+             WHERE r.started_ms < $2 AND (r.ended_ms = 0 OR r.ended_ms > $1) \
+             ORDER BY r.started_ms DESC LIMIT $3",
+        )
+        .bind(from_ms)
+        .bind(to_ms)
+        .bind(MAX_STRETCHES)
+        .fetch_all(self.pool())
+        .await
+        .map_err(at("read when streams were recorded"))?;
+        rows.iter().map(read_stretch).collect()
+    }
+
     /// A recording as it was noted when it began.
     pub async fn load_recording(
         tx: &mut Transaction<'static, Any>,
@@ -121,4 +152,22 @@ impl Db {
             .map(Some)
             .ok_or(DbError::Row { table: "media_file", what: format!("id: {text}") })
     }
+}
+
+fn read_stretch(row: &AnyRow) -> Result<RecordedStretch> {
+    const TABLE: &str = "session";
+    let action = "read when a stream was recorded";
+    let number = |column: &str| row.try_get::<i64, _>(column).map_err(at(action));
+    let text = |column: &str| row.try_get::<String, _>(column).map_err(at(action));
+    let odd = |what: String| DbError::Row { table: TABLE, what };
+    let ended_ms = number("ended_ms")?;
+    Ok(RecordedStretch {
+        path: StreamPath {
+            domain: domain_name(TABLE, &text("domain")?)?,
+            app: AppName::parse(&text("app")?).map_err(|e| odd(e.to_string()))?,
+            stream: StreamName::parse(&text("stream")?).map_err(|e| odd(e.to_string()))?,
+        },
+        start_ms: number("started_ms")?,
+        end_ms: (ended_ms != 0).then_some(ended_ms),
+    })
 }

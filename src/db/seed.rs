@@ -34,8 +34,7 @@ pub async fn run(db: &Db, default_domain: &DomainName, now_ms: i64) -> Result<bo
     if is_first {
         Db::claim_setting(&mut tx, DEFAULT_DOMAIN, default_domain.as_str()).await?;
         let keys = Some(generated_keys());
-        let domain =
-            PushDomain { name: default_domain.clone(), enabled: true, keys, created_ms: now_ms };
+        let domain = PushDomain::new(default_domain.clone(), keys, now_ms);
         Db::insert_domain(&mut tx, &domain).await?;
         let id = Db::next_number(&mut tx, record_template::SQL.table).await?;
         record_template::insert(&mut tx, id, &default_template(), now_ms).await?;

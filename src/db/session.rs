@@ -1,12 +1,51 @@
 //! Rows of publish sessions: what was pushed, when, why it ended, whether its journal is still there.
 
-use sqlx::{Row, Transaction, any::Any};
+use sqlx::{
+    Row, Transaction,
+    any::{Any, AnyRow},
+};
 
 use super::{Db, DbError, Result, at};
 use crate::domain::{
     ids::SessionId,
     session::{EndReason, Session},
 };
+
+/// Which sessions that are over are asked for. Empty texts ask nothing.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct SessionSearch {
+    /// Unix milliseconds, inclusive.
+    pub start_ms: i64,
+    /// Unix milliseconds, inclusive.
+    pub end_ms: i64,
+    /// Push domain.
+    pub domain: String,
+    /// AppName.
+    pub app: String,
+    /// StreamName, or a part of it.
+    pub stream: String,
+    /// Whether the stream name is the whole one.
+    pub is_exact: bool,
+    /// Whether the beginning, not the end, lies in the stretch; also the order.
+    pub by_start: bool,
+    /// Oldest first; newest first otherwise.
+    pub is_ascending: bool,
+}
+
+/// A session that is over.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct EndedSession {
+    /// What was known from its beginning.
+    pub session: Session,
+    /// Unix milliseconds.
+    pub ended_ms: i64,
+    /// [`EndReason::as_str`].
+    pub reason: String,
+    /// Picture width, 0 if unknown.
+    pub width: i64,
+    /// Picture height, 0 if unknown.
+    pub height: i64,
+}
 
 impl Db {
     /// Writes the row of a session that has begun. True if it was not there yet: the caller then
@@ -34,23 +73,71 @@ impl Db {
         Ok(done.rows_affected() == 1)
     }
 
-    /// Marks a session as ended. True if it was not yet: the caller then enqueues event 0.
+    /// Marks a session as ended, with the size of its pictures, 0 if unknown. True if it was not
+    /// yet: the caller then enqueues event 0.
     pub async fn end_session(
         tx: &mut Transaction<'static, Any>,
         id: SessionId,
         ended_ms: i64,
         reason: EndReason,
+        (width, height): (u32, u32),
     ) -> Result<bool> {
         let done = sqlx::query(
-            "UPDATE session SET ended_ms = $2, end_reason = $3 WHERE id = $1 AND ended_ms = 0",
+            "UPDATE session SET ended_ms = $2, end_reason = $3, width = $4, height = $5 \
+             WHERE id = $1 AND ended_ms = 0",
         )
         .bind(id.to_string())
         .bind(ended_ms.max(1))
         .bind(reason.as_str())
+        .bind(i64::from(width))
+        .bind(i64::from(height))
         .execute(&mut **tx)
         .await
         .map_err(at("end a session"))?;
         Ok(done.rows_affected() == 1)
+    }
+
+    /// Sessions that are over and that a search finds, and how many there are in all.
+    pub async fn ended_sessions(
+        &self,
+        search: &SessionSearch,
+        offset: u64,
+        limit: u64,
+    ) -> Result<(u64, Vec<EndedSession>)> {
+        let edge = if search.by_start { "started_ms" } else { "ended_ms" };
+        let order = if search.is_ascending { "ASC" } else { "DESC" };
+        // LIKE ignores case on SQLite and not on PostgreSQL, and has wildcards to escape.
+        let found = format!(
+            "FROM session WHERE ended_ms > 0 AND {edge} >= $1 AND {edge} <= $2 \
+             AND ($3 = '' OR domain = $3) AND ($4 = '' OR app = $4) AND ($5 = '' \
+             OR ($6 = 1 AND stream = $5) OR ($6 = 0 AND replace(stream, $5, '') <> stream))"
+        );
+        let count = format!("SELECT COUNT(*) AS n {found}");
+        let rows = format!(
+            "SELECT body, ended_ms, end_reason, width, height {found} \
+             ORDER BY {edge} {order}, id {order} LIMIT $7 OFFSET $8"
+        );
+        macro_rules! bound {
+            ($sql:expr) => {
+                sqlx::query(sqlx::AssertSqlSafe($sql))
+                    .bind(search.start_ms)
+                    .bind(search.end_ms)
+                    .bind(search.domain.as_str())
+                    .bind(search.app.as_str())
+                    .bind(search.stream.as_str())
+                    .bind(i64::from(search.is_exact))
+            };
+        }
+        let total = bound!(count).fetch_one(self.pool()).await.map_err(at("count sessions"))?;
+        let total: i64 = total.try_get("n").map_err(at("count sessions"))?;
+        let rows = bound!(rows)
+            .bind(i64::try_from(limit).unwrap_or(i64::MAX))
+            .bind(i64::try_from(offset).unwrap_or(i64::MAX))
+            .fetch_all(self.pool())
+            .await
+            .map_err(at("read sessions"))?;
+        let rows = rows.iter().map(read_ended).collect::<Result<_>>()?;
+        Ok((total.max(0).unsigned_abs(), rows))
     }
 
     /// Whether the rows say that this session has ended; `None` if there is no row.
@@ -87,4 +174,18 @@ impl Db {
             .map_err(at("release a journal"))?;
         Ok(())
     }
+}
+
+fn read_ended(row: &AnyRow) -> Result<EndedSession> {
+    let number = |column: &str| row.try_get::<i64, _>(column).map_err(at("read a session"));
+    let text = |column: &str| row.try_get::<String, _>(column).map_err(at("read a session"));
+    let session = serde_json::from_str(&text("body")?)
+        .map_err(|e| DbError::Row { table: "session", what: e.to_string() })?;
+    Ok(EndedSession {
+        session,
+        ended_ms: number("ended_ms")?,
+        reason: text("end_reason")?,
+        width: number("width")?,
+        height: number("height")?,
+    })
 }

@@ -3,8 +3,8 @@
 use sqlx::{Any, Transaction};
 
 use super::{
-    Db, Kind, Result, at, callback_rule, callback_template, push_domain, record_rule, record_task,
-    record_template,
+    Db, Kind, Result, at, callback_rule, callback_template, forbidden_stream, push_domain,
+    record_rule, record_task, record_template,
 };
 use crate::domain::snapshot::Snapshot;
 
@@ -34,6 +34,7 @@ pub async fn load(db: &Db, now_ms: i64) -> Result<Snapshot> {
             .map(|t| (t.id, t))
             .collect(),
         callback_rules: callback_rule::all(&mut tx).await?,
+        forbidden_streams: forbidden_stream::current(&mut tx, now_ms).await?,
     };
     tx.rollback().await.map_err(at("end reading the snapshot"))?;
     Ok(snapshot)

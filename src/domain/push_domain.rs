@@ -16,6 +16,7 @@ use serde::{Deserialize, Serialize};
 use self::signature::Verdict;
 pub use self::{resolve::resolve, signature::SignatureError};
 use super::{
+    forbidden_stream::{ForbidScope, is_forbidden},
     snapshot::Snapshot,
     stream::{AppName, DomainName, NameError, StreamName, StreamPath},
 };
@@ -29,8 +30,19 @@ pub struct PushDomain {
     pub enabled: bool,
     /// Keys of its own; `None` uses those of the default domain.
     pub keys: Option<PushKeys>,
+    /// Whether AddLiveDomain said so; shown only.
+    pub is_delay_live: bool,
+    /// Whether AddLiveDomain said so; shown only.
+    pub is_mini_program: bool,
     /// Unix milliseconds.
     pub created_ms: i64,
+}
+
+impl PushDomain {
+    /// An enabled domain with these keys, registered at `created_ms` (unix milliseconds).
+    pub fn new(name: DomainName, keys: Option<PushKeys>, created_ms: i64) -> Self {
+        Self { name, enabled: true, keys, is_delay_live: false, is_mini_program: false, created_ms }
+    }
 }
 
 /// What ModifyLivePushAuthKey sets (spec live-api 12).
@@ -68,6 +80,8 @@ pub struct Policy {
     pub default_domain: DomainName,
     /// Whether loopback publishers may come without a signature.
     pub trust_loopback: bool,
+    /// What a ban looks at.
+    pub forbid_scope: ForbidScope,
 }
 
 /// A publish that may go on.
@@ -99,6 +113,9 @@ pub enum Refusal {
     /// Neither the domain nor the default domain has a key to check with.
     #[error("push domain {0} has no push key")]
     NoKey(DomainName),
+    /// The stream was forbidden through the API.
+    #[error("stream {0:?} may not be pushed at the moment")]
+    Forbidden(String),
     /// There is no signature, or it is not valid.
     #[error(transparent)]
     Signature(#[from] SignatureError),
@@ -113,6 +130,7 @@ impl Refusal {
             Refusal::ConflictingDomains(..) => "conflicting_domains",
             Refusal::DisabledDomain(_) => "disabled_domain",
             Refusal::NoKey(_) => "no_key",
+            Refusal::Forbidden(_) => "forbidden",
             Refusal::Signature(SignatureError::Missing) => "unsigned",
             Refusal::Signature(SignatureError::MissingTime | SignatureError::MalformedTime(_)) => {
                 "bad_time"
@@ -160,6 +178,11 @@ pub fn authorise(
         Verdict::Invalid(error) => return Err(error.into()),
         Verdict::NoKey => return Err(Refusal::NoKey(domain.name.clone())),
     };
+    // Last, so that only who may push learns of it.
+    let now_ms = now_s.saturating_mul(1000);
+    if is_forbidden(&snapshot.forbidden_streams, &path, policy.forbid_scope, now_ms) {
+        return Err(Refusal::Forbidden(path.stream.as_str().to_owned()));
+    }
     Ok(Authorised { path, stream_param: stream_param.to_owned(), signed })
 }
 

@@ -6,9 +6,9 @@
 use std::collections::BTreeMap;
 
 use super::{
-    callback_rule::CallbackRule, callback_template::CallbackTemplate, push_domain::PushDomain,
-    record_rule::RecordRule, record_task::RecordTask, record_template::RecordTemplate,
-    stream::DomainName,
+    callback_rule::CallbackRule, callback_template::CallbackTemplate,
+    forbidden_stream::ForbiddenStream, push_domain::PushDomain, record_rule::RecordRule,
+    record_task::RecordTask, record_template::RecordTemplate, stream::DomainName,
 };
 
 /// All rows that decide what happens to a publish.
@@ -26,4 +26,6 @@ pub struct Snapshot {
     pub callback_templates: BTreeMap<i64, CallbackTemplate>,
     /// Callback rules.
     pub callback_rules: Vec<CallbackRule>,
+    /// Streams that may not be pushed, as of the reading.
+    pub forbidden_streams: Vec<ForbiddenStream>,
 }

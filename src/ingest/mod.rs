@@ -29,8 +29,8 @@ use self::buffer::BufferPool;
 pub use self::live::{Live, LiveSession};
 use crate::{
     domain::{
-        ids::SessionId, push_domain::Policy, recording::Recording, session::EndReason,
-        snapshot::Snapshot, stream::DomainName,
+        forbidden_stream::ForbidScope, ids::SessionId, push_domain::Policy, recording::Recording,
+        session::EndReason, snapshot::Snapshot, stream::DomainName,
     },
     journal::Journal,
 };
@@ -44,6 +44,8 @@ pub struct Settings {
     pub default_domain: DomainName,
     /// Whether loopback publishers may come without a signature.
     pub trust_loopback: bool,
+    /// What a ban of a stream looks at.
+    pub forbid_scope: ForbidScope,
     /// A publisher that sends nothing for so long is disconnected.
     pub idle_timeout: Duration,
     /// From the connection to the accepted publish.
@@ -119,6 +121,7 @@ impl Ingest {
         let policy = Policy {
             default_domain: settings.default_domain.clone(),
             trust_loopback: settings.trust_loopback,
+            forbid_scope: settings.forbid_scope,
         };
         let (buffers, epoch) = (BufferPool::default(), Instant::now());
         let context = Context { settings, policy, snapshot, journal, live, events, buffers, epoch };

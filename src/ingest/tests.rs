@@ -23,6 +23,7 @@ use super::*;
 use crate::{
     domain::{
         container::Container,
+        forbidden_stream::ForbidScope,
         ids::{DecimalId, RecordingId},
         journal_note::{JournalHead, Note},
         push_domain::{PushDomain, PushKeys},
@@ -73,6 +74,7 @@ impl Server {
             node_id: "node".into(),
             default_domain: domain.clone(),
             trust_loopback: true,
+            forbid_scope: ForbidScope::Name,
             idle_timeout: PATIENCE,
             handshake_timeout: PATIENCE,
             max_connections: 100,
@@ -81,8 +83,7 @@ impl Server {
         change(&mut settings);
         let keys =
             PushKeys { enabled: true, master: KEY.into(), backup: String::new(), delta_s: 0 };
-        let push_domain =
-            PushDomain { name: domain.clone(), enabled: true, keys: Some(keys), created_ms: 0 };
+        let push_domain = PushDomain::new(domain.clone(), Some(keys), 0);
         let push_domains = BTreeMap::from([(domain, push_domain)]);
         let snapshot = Snapshot { push_domains, ..Snapshot::default() };
         let folder = tempfile::tempdir().unwrap();

@@ -55,7 +55,7 @@ impl Rows {
         let session = &self.session;
         self.retry("end a session", || async {
             let mut tx = self.shared.db.begin().await?;
-            if Db::end_session(&mut tx, session.id, ended_ms, reason).await? {
+            if Db::end_session(&mut tx, session.id, ended_ms, reason, dimensions).await? {
                 let event = callback::push_ended(
                     session,
                     self.shared.app_id,

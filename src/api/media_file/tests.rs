@@ -46,6 +46,8 @@ async fn servers() -> Vec<(Server, [MediaFile; 3])> {
         let settings = ApiSettings {
             secret_id: "id".to_owned(),
             secret_key: "key".to_owned(),
+            default_domain: DomainName::parse("live.local").unwrap(),
+            forbid_scope: Default::default(),
             app_id: APP_ID,
             clock_skew_s: 300,
             rejects_unknown: true,

@@ -22,7 +22,7 @@ use tower::ServiceExt;
 use super::super::{ApiSettings, State, router};
 use crate::{
     db::callback::testing::{TestDb, databases},
-    domain::snapshot::Snapshot,
+    domain::{forbidden_stream::ForbidScope, snapshot::Snapshot, stream::DomainName},
     storage::LocalStore,
 };
 
@@ -48,6 +48,8 @@ pub async fn servers() -> Vec<Server> {
             secret_id: SECRET_ID.to_owned(),
             secret_key: SECRET_KEY.to_owned(),
             app_id: 1_250_000_000,
+            default_domain: DomainName::parse("live.local").unwrap(),
+            forbid_scope: ForbidScope::Name,
             clock_skew_s: 300,
             rejects_unknown: true,
             utc_offset: chrono::FixedOffset::east_opt(8 * 3600).unwrap(),

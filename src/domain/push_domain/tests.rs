@@ -1,6 +1,7 @@
 //! The vectors of spec live-api 12 and the order in which a push domain is found.
 
 use super::*;
+use crate::domain::forbidden_stream::ForbiddenStream;
 
 const NOW_S: i64 = 1_795_344_236;
 /// 2026-11-23, `6B0418EC`.
@@ -25,14 +26,18 @@ fn snapshot() -> Snapshot {
         ("heir.example", true, None),
         ("off.example", false, None),
     ] {
-        let domain = PushDomain { name: name(text), enabled, keys, created_ms: 0 };
+        let domain = PushDomain { enabled, ..PushDomain::new(name(text), keys, 0) };
         snapshot.push_domains.insert(name(text), domain);
     }
     snapshot
 }
 
 fn policy() -> Policy {
-    Policy { default_domain: name("live.local"), trust_loopback: true }
+    Policy {
+        default_domain: name("live.local"),
+        trust_loopback: true,
+        forbid_scope: ForbidScope::Path,
+    }
 }
 
 fn far<'a>(app: &'a str, tc_url: &'a str, key: &'a str) -> PublishRequest<'a> {
@@ -249,4 +254,26 @@ proptest::proptest! {
         let _ = decide(near(&url, &key));
         let _ = decide(far(&app, &format!("rtmp://{url}"), &format!("s?txSecret={key}&txTime={url}&vhost={app}")));
     }
+}
+
+#[test]
+fn a_forbidden_stream_is_refused_until_its_ban_is_over() {
+    let mut snapshot = snapshot();
+    let request = PublishRequest {
+        app: "live",
+        tc_url: "rtmp://live.local/live",
+        key: "s",
+        peer: IpAddr::from([127, 0, 0, 1]),
+        local: IpAddr::from([127, 0, 0, 1]),
+    };
+    let path = authorise(&snapshot, &request, &policy(), NOW_S).unwrap().path;
+    snapshot.forbidden_streams.push(ForbiddenStream {
+        path,
+        reason: String::new(),
+        resume_ms: (NOW_S + 1) * 1000,
+        created_ms: 0,
+    });
+    let refused = authorise(&snapshot, &request, &policy(), NOW_S).unwrap_err();
+    assert_eq!(refused.reason(), "forbidden");
+    assert!(authorise(&snapshot, &request, &policy(), NOW_S + 1).is_ok());
 }

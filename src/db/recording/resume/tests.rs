@@ -30,7 +30,7 @@ async fn session(db: &Db, stream: &str, started_ms: i64, ended_ms: i64) -> Sessi
     let mut tx = db.begin().await.unwrap();
     Db::insert_session(&mut tx, &session).await.unwrap();
     if ended_ms > 0 {
-        Db::end_session(&mut tx, session.id, ended_ms, EndReason::Closed).await.unwrap();
+        Db::end_session(&mut tx, session.id, ended_ms, EndReason::Closed, (0, 0)).await.unwrap();
     }
     tx.commit().await.unwrap();
     session.id

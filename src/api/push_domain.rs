@@ -1,0 +1,272 @@
+//! Actions on domains (spec live-api 13). Push domains decide who may publish; playback domains are
+//! kept and shown only.
+
+use serde_json::{Value, json};
+
+use super::{
+    caller::Caller,
+    error::{ApiError, Result},
+    params::Params,
+    scope,
+    state::State,
+};
+use crate::{
+    db::{Db, DbError, at},
+    domain::{play_domain::PlayDomain, push_domain::PushDomain, stream::DomainName},
+};
+
+/// Domains that clients may add; those that rules and tasks register do not count against it.
+const MAX_DOMAINS: usize = 100;
+/// The vendor's `PageSize` of DescribeLiveDomains.
+const PAGE_SIZES: std::ops::RangeInclusive<u64> = 10..=100;
+/// The vendor's `PageNum` of DescribeLiveDomains.
+const MAX_PAGE: u64 = 100_000;
+
+/// `DomainType`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Kind {
+    Push,
+    Play,
+}
+
+/// One domain of either kind, as DomainInfo shows it.
+struct Shown {
+    name: DomainName,
+    kind: Kind,
+    enabled: bool,
+    play_type: i64,
+    is_delay_live: bool,
+    is_mini_program: bool,
+    created_ms: i64,
+}
+
+/// AddLiveDomain. A push domain uses the default domain's push keys until it gets its own.
+pub async fn add(state: &State, _caller: &Caller, mut params: Params) -> Result<Value> {
+    let name = scope::domain(state, &mut params)?;
+    let kind = kind(params.req_u64("DomainType")?)?;
+    let play_type = play_type(&mut params)?.unwrap_or(1);
+    let is_delay_live = zero_or_one(&mut params, "IsDelayLive")?.unwrap_or(false);
+    let is_mini_program = zero_or_one(&mut params, "IsMiniProgramLive")?.unwrap_or(false);
+    if let Some(how) = params.opt_str("VerifyOwnerType")?
+        && !["dnsCheck", "fileCheck", "dbCheck"].contains(&how.as_str())
+    {
+        let message = "VerifyOwnerType must be dnsCheck, fileCheck or dbCheck.";
+        return Err(ApiError::invalid_value(message));
+    }
+    params.finish()?;
+    let domains = all(state).await?;
+    let taken = || {
+        let message = format!("The domain {name} is there already.");
+        ApiError::new("FailedOperation.DomainAdded", message)
+    };
+    if domains.iter().any(|domain| domain.name == name) {
+        return Err(taken());
+    }
+    if domains.len() >= MAX_DOMAINS {
+        let message = format!("There are {MAX_DOMAINS} domains already.");
+        return Err(ApiError::new("FailedOperation.HostOutLimit", message));
+    }
+    let created_ms = state.now_ms();
+    let is_new = state
+        .change(async {
+            let name = name.clone();
+            let mut tx = state.db.begin().await?;
+            let is_new = match kind {
+                Kind::Push => {
+                    let domain = PushDomain {
+                        is_delay_live,
+                        is_mini_program,
+                        ..PushDomain::new(name, None, created_ms)
+                    };
+                    Db::insert_domain(&mut tx, &domain).await?
+                }
+                Kind::Play => {
+                    let domain = PlayDomain {
+                        name,
+                        enabled: true,
+                        play_type,
+                        is_delay_live,
+                        is_mini_program,
+                        created_ms,
+                    };
+                    Db::insert_play_domain(&mut tx, &domain).await?
+                }
+            };
+            tx.commit().await.map_err(at("add a domain"))?;
+            Ok::<_, DbError>(is_new)
+        })
+        .await?;
+    if is_new { Ok(json!({})) } else { Err(taken()) }
+}
+
+/// DeleteLiveDomain. A push domain with a live stream is refused: its recordings would be cut.
+pub async fn delete(state: &State, _caller: &Caller, mut params: Params) -> Result<Value> {
+    let name = named(&mut params)?;
+    let kind = kind(params.req_u64("DomainType")?)?;
+    params.finish()?;
+    let is_gone = match kind {
+        Kind::Push => {
+            if state.live.list().iter().any(|live| live.session.path.domain == name) {
+                let message = format!("A stream of {name} is live. Drop it first.");
+                return Err(ApiError::new("FailedOperation.DeleteDomainInLockedTime", message));
+            }
+            state.change(state.db.remove_push_domain(&name)).await?
+        }
+        Kind::Play => state.db.remove_play_domain(&name).await?,
+    };
+    if is_gone { Ok(json!({})) } else { Err(unknown("ResourceNotFound.DomainNotExist", &name)) }
+}
+
+/// EnableLiveDomain.
+pub async fn enable(state: &State, _caller: &Caller, params: Params) -> Result<Value> {
+    set_enabled(state, params, true).await
+}
+
+/// ForbidLiveDomain: no new push is accepted; streams that are live go on.
+pub async fn forbid(state: &State, _caller: &Caller, params: Params) -> Result<Value> {
+    set_enabled(state, params, false).await
+}
+
+async fn set_enabled(state: &State, mut params: Params, enabled: bool) -> Result<Value> {
+    let name = named(&mut params)?;
+    params.finish()?;
+    let is_known = state.change(state.db.enable_push_domain(&name, enabled)).await?
+        || state.db.enable_play_domain(&name, enabled).await?;
+    if is_known { Ok(json!({})) } else { Err(unknown("ResourceNotFound", &name)) }
+}
+
+/// DescribeLiveDomain.
+pub async fn describe(state: &State, _caller: &Caller, mut params: Params) -> Result<Value> {
+    let name = named(&mut params)?;
+    params.finish()?;
+    match all(state).await?.iter().find(|domain| domain.name == name) {
+        Some(domain) => Ok(json!({ "DomainInfo": domain.info(state) })),
+        None => Err(unknown("ResourceNotFound.DomainNotExist", &name)),
+    }
+}
+
+/// DescribeLiveDomains.
+pub async fn describe_all(state: &State, _caller: &Caller, mut params: Params) -> Result<Value> {
+    let status = zero_or_one(&mut params, "DomainStatus")?;
+    let wanted = params.opt_u64("DomainType")?.map(kind).transpose()?;
+    let size = params.opt_u64("PageSize")?.unwrap_or(10);
+    let page = params.opt_u64("PageNum")?.unwrap_or(1);
+    let is_delay_live = zero_or_one(&mut params, "IsDelayLive")?;
+    let prefix = params.opt_str("DomainPrefix")?.unwrap_or_default().to_ascii_lowercase();
+    let play_type = play_type(&mut params)?;
+    params.finish()?;
+    if !PAGE_SIZES.contains(&size) {
+        return Err(ApiError::invalid_value("PageSize must be between 10 and 100."));
+    }
+    if !(1..=MAX_PAGE).contains(&page) {
+        return Err(ApiError::invalid_value("PageNum must be between 1 and 100000."));
+    }
+    let domains = all(state).await?;
+    let is_wanted = |domain: &&Shown| {
+        status.is_none_or(|status| domain.enabled == status)
+            && wanted.is_none_or(|kind| domain.kind == kind)
+            && is_delay_live.is_none_or(|is| domain.is_delay_live == is)
+            && domain.name.as_str().starts_with(&prefix)
+            && play_type.is_none_or(|asked| domain.kind == Kind::Push || domain.play_type == asked)
+    };
+    let found: Vec<&Shown> = domains.iter().filter(is_wanted).collect();
+    let skipped = usize::try_from((page - 1).saturating_mul(size)).unwrap_or(usize::MAX);
+    let shown = found.iter().skip(skipped).take(size as usize);
+    let list: Vec<Value> = shown.map(|domain| domain.info(state)).collect();
+    let of_type = |play_type: i64| {
+        let counts = |domain: &&Shown| {
+            domain.kind == Kind::Play && domain.enabled && domain.play_type == play_type
+        };
+        domains.iter().filter(counts).count()
+    };
+    Ok(json!({
+        "AllCount": found.len(),
+        "DomainList": list,
+        "CreateLimitCount": MAX_DOMAINS.saturating_sub(domains.len()),
+        "PlayTypeCount": [of_type(1), of_type(2), of_type(3)],
+    }))
+}
+
+/// Every domain, by name.
+async fn all(state: &State) -> Result<Vec<Shown>> {
+    let push = state.db.push_domains().await?.into_iter().map(|domain| Shown {
+        name: domain.name,
+        kind: Kind::Push,
+        enabled: domain.enabled,
+        play_type: 1,
+        is_delay_live: domain.is_delay_live,
+        is_mini_program: domain.is_mini_program,
+        created_ms: domain.created_ms,
+    });
+    let play = state.db.play_domains().await?.into_iter().map(|domain| Shown {
+        name: domain.name,
+        kind: Kind::Play,
+        enabled: domain.enabled,
+        play_type: domain.play_type,
+        is_delay_live: domain.is_delay_live,
+        is_mini_program: domain.is_mini_program,
+        created_ms: domain.created_ms,
+    });
+    let mut domains: Vec<Shown> = push.chain(play).collect();
+    domains.sort_by(|a, b| a.name.cmp(&b.name));
+    Ok(domains)
+}
+
+impl Shown {
+    fn info(&self, state: &State) -> Value {
+        json!({
+            "Name": self.name,
+            "Type": u8::from(self.kind == Kind::Play),
+            "Status": u8::from(self.enabled),
+            "CreateTime": state.settings.local_time(self.created_ms),
+            // There is no CNAME to wait for: whatever resolves to this server is in place.
+            "BCName": 1,
+            "TargetDomain": self.name,
+            "PlayType": self.play_type,
+            "IsDelayLive": u8::from(self.is_delay_live),
+            "CurrentCName": self.name,
+            "RentTag": 0,
+            "RentExpireTime": "0000-00-00 00:00:00",
+            "IsMiniProgramLive": u8::from(self.is_mini_program),
+        })
+    }
+}
+
+fn kind(number: u64) -> Result<Kind> {
+    match number {
+        0 => Ok(Kind::Push),
+        1 => Ok(Kind::Play),
+        _ => Err(ApiError::invalid_value("DomainType must be 0 or 1.")),
+    }
+}
+
+fn play_type(params: &mut Params) -> Result<Option<i64>> {
+    match params.opt_i64("PlayType")? {
+        Some(known @ 1..=3) => Ok(Some(known)),
+        Some(_) => Err(ApiError::invalid_value("PlayType must be 1, 2 or 3.")),
+        None => Ok(None),
+    }
+}
+
+/// A flag that the vendor sends as 0 or 1.
+fn zero_or_one(params: &mut Params, name: &str) -> Result<Option<bool>> {
+    match params.opt_i64(name)? {
+        Some(0) => Ok(Some(false)),
+        Some(1) => Ok(Some(true)),
+        Some(_) => Err(ApiError::invalid_value(format!("{name} must be 0 or 1."))),
+        None => Ok(None),
+    }
+}
+
+/// A domain that is asked about: any name that can be one.
+pub(super) fn named(params: &mut Params) -> Result<DomainName> {
+    let text = params.req_str("DomainName")?;
+    DomainName::parse(&text).map_err(|error| {
+        let message = format!("DomainName is not valid: {error}.");
+        ApiError::new("InvalidParameter.DomainFormatError", message)
+    })
+}
+
+fn unknown(code: &'static str, name: &DomainName) -> ApiError {
+    ApiError::new(code, format!("There is no domain {name}."))
+}
