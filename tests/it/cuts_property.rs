@@ -309,7 +309,7 @@ fn project(
                 whole.extend_from_slice(&bytes);
             }
             Block::EndOfObject => objects.push(open.take().unwrap().1),
-            Block::End => return Ok(objects),
+            Block::End | Block::Starved => return Ok(objects),
         }
     }
 }
