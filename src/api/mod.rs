@@ -15,6 +15,7 @@ pub mod error;
 pub mod forbidden_stream;
 pub mod gateway;
 pub mod health;
+pub mod live_record;
 pub mod media_file;
 pub mod page;
 pub mod params;
@@ -102,6 +103,9 @@ pub const ACTIONS: &[Action] = actions! {
     Live StopRecordTask => record_task::stop,
     Live DeleteRecordTask => record_task::delete,
     Live DescribeRecordTask => record_task::describe,
+    Live CreateLiveRecord => live_record::create,
+    Live StopLiveRecord => live_record::stop,
+    Live DeleteLiveRecord => live_record::delete,
     Live CreateLiveCallbackTemplate => callback_template::create,
     Live ModifyLiveCallbackTemplate => callback_template::modify,
     Live DeleteLiveCallbackTemplate => callback_template::delete,

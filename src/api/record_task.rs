@@ -14,7 +14,7 @@ use super::{
 use crate::{
     db::record_task::TaskFilter,
     domain::{
-        record_task::{ID_LEN, KEPT_S, RecordTask, check_window},
+        record_task::{ID_LEN, KEPT_S, RecordTask, WindowError, check_window},
         stream::{AppName, DomainName, StreamName, StreamPath},
     },
 };
@@ -50,7 +50,7 @@ pub async fn create(state: &State, _caller: &Caller, mut params: Params) -> Resu
         params.opt_u64("TemplateId")?.and_then(|id| i64::try_from(id).ok()).unwrap_or(0);
     params.accept(&["Extension"]);
     params.finish()?;
-    check_window(start_s, end_s, now_s).map_err(|e| ApiError::invalid(format!("{e}.")))?;
+    check_window(start_s, end_s, now_s).map_err(window_error)?;
     let task = RecordTask {
         id: rand::rng()
             .sample_iter(rand::distr::Alphanumeric)
@@ -62,6 +62,7 @@ pub async fn create(state: &State, _caller: &Caller, mut params: Params) -> Resu
         end_s,
         template_id,
         stream_type,
+        profile: None,
         stopped_ms: 0,
         deleted_ms: 0,
         created_ms: now_ms,
@@ -77,7 +78,7 @@ pub async fn create(state: &State, _caller: &Caller, mut params: Params) -> Resu
 
 /// StopRecordTask: what it records is finished at once, and it never starts again.
 pub async fn stop(state: &State, _caller: &Caller, mut params: Params) -> Result<Value> {
-    let id = params.req_str("TaskId")?;
+    let id = task_id(&mut params)?;
     params.finish()?;
     match state.change(state.db.stop_record_task(&id, state.now_ms())).await? {
         true => Ok(json!({})),
@@ -87,7 +88,7 @@ pub async fn stop(state: &State, _caller: &Caller, mut params: Params) -> Result
 
 /// DeleteRecordTask: what it records goes on, and it never starts again.
 pub async fn delete(state: &State, _caller: &Caller, mut params: Params) -> Result<Value> {
-    let id = params.req_str("TaskId")?;
+    let id = task_id(&mut params)?;
     params.finish()?;
     match state.change(state.db.delete_record_task(&id, state.now_ms())).await? {
         true => Ok(json!({})),
@@ -143,8 +144,19 @@ pub async fn describe(state: &State, _caller: &Caller, mut params: Params) -> Re
     Ok(json!({ "ScrollToken": token, "TaskList": list }))
 }
 
+/// The refusal for a window that a task cannot have.
+pub(super) fn window_error(error: WindowError) -> ApiError {
+    ApiError::invalid(format!("{error}."))
+}
+
 fn seconds(name: &str, value: u64) -> Result<i64> {
     i64::try_from(value).map_err(|_| ApiError::invalid(format!("{name} is not a time.")))
+}
+
+/// A TaskId that can be one of the new API; legacy tasks have numbers.
+fn task_id(params: &mut Params) -> Result<String> {
+    let id = params.req_str("TaskId")?;
+    if id.len() == ID_LEN { Ok(id) } else { Err(unknown_task()) }
 }
 
 /// Neither Stop nor Delete has a code of its own for this (spec live-api 17).

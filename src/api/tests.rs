@@ -5,5 +5,6 @@ mod callbacks;
 mod client;
 mod domains;
 mod gateway;
+mod legacy;
 mod recordings;
 mod tasks;

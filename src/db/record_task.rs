@@ -34,11 +34,24 @@ pub struct TaskFilter {
     pub after: Option<(i64, String)>,
 }
 
+/// What the limits of the legacy API look at.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct LegacyTasks {
+    /// The number of the next one.
+    pub next: i64,
+    /// Made since the day began, or not over yet.
+    pub today: i64,
+    /// Not over, stopped or deleted.
+    pub armed: i64,
+}
+
 impl Db {
     /// Stores a new task and registers its domain if need be. False when [`MAX_ARMED`] tasks are
     /// waiting already. Takes the chance to remove a few rows that are past their keeping.
     pub async fn create_record_task(&self, task: &RecordTask, now_ms: i64) -> Result<bool> {
         let now_s = now_ms.div_euclid(1000);
+        let profile = task.profile.as_ref().map(serde_json::to_string).transpose();
+        let profile = profile.map_err(|e| odd(e.to_string()))?.unwrap_or_default();
         let mut tx = self.begin().await?;
         let row = sqlx::query(
             "SELECT COUNT(*) FROM record_task WHERE end_s > $1 AND stopped_ms = 0 AND deleted_ms = 0",
@@ -53,7 +66,7 @@ impl Db {
         Self::register_domain(&mut tx, &task.path.domain, now_ms).await?;
         sqlx::query(
             "INSERT INTO record_task (id, domain, app, stream, start_s, end_s, template_id, stream_type, \
-             stopped_ms, deleted_ms, created_ms) VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11)",
+             stopped_ms, deleted_ms, created_ms, profile) VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12)",
         )
         .bind(task.id.as_str())
         .bind(task.path.domain.as_str())
@@ -66,6 +79,7 @@ impl Db {
         .bind(task.stopped_ms)
         .bind(task.deleted_ms)
         .bind(task.created_ms)
+        .bind(profile)
         .execute(&mut *tx)
         .await
         .map_err(at("insert a record task"))?;
@@ -116,13 +130,47 @@ impl Db {
         Ok(done.rows_affected() == 1)
     }
 
-    /// One page of tasks that were not deleted, by start and id.
+    /// Numbers a legacy task that was to be made now; how many there were today and how many are
+    /// armed, in unix seconds of `day_s` and `now_s`.
+    pub async fn next_legacy_task(&self, day_s: i64, now_s: i64) -> Result<LegacyTasks> {
+        let mut tx = self.begin().await?;
+        let row = sqlx::query(
+            "SELECT COUNT(*) AS today, COALESCE(SUM(CASE WHEN end_s > $2 AND stopped_ms = 0 \
+             AND deleted_ms = 0 THEN 1 ELSE 0 END), 0) AS armed \
+             FROM record_task WHERE profile <> '' AND (created_ms >= $1 OR end_s > $2)",
+        )
+        .bind(day_s.saturating_mul(1000))
+        .bind(now_s)
+        .fetch_one(&mut *tx)
+        .await
+        .map_err(at("count legacy tasks"))?;
+        let number = |column: &str| row.try_get::<i64, _>(column).map_err(at("count legacy tasks"));
+        let (today, armed) = (number("today")?, number("armed")?);
+        let next = Self::next_number(&mut tx, "legacy_task").await?;
+        tx.commit().await.map_err(at("number a legacy task"))?;
+        Ok(LegacyTasks { next, today, armed })
+    }
+
+    /// A task that was not deleted.
+    pub async fn record_task(&self, id: &str) -> Result<Option<RecordTask>> {
+        let row = sqlx::query(
+            "SELECT id, domain, app, stream, start_s, end_s, template_id, stream_type, profile, \
+             stopped_ms, deleted_ms, created_ms FROM record_task WHERE id = $1 AND deleted_ms = 0",
+        )
+        .bind(id)
+        .fetch_optional(self.pool())
+        .await
+        .map_err(at("read a record task"))?;
+        row.as_ref().map(read).transpose()
+    }
+
+    /// One page of tasks of the new API that were not deleted, by start and id.
     pub async fn record_tasks(&self, filter: &TaskFilter, limit: i64) -> Result<Vec<RecordTask>> {
         let (after_s, after_id) =
             filter.after.as_ref().map_or((i64::MIN, ""), |(s, id)| (*s, id.as_str()));
         let rows = sqlx::query(
-            "SELECT id, domain, app, stream, start_s, end_s, template_id, stream_type, stopped_ms, deleted_ms, \
-             created_ms FROM record_task WHERE deleted_ms = 0 AND start_s >= $1 AND end_s <= $2 \
+            "SELECT id, domain, app, stream, start_s, end_s, template_id, stream_type, profile, stopped_ms, deleted_ms, \
+             created_ms FROM record_task WHERE deleted_ms = 0 AND profile = '' AND start_s >= $1 AND end_s <= $2 \
              AND ($3 = '' OR domain = $3) AND ($4 = '' OR app = $4) AND ($5 = '' OR stream = $5) \
              AND (start_s > $6 OR (start_s = $6 AND id > $7)) ORDER BY start_s, id LIMIT $8",
         )
@@ -149,7 +197,7 @@ pub(super) async fn current(
     since_s: i64,
 ) -> Result<Vec<RecordTask>> {
     let armed = sqlx::query(
-        "SELECT id, domain, app, stream, start_s, end_s, template_id, stream_type, stopped_ms, deleted_ms, \
+        "SELECT id, domain, app, stream, start_s, end_s, template_id, stream_type, profile, stopped_ms, deleted_ms, \
          created_ms FROM record_task WHERE end_s > $1 AND stopped_ms = 0 AND deleted_ms = 0 \
          ORDER BY start_s, id",
     )
@@ -158,7 +206,7 @@ pub(super) async fn current(
     .await
     .map_err(at("read armed record tasks"))?;
     let recent = sqlx::query(
-        "SELECT id, domain, app, stream, start_s, end_s, template_id, stream_type, stopped_ms, deleted_ms, \
+        "SELECT id, domain, app, stream, start_s, end_s, template_id, stream_type, profile, stopped_ms, deleted_ms, \
          created_ms FROM record_task WHERE end_s > $2 AND (end_s <= $1 OR stopped_ms <> 0 OR deleted_ms <> 0) \
          ORDER BY end_s DESC, id LIMIT $3",
     )
@@ -174,22 +222,31 @@ pub(super) async fn current(
 fn read(row: &AnyRow) -> Result<RecordTask> {
     let number = |column: &str| row.try_get::<i64, _>(column).map_err(at("read a record task"));
     let text = |column: &str| row.try_get::<String, _>(column).map_err(at("read a record task"));
-    let odd = |e: NameError| DbError::Row { table: "record_task", what: e.to_string() };
+    let name = |e: NameError| odd(e.to_string());
+    let profile = text("profile")?;
     Ok(RecordTask {
         id: text("id")?,
         path: StreamPath {
-            domain: DomainName::parse(&text("domain")?).map_err(odd)?,
-            app: AppName::parse(&text("app")?).map_err(odd)?,
-            stream: StreamName::parse(&text("stream")?).map_err(odd)?,
+            domain: DomainName::parse(&text("domain")?).map_err(name)?,
+            app: AppName::parse(&text("app")?).map_err(name)?,
+            stream: StreamName::parse(&text("stream")?).map_err(name)?,
         },
         start_s: number("start_s")?,
         end_s: number("end_s")?,
         template_id: number("template_id")?,
         stream_type: number("stream_type")?,
+        profile: match profile.is_empty() {
+            true => None,
+            false => Some(serde_json::from_str(&profile).map_err(|e| odd(e.to_string()))?),
+        },
         stopped_ms: number("stopped_ms")?,
         deleted_ms: number("deleted_ms")?,
         created_ms: number("created_ms")?,
     })
+}
+
+fn odd(what: String) -> DbError {
+    DbError::Row { table: "record_task", what }
 }
 
 #[cfg(test)]

@@ -93,9 +93,11 @@ pub fn plan(
             (!stream.running_tasks.contains(&t.id), t.start_s, t.created_ms, &t.id)
         });
         for task in due.into_iter().take(MAX_TASKS_PER_STREAM) {
-            let template = templates
-                .get(&task.template_id)
-                .cloned()
+            let named = || templates.get(&task.template_id).cloned();
+            let template = task
+                .profile
+                .clone()
+                .or_else(named)
                 .unwrap_or_else(|| default_profile(default_format));
             wanted.push(Wanted {
                 session: stream.session,
@@ -138,6 +140,7 @@ mod tests {
             end_s,
             template_id: 0,
             stream_type: 0,
+            profile: None,
             stopped_ms: 0,
             deleted_ms: 0,
             created_ms: 0,

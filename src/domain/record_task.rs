@@ -1,13 +1,13 @@
-//! Record tasks: a window in which every push of one stream is recorded (spec live-api 7).
+//! Record tasks: a window in which every push of one stream is recorded (spec live-api 7, 8).
 
 use serde::{Deserialize, Serialize};
 
-use super::stream::StreamPath;
+use super::{record_template::RecordTemplate, stream::StreamPath};
 
-/// A record task of the new task API.
+/// A record task, of the new task API or of the legacy one.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct RecordTask {
-    /// 60 alphanumerics.
+    /// 60 alphanumerics; of a legacy task a number.
     pub id: String,
     /// The one stream it is about.
     pub path: StreamPath,
@@ -19,6 +19,8 @@ pub struct RecordTask {
     pub template_id: i64,
     /// StreamType as given: 0 ordinary, 1 mixed.
     pub stream_type: i64,
+    /// What a legacy task records; `None` for tasks of the new API, which name a template.
+    pub profile: Option<RecordTemplate>,
     /// Unix milliseconds of StopRecordTask; 0 if never.
     pub stopped_ms: i64,
     /// Unix milliseconds of DeleteRecordTask; 0 if never. A deleted task starts no new recording
@@ -118,6 +120,7 @@ mod tests {
             end_s: 20,
             template_id: 0,
             stream_type: 0,
+            profile: None,
             stopped_ms: 0,
             deleted_ms: 0,
             created_ms: 0,

@@ -69,7 +69,7 @@ pub struct RecordTemplate {
     pub mp4: RecordParam,
     /// AAC settings.
     pub aac: RecordParam,
-    /// MP3 settings: kept and answered, never recorded (the product does not re-encode).
+    /// MP3 settings: kept and answered; cannot be enabled (the product does not encode).
     pub mp3: RecordParam,
     /// 0 normal, 1 slow live.
     pub is_delay_live: i64,
@@ -187,6 +187,11 @@ impl RecordTemplate {
         check_len("Description", &self.description, MAX_DESCRIPTION_BYTES)?;
         for (field, param, interval) in self.blocks() {
             param.check(field, interval)?;
+        }
+        if self.mp3.enable {
+            let what =
+                "Mp3Param.Enable must be 0: MP3 needs encoding, which this server does not do";
+            return Err(TemplateError::Value(what.to_owned()));
         }
         if self.flv.enable
             && self.flv_upload_in_recording

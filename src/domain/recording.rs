@@ -218,6 +218,7 @@ mod tests {
             end_s: 20,
             template_id: 0,
             stream_type: 0,
+            profile: None,
             stopped_ms: 0,
             deleted_ms: 0,
             created_ms: 0,

@@ -210,6 +210,7 @@ async fn changes_elsewhere_are_noticed() {
         end_s: NOW_S + 60,
         template_id: 0,
         stream_type: 0,
+        profile: None,
         stopped_ms: 0,
         deleted_ms: 0,
         created_ms: NOW_S * 1000,

@@ -18,6 +18,7 @@ fn task(id: &str, stream: &str, start_s: i64, end_s: i64) -> RecordTask {
         end_s,
         template_id: 7,
         stream_type: 0,
+        profile: None,
         stopped_ms: 0,
         deleted_ms: 0,
         created_ms: NOW_S * 1000,

@@ -43,7 +43,12 @@ fn ranges_hold_for_enabled_formats_only() {
         }
     }
     let odd = RecordParam { enable: true, record_interval: 5, ..RecordParam::default() };
-    assert_eq!(refusal(|t| (t.hls, t.mp3) = (odd.clone(), odd)), "accepted");
+    assert_eq!(refusal(|t| t.hls = odd.clone()), "accepted");
+    assert_eq!(refusal(|t| t.mp3 = RecordParam { enable: false, ..odd.clone() }), "accepted");
+    assert_eq!(
+        refusal(|t| t.mp3 = odd),
+        "Mp3Param.Enable must be 0: MP3 needs encoding, which this server does not do"
+    );
     let kept =
         |enable, storage_time| RecordParam { enable, storage_time, ..RecordParam::default() };
     assert_eq!(refusal(|t| t.hls = kept(true, 129_600_000)), "accepted");
