@@ -16,6 +16,7 @@ use super::{
     caller::Caller,
     decode, envelope,
     error::{ApiError, Result, shown},
+    out_of_scope,
     params::{Fields, Params, Reading},
     sign::{self, tc3, v1},
     state::State,
@@ -231,7 +232,13 @@ fn find_action(call: &Call) -> Result<&'static Action> {
             return Err(ApiError::missing("Version"));
         }
         // The names of our actions are unambiguous.
-        return ACTIONS.iter().find(is_named).ok_or_else(|| unknown_action(&call.action));
+        let is_known = |product| out_of_scope::is_known(product, &call.action);
+        return ACTIONS.iter().find(is_named).ok_or_else(|| {
+            match [Product::Live, Product::Vod].into_iter().any(is_known) {
+                true => unsupported_action(&call.action),
+                false => unknown_action(&call.action),
+            }
+        });
     }
     let product = Product::of_version(&call.version).ok_or_else(|| {
         let message = format!(
@@ -241,7 +248,14 @@ fn find_action(call: &Call) -> Result<&'static Action> {
         ApiError::new("NoSuchVersion", message)
     })?;
     let found = ACTIONS.iter().filter(|a| a.product == product).find(is_named);
-    found.ok_or_else(|| unknown_action(&call.action))
+    found.ok_or_else(|| match out_of_scope::is_known(product, &call.action) {
+        true => unsupported_action(&call.action),
+        false => unknown_action(&call.action),
+    })
+}
+
+fn unsupported_action(name: &str) -> ApiError {
+    ApiError::unsupported(format!("This server does not have the Action `{}`.", shown(name)))
 }
 
 fn unknown_action(name: &str) -> ApiError {

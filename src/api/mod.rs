@@ -17,6 +17,7 @@ pub mod gateway;
 pub mod health;
 pub mod live_record;
 pub mod media_file;
+pub mod out_of_scope;
 pub mod page;
 pub mod params;
 pub mod playback;

@@ -156,6 +156,9 @@ async fn what_is_not_asked_properly_is_refused() {
         request.header("X-TC-Version", version).body(Body::from("{}")).unwrap()
     };
     assert_eq!(code(&server.send(tc3("NoSuchAction", LIVE)).await), "InvalidAction");
+    let unsupported = server.send(tc3("AddDelayLiveStream", LIVE)).await;
+    assert_eq!(code(&unsupported), "UnsupportedOperation");
+    assert!(unsupported["Error"]["Message"].as_str().unwrap().contains("AddDelayLiveStream"));
     assert_eq!(code(&server.send(tc3("SearchMedia", LIVE)).await), "InvalidAction");
     assert_eq!(
         code(&server.send(tc3("DescribeLiveRecordRules", "2018-07-17")).await),
