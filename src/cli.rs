@@ -53,8 +53,38 @@ pub enum Command {
     },
     /// Print where to push a stream to, with a valid signature
     PushUrl(PushUrlArguments),
+    /// Make, list and revoke key pairs of API clients
+    Keys {
+        /// What to do
+        #[command(subcommand)]
+        command: KeysCommand,
+    },
     /// Check that a stored file is what was sent: exit code 0 if it is, 1 if not
     Verify(VerifyArguments),
+}
+
+/// What `keys` does.
+#[derive(Debug, Clone, Subcommand)]
+pub enum KeysCommand {
+    /// Make a key pair and print it, once
+    Create {
+        /// What it may do
+        #[arg(long, default_value = "admin", value_parser = ["admin", "read-only", "sub-app"])]
+        role: String,
+        /// The VOD sub-application that a key of the role sub-app is confined to
+        #[arg(long, value_name = "NUMBER")]
+        sub_app: Option<u64>,
+        /// What it is for, in your words
+        #[arg(long, default_value = "")]
+        note: String,
+    },
+    /// List the key pairs, without their secrets
+    List,
+    /// Revoke a key pair for good
+    Revoke {
+        /// Its secret_id
+        secret_id: String,
+    },
 }
 
 /// Arguments of `verify`.

@@ -5,7 +5,7 @@
 
 use std::{
     env,
-    io::{self, IsTerminal},
+    io::{self, IsTerminal, Write},
     process::ExitCode,
 };
 
@@ -57,7 +57,7 @@ fn run(command: Command, mut config: Config) -> anyhow::Result<ExitCode> {
     if let Command::Demo { verbose } = &command {
         config.log.level = if *verbose { "info" } else { "error" }.to_owned();
     }
-    if !matches!(command, Command::PushUrl(_) | Command::Verify(_)) {
+    if !matches!(command, Command::PushUrl(_) | Command::Verify(_) | Command::Keys { .. }) {
         start_logs(&config.log)?;
     }
     let runtime = Runtime::new().context("start the runtime")?;
@@ -67,6 +67,10 @@ fn run(command: Command, mut config: Config) -> anyhow::Result<ExitCode> {
             Command::Serve => until_signal(app::serve(config, shutdown.clone()), &shutdown).await?,
             Command::Demo { .. } => until_signal(app::demo(shutdown.clone()), &shutdown).await?,
             Command::PushUrl(push_url) => push_url.run(&config).await?,
+            Command::Keys { command } => {
+                let text = app::keys(&config, &command).await?;
+                io::stdout().write_all(text.as_bytes()).context("write to stdout")?;
+            }
             Command::Verify(asked) => {
                 let is_verified = app::verify(&config, asked.file, asked.json).await?;
                 return Ok(if is_verified { ExitCode::SUCCESS } else { ExitCode::FAILURE });

@@ -16,6 +16,7 @@ use super::{
     caller::Caller,
     decode, envelope,
     error::{ApiError, Result, shown},
+    key_ring::Key,
     out_of_scope,
     params::{Fields, Params, Reading},
     sign::{self, tc3, v1},
@@ -74,6 +75,7 @@ async fn carry_out(state: &State, request: Request, known: &mut &'static str) ->
     let (call, _body) = authenticate(state, &head, body).await?;
     let action = find_action(&call)?;
     *known = action.name;
+    call.caller.may(action.product, action.name)?;
     let turn = tokio::time::timeout(TURN_TIMEOUT, Arc::clone(&state.running).acquire_owned()).await;
     let _turn = turn.map_err(|_| wire::busy())?.map_err(|_| wire::busy())?;
     let reading = Reading {
@@ -130,12 +132,9 @@ async fn authenticate(
     Ok((call, held))
 }
 
-/// The secret key behind a key id.
-fn secret_of<'a>(state: &'a State, secret_id: &str) -> Result<&'a str> {
-    match secret_id == state.settings.secret_id {
-        true => Ok(&state.settings.secret_key),
-        false => Err(sign::unknown_secret_id()),
-    }
+/// The key pair of an id.
+fn key_of(state: &State, secret_id: &str) -> Result<Arc<Key>> {
+    state.keys.load().get(secret_id).ok_or_else(sign::unknown_secret_id)
 }
 
 fn check_time(state: &State, timestamp_s: i64) -> Result<()> {
@@ -144,13 +143,14 @@ fn check_time(state: &State, timestamp_s: i64) -> Result<()> {
 
 fn claim_of_header(state: &State, headers: &HeaderMap) -> Result<tc3::Claim> {
     let claim = tc3::Claim::parse(headers)?;
-    secret_of(state, &claim.secret_id)?;
+    key_of(state, &claim.secret_id)?;
     check_time(state, claim.timestamp_s)?;
     Ok(claim)
 }
 
 async fn tc3_call(state: &State, wire: &Wire<'_>, claim: &tc3::Claim, body: Bytes) -> Result<Call> {
-    claim.verify(wire, secret_of(state, &claim.secret_id)?)?;
+    let key = key_of(state, &claim.secret_id)?;
+    claim.verify(wire, &key.secret_key)?;
     let content_type = header(wire.headers, "content-type").unwrap_or("");
     let media_type = content_type.split(';').next().unwrap_or("").trim().to_ascii_lowercase();
     let fields = match (wire.verb, media_type.as_str()) {
@@ -165,7 +165,7 @@ async fn tc3_call(state: &State, wire: &Wire<'_>, claim: &tc3::Claim, body: Byte
     };
     let (action, is_named_by_path) = action_of(header(wire.headers, "x-tc-action"), wire.path);
     Ok(Call {
-        caller: Caller::admin(claim.secret_id.clone()),
+        caller: key.caller.clone(),
         action,
         is_named_by_path,
         version: header(wire.headers, "x-tc-version").unwrap_or("").to_owned(),
@@ -192,13 +192,13 @@ fn v1_call(state: &State, wire: &Wire<'_>) -> Result<Call> {
         return Err(unknown_action(""));
     }
     let claim = v1::Claim::parse(&pairs)?;
-    let secret_key = secret_of(state, &claim.secret_id)?;
+    let key = key_of(state, &claim.secret_id)?;
     check_time(state, claim.timestamp_s)?;
-    claim.verify(wire, &pairs, secret_key)?;
+    claim.verify(wire, &pairs, &key.secret_key)?;
     let version = v1::find(&pairs, "Version").unwrap_or("").to_owned();
     let own = pairs.into_iter().filter(|(name, _)| !v1::COMMON.contains(&name.as_str())).collect();
     Ok(Call {
-        caller: Caller::admin(claim.secret_id),
+        caller: key.caller.clone(),
         action,
         is_named_by_path,
         version,

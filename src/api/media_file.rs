@@ -128,7 +128,7 @@ pub(super) async fn known_sub_app(
 ) -> Result<u64> {
     let main = state.settings.app_id;
     let id = caller.effective_sub_app(requested, main)?;
-    if id == main || caller.sub_app_id == Some(id) {
+    if id == main || caller.role.sub_app_id() == Some(id) {
         return Ok(id);
     }
     let is_templates = state.snapshot.load().record_templates.values().any(|template| {

@@ -15,6 +15,7 @@ pub mod error;
 pub mod forbidden_stream;
 pub mod gateway;
 pub mod health;
+pub mod key_ring;
 pub mod live_record;
 pub mod media_file;
 pub mod out_of_scope;

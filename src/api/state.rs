@@ -10,6 +10,7 @@ use metrics_exporter_prometheus::PrometheusHandle;
 use tokio::sync::{Mutex, Notify, Semaphore};
 use tokio_util::sync::CancellationToken;
 
+use super::key_ring::{KeyRing, MasterKey};
 use crate::{
     db::{self, Db},
     domain::{forbidden_stream::ForbidScope, snapshot::Snapshot, stream::DomainName},
@@ -72,9 +73,14 @@ pub struct State {
     pub clock: fn() -> i64,
     /// Who is pushing to this node.
     pub live: Arc<Live>,
+    /// Who may sign requests.
+    pub keys: Arc<ArcSwap<KeyRing>>,
+    master_key: Option<MasterKey>,
     pub(super) running: Arc<Semaphore>,
     pub(super) bodies: Arc<Semaphore>,
     reloading: Arc<Mutex<()>>,
+    /// Ids of keys that cannot be opened, told once.
+    closed_keys: Arc<Mutex<Vec<String>>>,
 }
 
 impl ApiSettings {
@@ -95,8 +101,11 @@ impl State {
         nudge: Arc<Notify>,
         metrics: PrometheusHandle,
     ) -> Self {
+        let (keys, _) = KeyRing::new((&settings.secret_id, &settings.secret_key), &[], None);
         Self {
             verifier: Verifier::new(db.clone(), store.clone(), None),
+            keys: Arc::new(ArcSwap::from_pointee(keys)),
+            master_key: None,
             db,
             store,
             settings: Arc::new(settings),
@@ -108,7 +117,13 @@ impl State {
             running: Arc::new(Semaphore::new(MAX_RUNNING)),
             bodies: Arc::new(Semaphore::new(MAX_BODIES_KIB)),
             reloading: Arc::default(),
+            closed_keys: Arc::default(),
         }
+    }
+
+    /// Lets keys of the database sign requests, which are opened with `master_key`.
+    pub fn with_master_key(self, master_key: MasterKey) -> Self {
+        Self { master_key: Some(master_key), ..self }
     }
 
     /// Lets streams of this node be seen and dropped.
@@ -131,11 +146,30 @@ impl State {
     /// older one never replaces a newer one.
     pub async fn reload(&self) -> db::Result<()> {
         let _one_at_a_time = self.reloading.lock().await;
+        self.reload_keys().await?;
         let fresh = db::snapshot::load(&self.db, self.now_ms()).await?;
         if **self.snapshot.load() != fresh {
             self.snapshot.store(Arc::new(fresh));
             self.nudge.notify_one();
         }
+        Ok(())
+    }
+
+    async fn reload_keys(&self) -> db::Result<()> {
+        let rows = self.db.api_keys().await?;
+        let main = (self.settings.secret_id.as_str(), self.settings.secret_key.as_str());
+        let (keys, closed) = KeyRing::new(main, &rows, self.master_key.as_ref());
+        let mut known = self.closed_keys.lock().await;
+        if *known != closed {
+            for id in closed.iter().filter(|id| !known.contains(id)) {
+                tracing::warn!(
+                    secret_id = id,
+                    "a key in the database cannot be opened with the master key of this server; it signs nothing"
+                );
+            }
+            *known = closed;
+        }
+        self.keys.store(Arc::new(keys));
         Ok(())
     }
 

@@ -128,7 +128,8 @@ pub fn create_private(file: &Path) -> Result<()> {
     }
 }
 
-fn read_small(file: &Path) -> Result<Option<String>> {
+/// The text of a small file; `None` if there is none.
+pub fn read_small(file: &Path) -> Result<Option<String>> {
     let opened = match File::open(file) {
         Ok(opened) => opened,
         Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(None),

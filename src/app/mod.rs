@@ -9,6 +9,8 @@ mod demo;
 mod first_start;
 mod gauges;
 mod http;
+mod keys;
+mod master_key;
 mod recovery;
 mod store;
 mod tasks;
@@ -44,6 +46,7 @@ use crate::{
 };
 
 pub use demo::demo;
+pub use keys::run as keys;
 pub use verify::verify;
 
 use data_dir::DataDir;
@@ -113,6 +116,7 @@ impl Server {
         let _ = rustls::crypto::ring::default_provider().install_default();
         let data_dir = DataDir::lock(&config.data_dir)?;
         let node_id = data_dir.node_id()?;
+        let master_key = master_key::load(config.api.master_key.as_ref(), data_dir.path())?;
         let (secret_id, secret_key, is_new_key) =
             data_dir.credentials(config.api.credentials.as_ref())?;
 
@@ -282,7 +286,9 @@ impl Server {
             metrics_handle()?,
         )
         .with_journal(journal)
-        .with_live(live);
+        .with_live(live)
+        .with_master_key(master_key);
+        state.reload().await.context("read the keys of API clients")?;
         tasks.spawn("reloads", state.clone().run_reloads(work.clone()));
         tasks.spawn("http", http::run(http_listener, api::router(state), work.clone()));
 

@@ -114,6 +114,8 @@ pub struct Http {
 pub struct Api {
     /// The key pair; `None` is generated on first start.
     pub credentials: Option<Credentials>,
+    /// Opens the keys that the database holds; `None` is kept in the data directory.
+    pub master_key: Option<Secret>,
     /// The account number that events and ids carry.
     pub app_id: i64,
     /// How far a request's timestamp may be from our clock.

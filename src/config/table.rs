@@ -13,8 +13,8 @@ use super::{
     LogFormat, Publish, Record, Rtmp, S3, Storage, Takeover, UnknownParameters,
     sources::Reader,
     value::{
-        Raw, address, choice, database_url, duration, flag, integer, list, optional, parsed, path,
-        secret, size, text, utc_offset,
+        Raw, address, choice, database_url, duration, flag, integer, list, master_key, optional,
+        parsed, path, secret, size, text, utc_offset,
     },
 };
 use crate::{
@@ -125,6 +125,7 @@ fn api(r: &mut Reader) -> Result<Api, ConfigError> {
     };
     Ok(Api {
         credentials,
+        master_key: r.get("api.master_key", "", optional(master_key))?,
         app_id: r.get("api.app_id", "1250000000", integer(1, MAX_CLIENT_INTEGER))?,
         clock_skew: r.get("api.clock_skew", "300s", duration("1s", "24h"))?,
         unknown_parameters: r.get(

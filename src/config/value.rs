@@ -269,6 +269,16 @@ impl fmt::Debug for Secret {
     }
 }
 
+/// A master key: 64 hexadecimal digits.
+pub(super) fn master_key(raw: &Raw) -> Parsed<Secret> {
+    let secret = secret(raw)?;
+    let text = secret.expose();
+    match text.len() == 64 && text.bytes().all(|byte| byte.is_ascii_hexdigit()) {
+        true => Ok(secret),
+        false => Err("must be 64 hexadecimal digits".to_owned()),
+    }
+}
+
 /// A secret; empty is the caller's business.
 pub(super) fn secret(raw: &Raw) -> Parsed<Secret> {
     text(raw).map(Secret)

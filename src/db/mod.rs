@@ -4,6 +4,7 @@
 //! Data meet the database at file granularity, never per packet. On SQLite every write transaction
 //! is `BEGIN IMMEDIATE` with nothing else awaited inside.
 
+pub mod api_key;
 pub mod callback;
 pub mod callback_rule;
 pub mod callback_template;

@@ -16,6 +16,7 @@ use crate::{
         media_file::Fenced,
     },
     domain::{
+        api_key::Role,
         container::Container,
         ids::SessionId,
         media_file::{MediaFacts, MediaFile},
@@ -233,7 +234,7 @@ async fn a_file_is_verified_for_its_application_only() {
             crate::api::verify::verify_file(&server.state, caller, params(request)).await
         };
         let admin = Caller::admin("id");
-        let confined = Caller { sub_app_id: Some(OTHER_APP_ID), ..admin.clone() };
+        let confined = Caller { role: Role::SubApp(OTHER_APP_ID), ..admin.clone() };
         let id = |file: &MediaFile| file.id.to_string();
         for (caller, request) in [
             (&admin, json!({ "FileId": id(&other) })),
@@ -265,7 +266,7 @@ async fn a_file_is_verified_for_its_application_only() {
 #[tokio::test]
 async fn a_key_of_one_application_sees_only_its_files() {
     let (server, [mp4, _, other]) = servers().await.remove(0);
-    let caller = Caller { sub_app_id: Some(OTHER_APP_ID), ..Caller::admin("id") };
+    let caller = Caller { role: Role::SubApp(OTHER_APP_ID), ..Caller::admin("id") };
     let answer = search_media(&server.state, &caller, params(json!({}))).await.unwrap();
     assert_eq!(ids(&answer), [other.id.to_string()]);
     let request = params(json!({ "FileIds": [mp4.id.to_string()] }));
