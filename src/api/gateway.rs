@@ -76,6 +76,7 @@ async fn carry_out(state: &State, request: Request, known: &mut &'static str) ->
     let action = find_action(&call)?;
     *known = action.name;
     call.caller.may(action.product, action.name)?;
+    state.rate_limiter.admit(&call.caller.secret_id, action.name)?;
     let turn = tokio::time::timeout(TURN_TIMEOUT, Arc::clone(&state.running).acquire_owned()).await;
     let _turn = turn.map_err(|_| wire::busy())?.map_err(|_| wire::busy())?;
     let reading = Reading {

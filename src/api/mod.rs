@@ -24,6 +24,7 @@ pub mod params;
 pub mod playback;
 pub mod push_auth_key;
 pub mod push_domain;
+pub mod rate_limit;
 pub mod record_rule;
 pub mod record_task;
 pub mod record_template;

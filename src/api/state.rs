@@ -10,10 +10,16 @@ use metrics_exporter_prometheus::PrometheusHandle;
 use tokio::sync::{Mutex, Notify, Semaphore};
 use tokio_util::sync::CancellationToken;
 
-use super::key_ring::{KeyRing, MasterKey};
+use super::{
+    key_ring::{KeyRing, MasterKey},
+    rate_limit::RateLimiter,
+};
 use crate::{
     db::{self, Db},
-    domain::{forbidden_stream::ForbidScope, snapshot::Snapshot, stream::DomainName},
+    domain::{
+        forbidden_stream::ForbidScope, rate_limit::RateLimit, snapshot::Snapshot,
+        stream::DomainName,
+    },
     ingest::Live,
     journal::Journal,
     storage::ObjectStore,
@@ -73,6 +79,8 @@ pub struct State {
     pub clock: fn() -> i64,
     /// Who is pushing to this node.
     pub live: Arc<Live>,
+    /// How often a key may ask.
+    pub rate_limiter: Arc<RateLimiter>,
     /// Who may sign requests.
     pub keys: Arc<ArcSwap<KeyRing>>,
     master_key: Option<MasterKey>,
@@ -106,6 +114,7 @@ impl State {
             verifier: Verifier::new(db.clone(), store.clone(), None),
             keys: Arc::new(ArcSwap::from_pointee(keys)),
             master_key: None,
+            rate_limiter: Arc::new(RateLimiter::unlimited()),
             db,
             store,
             settings: Arc::new(settings),
@@ -124,6 +133,11 @@ impl State {
     /// Lets keys of the database sign requests, which are opened with `master_key`.
     pub fn with_master_key(self, master_key: MasterKey) -> Self {
         Self { master_key: Some(master_key), ..self }
+    }
+
+    /// Bounds how often a key may ask for an action.
+    pub fn with_rate_limits(self, limits: &[RateLimit]) -> Self {
+        Self { rate_limiter: Arc::new(RateLimiter::new(limits)), ..self }
     }
 
     /// Lets streams of this node be seen and dropped.

@@ -287,7 +287,8 @@ impl Server {
         )
         .with_journal(journal)
         .with_live(live)
-        .with_master_key(master_key);
+        .with_master_key(master_key)
+        .with_rate_limits(&config.api.rate_limits);
         state.reload().await.context("read the keys of API clients")?;
         tasks.spawn("reloads", state.clone().run_reloads(work.clone()));
         tasks.spawn("http", http::run(http_listener, api::router(state), work.clone()));

@@ -24,7 +24,10 @@ use chrono::FixedOffset;
 use ipnet::IpNet;
 
 use crate::{
-    domain::{container::Container, forbidden_stream::ForbidScope, stream::DomainName},
+    domain::{
+        container::Container, forbidden_stream::ForbidScope, rate_limit::RateLimit,
+        stream::DomainName,
+    },
     media::hls::SegmentType,
 };
 
@@ -120,6 +123,8 @@ pub struct Api {
     pub app_id: i64,
     /// How far a request's timestamp may be from our clock.
     pub clock_skew: Duration,
+    /// Requests a second of a key that differ from the vendor's.
+    pub rate_limits: Vec<RateLimit>,
     /// What a parameter that the action does not know leads to.
     pub unknown_parameters: UnknownParameters,
     /// Zone of the vendor's local times.

@@ -128,6 +128,11 @@ fn api(r: &mut Reader) -> Result<Api, ConfigError> {
         master_key: r.get("api.master_key", "", optional(master_key))?,
         app_id: r.get("api.app_id", "1250000000", integer(1, MAX_CLIENT_INTEGER))?,
         clock_skew: r.get("api.clock_skew", "300s", duration("1s", "24h"))?,
+        rate_limits: r.get(
+            "api.rate_limits",
+            "",
+            list("an action and a number such as SearchMedia=50"),
+        )?,
         unknown_parameters: r.get(
             "api.unknown_parameters",
             "reject",

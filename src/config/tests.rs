@@ -38,6 +38,7 @@ const SAMPLES: &[(&str, &str, &[Pair])] = &[
     ("api.app_id", "1300000000", &[]),
     ("api.clock_skew", "10m", &[]),
     ("api.master_key", "00112233445566778899aabbccddeeff00112233445566778899aabbccddeeff", &[]),
+    ("api.rate_limits", "SearchMedia=50, *=0", &[]),
     ("api.secret_id", "AKIDEXAMPLE", &[("api.secret_key", "x")]),
     ("api.secret_key", "00123", &[("api.secret_id", "x")]),
     ("api.unknown_parameters", "ignore", &[]),

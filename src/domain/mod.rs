@@ -16,6 +16,7 @@ pub mod plan;
 pub mod play_domain;
 pub mod push_domain;
 pub mod push_url;
+pub mod rate_limit;
 pub mod record_count;
 pub mod record_rule;
 pub mod record_task;
