@@ -4,8 +4,12 @@
 //! Pure: the outbox is `db::callback`, the sender `delivery::callback`. Keys come out in
 //! alphabetical order, as in every real body; ids are decimal texts because they exceed 2^53.
 
+mod exception;
+
+use hmac::{Hmac, KeyInit, Mac};
 use md5::{Digest, Md5};
 use serde_json::{Map, Value, json};
+use sha2::Sha256;
 
 use super::{
     callback_rule,
@@ -17,6 +21,11 @@ use super::{
     snapshot::Snapshot,
     stream::StreamPath,
     verification::Verification,
+};
+
+pub use exception::{
+    Abnormal, ExceptionLevel, PushException, RecordException, push_exception, stream_exception,
+    stream_exception_of,
 };
 
 /// Seconds for which a signature is valid: `t` is the time of sending plus this.
@@ -38,6 +47,10 @@ pub enum EventType {
     RecordFile,
     /// A recording began, paused, resumed, failed or ended.
     RecordStatus,
+    /// A push is irregular.
+    PushException,
+    /// Something is wrong with a recording; templates choose the levels they want.
+    RecordException(ExceptionLevel),
 }
 
 impl EventType {
@@ -48,12 +61,35 @@ impl EventType {
             EventType::PushStarted => 1,
             EventType::RecordFile => 100,
             EventType::RecordStatus => 332,
+            EventType::PushException => 321,
+            EventType::RecordException(_) => 341,
         }
     }
 
-    /// The template's URL for this event; empty if it has none.
-    fn url(self, template: &CallbackTemplate) -> &str {
+    /// The event of a number in the database; for 341 of one at a level that every template with a
+    /// URL wants.
+    pub fn of_number(number: i64) -> Option<Self> {
+        match number {
+            0 => Some(EventType::PushEnded),
+            1 => Some(EventType::PushStarted),
+            100 => Some(EventType::RecordFile),
+            332 => Some(EventType::RecordStatus),
+            321 => Some(EventType::PushException),
+            341 => Some(EventType::RecordException(ExceptionLevel::Error)),
+            _ => None,
+        }
+    }
+
+    /// The template's URL for this event; empty if it has none or does not want it.
+    pub fn url(self, template: &CallbackTemplate) -> &str {
         match self {
+            EventType::PushException => &template.push_exception_url,
+            EventType::RecordException(level)
+                if !level.is_wanted(&template.record_exception_levels) =>
+            {
+                ""
+            }
+            EventType::RecordException(_) => &template.record_exception_url,
             EventType::PushEnded => &template.stream_end_url,
             EventType::PushStarted => &template.stream_begin_url,
             EventType::RecordFile => &template.record_url,
@@ -145,6 +181,18 @@ pub fn template_for<'a>(snapshot: &'a Snapshot, path: &StreamPath) -> Option<&'a
 /// `sign`: lower-case hex MD5 of the key followed by `t` in decimal.
 pub fn sign(key: &str, t: i64) -> String {
     hex::encode(Md5::new().chain_update(key).chain_update(t.to_string()).finalize())
+}
+
+/// The value of the header `X-Liverec-Signature`: `sha256=` and the lower-case hex HMAC-SHA256 of
+/// the body's bytes; `None` without a key.
+pub fn body_signature(key: &str, body: &[u8]) -> Option<String> {
+    if key.is_empty() {
+        return None;
+    }
+    // A key of any length is taken.
+    let mut mac = Hmac::<Sha256>::new_from_slice(key.as_bytes()).ok()?;
+    mac.update(body);
+    Some(format!("sha256={}", hex::encode(mac.finalize().into_bytes())))
 }
 
 /// The body as it is sent at `now_s` (unix seconds); without a key it stays unsigned.

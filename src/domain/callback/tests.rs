@@ -199,3 +199,57 @@ fn a_stream_has_the_template_of_its_rule() {
     snapshot.callback_templates.remove(&2);
     assert_eq!(template_for(&snapshot, &path()), None);
 }
+
+#[test]
+fn the_signature_of_the_body_is_the_published_vector() {
+    // RFC 4231, test case 2.
+    let signature = body_signature("Jefe", b"what do ya want for nothing?").unwrap();
+    let expected = "sha256=5bdcc146bf60754e6a042426089575c75a003f089d2739839dec58b964ec3843";
+    assert_eq!(signature, expected);
+    assert_eq!(body_signature("", b"x"), None);
+}
+
+#[test]
+fn a_template_gets_the_levels_it_names_and_errors_if_it_names_none() {
+    let wanted = |levels: &[&str]| {
+        let levels: Vec<String> = levels.iter().map(|l| (*l).to_owned()).collect();
+        [ExceptionLevel::Info, ExceptionLevel::Warning, ExceptionLevel::Error]
+            .map(|level| level.is_wanted(&levels))
+    };
+    assert_eq!(wanted(&[]), [false, false, true]);
+    assert_eq!(wanted(&["info"]), [true, false, false]);
+    assert_eq!(wanted(&["alarm", "error"]), [false, true, true]);
+    let template = CallbackTemplate {
+        record_exception_url: "http://r/".to_owned(),
+        record_exception_levels: vec!["warning".to_owned()],
+        ..CallbackTemplate::default()
+    };
+    let of = |what| {
+        let event = stream_exception_of(
+            DecimalId(5),
+            Container::Hls,
+            &path(),
+            APP_ID,
+            (what, 3, "why"),
+            START_MS,
+        );
+        NewCallback::new(&template, event)
+    };
+    assert_eq!(of(RecordException::WriteError), None);
+    let body = of(RecordException::NoVideo).unwrap().body;
+    let expected = r#"{"appid":1250000000,"domain":"push.example.com","event_type":341,"exception":{"desc":"why","occurs":3,"type":-18},"exception_level":"warning","file_format":"ts","interface":"general_callback","path":"live","session_id":"5","stream_id":"livetest","timestamp":1795344236}"#;
+    assert_eq!(text(body), expected);
+}
+
+#[test]
+fn a_push_exception_lists_what_happened() {
+    let abnormal = [Abnormal {
+        what: PushException::VideoBack,
+        count: 2,
+        detail: vec![("by 5 ms".to_owned(), START_MS)],
+    }];
+    let event = push_exception(&session(), APP_ID, &abnormal, START_MS + 1);
+    assert_eq!(event.event_type.number(), 321);
+    let expected = r#"{"abnormal_event":[{"count":2,"customer_visible":"true","detail":[{"desc":"by 5 ms","occur_time":1795344236224}],"event_key":"video_timestamp_back","type":1,"type_desc_cn":"视频时间戳回退","type_desc_en":"Video timestamp went back"}],"appid":1250000000,"data_time":1795344236225,"domain":"push.example.com","event_type":321,"interface":"general_callback","path":"live","report_interval":5000,"sequence":"6674468118806626493","stream_id":"livetest","stream_param":"txSecret=0a77540aef2de3351d87fab71cb7af1b&txTime=6B0418EC","timeout":5000,"user_ip":"10.0.0.2"}"#;
+    assert_eq!(text(event.body), expected);
+}
