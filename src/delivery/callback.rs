@@ -1,10 +1,14 @@
 //! Sends what is in the outbox to its receivers (spec live-api 11).
 //!
 //! The database is the truth: what is due, what was tried, what is given up. This room holds only
-//! who may send how much at a time ([`slots`]) and one attempt ([`receiver`]). First attempts of
-//! one stream's events to one URL keep their order; retries do not hold anything up. An event may
-//! arrive twice (an answer that got lost, a killed process), never not at all.
+//! who may send how much at a time ([`slots`]), one attempt ([`receiver`], [`networks`]) and what is
+//! said about receivers that fail ([`outage`]). The events of one stream to one URL go out one after
+//! the other: the next waits until the one before is accepted or given up. Other streams and other
+//! URLs do not wait for it. An event may arrive twice (an answer that got lost, a killed process)
+//! with the same id, never not at all.
 
+mod networks;
+mod outage;
 mod receiver;
 mod slots;
 
@@ -19,10 +23,14 @@ use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
 
 use crate::{
-    db::{self, Db, callback::DueCallback},
-    domain::callback::signed,
+    db::{
+        self, Db,
+        callback::{Attempt, DueCallback, Keep, Verdict},
+    },
+    domain::callback::{body_signature, signed},
 };
-use receiver::{Failure, Receivers};
+use outage::{Outages, Say};
+use receiver::{Failure, Message, Receivers};
 use slots::{Slots, host_of};
 
 /// How often the outbox is looked at without being woken: another node may have died.
@@ -35,10 +43,15 @@ const STOP_PATIENCE: Duration = Duration::from_secs(3);
 const NOTE_PAUSES_MS: [u64; 4] = [250, 1000, 4000, 8000];
 /// How often finished rows are pruned.
 const PRUNE_EVERY: Duration = Duration::from_secs(3600);
+/// What waited for its receiver for this long is given up: it failed, and can be replayed.
+const MAX_WAIT_MS: i64 = 3 * 24 * 3600 * 1000;
 /// Finished rows are kept as long as the vendor's delivery log reaches back ...
 const KEEP_MS: i64 = 14 * 24 * 3600 * 1000;
 /// ... but never more than this many of each outcome.
 const KEEP_ROWS: u64 = 100_000;
+
+/// Unix milliseconds now.
+pub type Clock = Arc<dyn Fn() -> i64 + Send + Sync>;
 
 /// How callbacks are sent.
 #[derive(Debug, Clone)]
@@ -71,6 +84,8 @@ struct Sending {
     db: Db,
     settings: Settings,
     receivers: Receivers,
+    outages: Outages,
+    clock: Clock,
     /// `<node>/<process>`: this process's alone, recognisable as the node's.
     owner: String,
 }
@@ -81,7 +96,20 @@ impl CallbackSender {
         let receivers = Receivers::new(settings.timeout, settings.deny_networks.clone())?;
         let owner = format!("{}/{}", settings.node_id, Uuid::now_v7());
         let lease_ms = millis(settings.timeout.saturating_add(LEASE_MARGIN));
-        Ok(Self { sending: Arc::new(Sending { db, settings, receivers, owner }), lease_ms })
+        let clock: Clock = Arc::new(|| chrono::Utc::now().timestamp_millis());
+        let outages = Outages::default();
+        let sending = Sending { db, settings, receivers, outages, clock, owner };
+        Ok(Self { sending: Arc::new(sending), lease_ms })
+    }
+
+    /// The same with another clock than the system's.
+    #[must_use]
+    pub fn with_clock(self, clock: Clock) -> Self {
+        let sending = match Arc::try_unwrap(self.sending) {
+            Ok(sending) => Arc::new(Sending { clock, ..sending }),
+            Err(shared) => shared,
+        };
+        Self { sending, ..self }
     }
 
     /// Sends until stopped. Attempts under way then get a moment to end; what is left is released
@@ -91,13 +119,17 @@ impl CallbackSender {
         let mut slots = Slots::default();
         let mut attempts = JoinSet::new();
         let mut prune_at = Instant::now();
-        let mut is_down = false;
+        let (mut is_down, mut is_adopted) = (false, false);
         // Whoever runs holds the node's data directory, so no other process of it is alive.
-        release(&db, &format!("{}/", self.sending.settings.node_id)).await;
+        let now_ms = self.sending.now_ms();
+        release(&db, &format!("{}/", self.sending.settings.node_id), now_ms).await;
         loop {
             let round = async {
+                while !is_adopted {
+                    is_adopted = db.adopt_callbacks().await? == 0;
+                }
                 if Instant::now() >= prune_at {
-                    db.prune_callbacks(now_ms().saturating_sub(KEEP_MS), KEEP_ROWS).await?;
+                    self.sending.prune().await?;
                     prune_at = Instant::now() + PRUNE_EVERY;
                 }
                 self.start_due(&mut slots, &mut attempts).await
@@ -108,7 +140,9 @@ impl CallbackSender {
             };
             let wait = match round {
                 Ok(wait) => {
-                    is_down = false;
+                    if std::mem::take(&mut is_down) {
+                        tracing::info!("the outbox can be read again");
+                    }
                     wait
                 }
                 Err(error) => {
@@ -134,7 +168,7 @@ impl CallbackSender {
         if timeout(STOP_PATIENCE, all).await.is_err() {
             attempts.shutdown().await;
         }
-        release(&db, &self.sending.owner).await;
+        release(&db, &self.sending.owner, self.sending.now_ms()).await;
     }
 
     /// Starts whatever is due and has a free slot. Answers how long nothing more can become due by
@@ -145,16 +179,20 @@ impl CallbackSender {
         attempts: &mut JoinSet<Duration>,
     ) -> db::Result<Duration> {
         let db = &self.sending.db;
-        let now_ms = now_ms();
+        let now_ms = self.sending.now_ms();
         let mut first_error = None;
-        for url in db.due_callback_urls(now_ms).await? {
-            let host = host_of(&url);
-            let free = slots.free(&host);
+        let mut next_ms = i64::MAX;
+        for waiting in db.waiting_receivers().await? {
+            if waiting.ready_ms > now_ms {
+                next_ms = next_ms.min(waiting.ready_ms);
+                continue;
+            }
+            let free = slots.free(&waiting.url);
             if free == 0 {
                 continue;
             }
-            let owner = &self.sending.owner;
-            let due = match db.claim_callbacks(&url, owner, now_ms, self.lease_ms, free).await {
+            let (receiver, owner) = (&waiting.receiver, &self.sending.owner);
+            let due = match db.claim_callbacks(receiver, owner, now_ms, self.lease_ms, free).await {
                 Ok(due) => due,
                 Err(error) => {
                     // The other receivers must not suffer from it.
@@ -163,95 +201,165 @@ impl CallbackSender {
                 }
             };
             for callback in due {
-                let sending = Arc::clone(&self.sending);
-                let handle = attempts.spawn(async move {
-                    let started = Instant::now();
-                    let outcome = sending.receivers.post(&callback.url, body_of(&callback)).await;
-                    let took = started.elapsed();
-                    sending.note(&callback, outcome).await;
-                    took
-                });
-                slots.begin(handle.id(), host.clone());
+                let (sending, url) = (Arc::clone(&self.sending), callback.url.clone());
+                let handle = attempts.spawn(async move { sending.attempt(&callback).await });
+                slots.begin(handle.id(), url);
             }
         }
-        if let Some(error) = first_error {
-            return Err(error);
+        match first_error {
+            Some(error) => Err(error),
+            None => {
+                let wait_ms = next_ms.saturating_sub(now_ms);
+                Ok(Duration::from_millis(u64::try_from(wait_ms).unwrap_or(1)).min(POLL))
+            }
         }
-        let due_ms = db.next_callback_due(now_ms).await?;
-        let wait_ms = due_ms.map_or(i64::MAX, |due| due.saturating_sub(now_ms));
-        Ok(Duration::from_millis(u64::try_from(wait_ms).unwrap_or(1)).min(POLL))
     }
 }
 
 impl Sending {
-    /// Counts, logs and writes down how an attempt ended.
-    async fn note(&self, callback: &DueCallback, outcome: Result<(), Failure>) {
-        let attempt = callback.attempts.saturating_add(1);
-        let is_last = callback.attempts >= self.settings.max_retries;
-        let next_try_ms =
-            (!is_last).then(|| now_ms().saturating_add(millis(self.settings.retry_interval)));
-        let (stream, event_type) = (callback.stream_path.as_str(), callback.event_type);
-        let receiver = host_of(&callback.url);
-        match &outcome {
-            Ok(()) => {
-                count("delivered");
-                tracing::debug!(stream, event_type, receiver, attempt, "callback delivered");
-            }
-            Err(failure) => {
-                if matches!(failure, Failure::Denied(_)) {
-                    count("denied");
-                } else if !is_last {
-                    count("retried");
-                }
-                if is_last {
-                    count("gave_up");
-                    tracing::warn!(
-                        stream, event_type, receiver, attempt, reason = %failure,
-                        "callback given up: the receiver never accepted it"
-                    );
-                } else {
-                    tracing::info!(
-                        stream, event_type, receiver, attempt, reason = %failure,
-                        "callback not accepted, it will be sent again"
-                    );
-                }
-            }
+    fn now_ms(&self) -> i64 {
+        (self.clock)()
+    }
+
+    async fn prune(&self) -> db::Result<()> {
+        let now_ms = self.now_ms();
+        let keep = Keep {
+            waiting_since_ms: now_ms.saturating_sub(MAX_WAIT_MS),
+            over_since_ms: now_ms.saturating_sub(KEEP_MS),
+            rows: KEEP_ROWS,
+        };
+        let pruned = self.db.prune_callbacks(keep, now_ms).await?;
+        if pruned.expired > 0 {
+            tracing::error!(
+                events = pruned.expired,
+                "callbacks given up that their receiver did not accept for three days; LiverecReplayCallback sends them again"
+            );
         }
+        Ok(())
+    }
+
+    /// Sends an event and notes how it went. Answers how long the receiver took.
+    async fn attempt(&self, callback: &DueCallback) -> Duration {
+        let body =
+            signed(callback.body.clone(), &callback.sign_key, self.now_ms().div_euclid(1000));
+        // A JSON object read from JSON always serialises.
+        let bytes = serde_json::to_vec(&body).unwrap_or_default();
+        let mut headers = vec![("X-Liverec-Callback-Id", callback.id.clone())];
+        let signature = body_signature(&callback.sign_key, &bytes);
+        headers.extend(signature.map(|signature| ("X-Liverec-Signature", signature)));
+        let started = Instant::now();
+        let outcome = self.receivers.post(&callback.url, &Message { body: bytes, headers }).await;
+        let took = started.elapsed();
+        let sent_t = body.get("t").and_then(serde_json::Value::as_i64).unwrap_or(0);
+        let sent_sign = body.get("sign").and_then(serde_json::Value::as_str).unwrap_or_default();
+        let (result_code, result, response) = match &outcome {
+            Ok(answer) => (0, "HTTP 200".to_owned(), answer.clone()),
+            Err(failure) => {
+                let response = match failure {
+                    Failure::Status { answer, .. } if !answer.is_empty() => answer.clone(),
+                    other => other.to_string(),
+                };
+                (failure.code(), failure.to_string(), response)
+            }
+        };
+        let ended_ms = self.now_ms();
+        let sent_sign = sent_sign.to_owned();
+        let attempt = Attempt { result_code, response, result, sent_t, sent_sign, ended_ms };
+        self.note(callback, &attempt, outcome.err()).await;
+        took
+    }
+
+    /// Counts, logs and writes down how an attempt ended.
+    async fn note(&self, callback: &DueCallback, attempt: &Attempt, failure: Option<Failure>) {
+        let is_last = callback.attempts >= self.settings.max_retries;
+        let verdict = match &failure {
+            None => Verdict::Delivered,
+            Some(_) if is_last => Verdict::GivenUp,
+            Some(_) => {
+                let pause_ms = millis(self.settings.retry_interval);
+                Verdict::Again(attempt.ended_ms.saturating_add(pause_ms))
+            }
+        };
+        match &failure {
+            None => count("delivered"),
+            Some(Failure::Denied(_)) => count("denied"),
+            Some(_) if !is_last => count("retried"),
+            Some(_) => {}
+        }
+        if verdict == Verdict::GivenUp {
+            count("gave_up");
+        }
+        self.say(callback, attempt, verdict);
         for pause_ms in NOTE_PAUSES_MS {
-            let written = match &outcome {
-                Ok(()) => self.db.callback_delivered(callback, now_ms(), "HTTP 200").await,
-                Err(failure) => {
-                    let result = failure.to_string();
-                    self.db.callback_failed(callback, next_try_ms, now_ms(), &result).await
-                }
-            };
-            match written {
+            match self.db.note_attempt(callback, attempt, verdict).await {
                 Ok(_) => return,
                 Err(error) => {
-                    tracing::debug!(%error, stream, event_type, "the outcome of a callback is not noted yet");
+                    tracing::debug!(%error, callback.id, "the outcome of a callback is not noted yet");
                     sleep(Duration::from_millis(pause_ms)).await;
                 }
             }
         }
-        tracing::warn!(
-            stream,
-            event_type,
-            receiver,
+        tracing::info!(
+            callback.id,
+            stream = callback.stream_path,
             "the outcome of a callback could not be noted, it will be sent again"
         );
     }
+
+    fn say(&self, callback: &DueCallback, attempt: &Attempt, verdict: Verdict) {
+        let (id, stream) = (callback.id.as_str(), callback.stream_path.as_str());
+        let (event_type, receiver) = (callback.event_type, host_of(&callback.url));
+        let reason = attempt.result.as_str();
+        tracing::debug!(
+            callback.id = id,
+            stream,
+            event_type,
+            receiver,
+            reason,
+            attempt = callback.attempts.saturating_add(1),
+            "tried to deliver a callback"
+        );
+        let say = match verdict {
+            Verdict::Delivered => self.outages.accepted(&callback.url),
+            Verdict::Again(_) => self.outages.failed(&callback.url, false, attempt.ended_ms),
+            Verdict::GivenUp => self.outages.failed(&callback.url, true, attempt.ended_ms),
+        };
+        match say {
+            Say::Nothing => {}
+            Say::Begun => tracing::info!(
+                callback.id = id,
+                stream,
+                event_type,
+                receiver,
+                reason,
+                "a receiver does not accept callbacks; they will be sent again"
+            ),
+            Say::Lasting => tracing::warn!(
+                callback.id = id,
+                stream,
+                event_type,
+                receiver,
+                reason,
+                "a receiver keeps refusing callbacks"
+            ),
+            Say::GivenUp(events) => tracing::error!(
+                callback.id = id,
+                stream,
+                event_type,
+                receiver,
+                reason,
+                events,
+                "callbacks given up: the receiver never accepted them; LiverecReplayCallback sends them again"
+            ),
+            Say::Over(failures) => {
+                tracing::info!(receiver, failures, "a receiver accepts callbacks again")
+            }
+        }
+    }
 }
 
-/// The bytes to send now: `t` and `sign` belong to the moment of sending.
-fn body_of(callback: &DueCallback) -> Vec<u8> {
-    let now_s = now_ms().div_euclid(1000);
-    let body = signed(callback.body.clone(), &callback.sign_key, now_s);
-    // A JSON object read from JSON always serialises.
-    serde_json::to_vec(&body).unwrap_or_default()
-}
-
-async fn release(db: &Db, owner_prefix: &str) {
-    match timeout(STOP_PATIENCE, db.release_callbacks(owner_prefix)).await {
+async fn release(db: &Db, owner_prefix: &str, now_ms: i64) {
+    match timeout(STOP_PATIENCE, db.release_callbacks(owner_prefix, now_ms)).await {
         Ok(Ok(0)) => {}
         Ok(Ok(rows)) => tracing::info!(rows, "unfinished callbacks released"),
         // They are free again when their lease is over.
@@ -266,10 +374,6 @@ fn count(outcome: &'static str) {
 
 fn millis(duration: Duration) -> i64 {
     i64::try_from(duration.as_millis()).unwrap_or(i64::MAX)
-}
-
-fn now_ms() -> i64 {
-    chrono::Utc::now().timestamp_millis()
 }
 
 #[cfg(test)]

@@ -57,14 +57,22 @@ pub fn path(stream: &str) -> StreamPath {
     }
 }
 
-/// An event of `stream` to `url`, its body being `{"n": n}`.
+/// What callbacks to a URL are claimed by.
+pub fn receiver(url: &str) -> String {
+    super::receiver_of(url)
+}
+
+/// An event of `stream` to `url`, its body being numbered by `n`.
 pub fn callback(stream: &str, url: &str, key: &str, n: i64) -> NewCallback {
     let template = CallbackTemplate {
         record_url: url.to_owned(),
         key: key.to_owned(),
         ..CallbackTemplate::default()
     };
-    let body = [("n".to_owned(), n.into())].into_iter().collect();
+    let names = [("app", "push.example.com"), ("appname", "live"), ("stream_id", stream)];
+    let mut body: serde_json::Map<_, _> =
+        names.iter().map(|(name, value)| ((*name).to_owned(), (*value).into())).collect();
+    body.insert("n".to_owned(), n.into());
     let event = Event { event_type: EventType::RecordFile, path: path(stream), body };
     NewCallback::new(&template, event).unwrap()
 }

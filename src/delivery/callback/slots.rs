@@ -1,68 +1,68 @@
-//! How many attempts may run at a time, in all and to one host.
+//! How many attempts may run at a time, in all and to one receiver.
 //!
-//! A slow or dead receiver fills its own few slots and no others: hosts not heard from yet get one,
-//! and those whose last attempt took long share half of all.
+//! Every URL has one slot of its own that nobody can take from it, so that no dead or slow receiver
+//! holds up another (there are as many URLs as templates have room for). A URL whose last attempt
+//! was answered may have more, from a pool that is shared; slow ones get at most half of that.
 
 use std::{collections::HashMap, time::Duration};
 
 use tokio::task::{Id, JoinError};
 use url::Url;
 
-/// Attempts at a time.
-const MAX_ALL: usize = 16;
-/// Of them to one host.
-const MAX_HOST: usize = 4;
-/// Of them to slow hosts together.
-const MAX_SLOW: usize = 8;
-/// An attempt that took longer makes its host a slow one.
+/// Attempts at a time to one URL.
+const MAX_OF_URL: usize = 4;
+/// Attempts at a time beyond the first to each URL.
+const MAX_MORE: usize = 32;
+/// Of them to slow URLs.
+const MAX_MORE_SLOW: usize = 16;
+/// An attempt that took longer makes its URL a slow one.
 const SLOW: Duration = Duration::from_secs(2);
-/// Hosts remembered; forgetting one only costs it a fresh start.
-const MAX_HOSTS: usize = 1000;
+/// URLs remembered; forgetting one only costs it a fresh start.
+const MAX_URLS: usize = 2000;
 
 /// Who is being sent to.
 #[derive(Default)]
 pub struct Slots {
     running: HashMap<Id, String>,
-    hosts: HashMap<String, Host>,
+    urls: HashMap<String, Load>,
 }
 
 #[derive(Default)]
-struct Host {
+struct Load {
     running: usize,
     /// `None` until an attempt has ended.
     is_slow: Option<bool>,
 }
 
+impl Load {
+    fn more(&self) -> usize {
+        self.running.saturating_sub(1)
+    }
+}
+
 impl Slots {
-    /// Attempts that may begin to this host now.
-    pub fn free(&self, host: &str) -> usize {
-        let all = MAX_ALL.saturating_sub(self.running.len());
-        let (running, is_slow) = match self.hosts.get(host) {
-            Some(host) => (host.running, host.is_slow),
-            None => (0, None),
-        };
-        let own = match is_slow {
-            None => 1_usize.saturating_sub(running),
-            Some(false) => MAX_HOST.saturating_sub(running),
-            Some(true) => {
-                let slow: usize = self.slow().map(|host| host.running).sum();
-                MAX_HOST.saturating_sub(running).min(MAX_SLOW.saturating_sub(slow))
-            }
-        };
-        own.min(all)
-    }
-
-    fn slow(&self) -> impl Iterator<Item = &Host> {
-        self.hosts.values().filter(|host| host.is_slow == Some(true))
-    }
-
-    /// Notes that a task sends to a host.
-    pub fn begin(&mut self, task: Id, host: String) {
-        if self.hosts.len() >= MAX_HOSTS {
-            self.hosts.retain(|_, host| host.running > 0);
+    /// Attempts that may begin to this URL now.
+    pub fn free(&self, url: &str) -> usize {
+        let Some(load) = self.urls.get(url) else { return 1 };
+        let own = 1_usize.saturating_sub(load.running);
+        let Some(is_slow) = load.is_slow else { return own };
+        let more: usize = self.urls.values().map(Load::more).sum();
+        let mut shared = MAX_MORE.saturating_sub(more);
+        if is_slow {
+            let slow = self.urls.values().filter(|load| load.is_slow == Some(true));
+            let more: usize = slow.map(Load::more).sum();
+            shared = shared.min(MAX_MORE_SLOW.saturating_sub(more));
         }
-        self.hosts.entry(host.clone()).or_default().running += 1;
-        self.running.insert(task, host);
+        MAX_OF_URL.saturating_sub(load.running).min(own + shared)
+    }
+
+    /// Notes that a task sends to a URL.
+    pub fn begin(&mut self, task: Id, url: String) {
+        if self.urls.len() >= MAX_URLS {
+            self.urls.retain(|_, load| load.running > 0);
+        }
+        self.urls.entry(url.clone()).or_default().running += 1;
+        self.running.insert(task, url);
     }
 
     /// Notes that a task has ended and how long its attempt took.
@@ -74,13 +74,13 @@ impl Slots {
                 (error.id(), None)
             }
         };
-        let Some(host) = self.running.remove(&task) else {
+        let Some(url) = self.running.remove(&task) else {
             return;
         };
-        if let Some(host) = self.hosts.get_mut(&host) {
-            host.running = host.running.saturating_sub(1);
+        if let Some(load) = self.urls.get_mut(&url) {
+            load.running = load.running.saturating_sub(1);
             if let Some(took) = took {
-                host.is_slow = Some(took > SLOW);
+                load.is_slow = Some(took > SLOW);
             }
         }
     }
@@ -113,30 +113,31 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn a_host_grows_from_one_slot_and_slow_hosts_leave_room_for_others() {
+    async fn every_url_has_a_slot_and_answered_ones_have_more() {
         let mut slots = Slots::default();
-        let mut ids = ids(64).into_iter();
+        let mut ids = ids(400).into_iter();
         let mut id = || ids.next().unwrap();
-        let mut fill = |slots: &mut Slots, host: &str, took: Duration| {
-            assert_eq!(slots.free(host), 1, "a new host");
+        let mut fill = |slots: &mut Slots, url: &str, took: Duration| {
+            assert_eq!(slots.free(url), 1, "a new one");
             let first = id();
-            slots.begin(first, host.to_owned());
-            assert_eq!(slots.free(host), 0);
+            slots.begin(first, url.to_owned());
+            assert_eq!(slots.free(url), 0);
             slots.end(&Ok((first, took)));
             let mut begun = 0;
-            while slots.free(host) > 0 {
-                slots.begin(id(), host.to_owned());
+            while slots.free(url) > 0 {
+                slots.begin(id(), url.to_owned());
                 begun += 1;
             }
             begun
         };
         let slow = SLOW + Duration::from_millis(1);
-        assert_eq!(fill(&mut slots, "dead1", slow), 4);
-        assert_eq!(fill(&mut slots, "dead2", slow), 4);
-        assert_eq!(fill(&mut slots, "dead3", slow), 0, "slow hosts share eight");
-        assert_eq!(fill(&mut slots, "live1", FAST), 4);
-        assert_eq!(fill(&mut slots, "live2", FAST), 4);
-        assert_eq!(slots.free("live3"), 0, "sixteen in all");
+        let dead: Vec<usize> =
+            (0..10).map(|n| fill(&mut slots, &format!("http://h/{n}"), slow)).collect();
+        assert_eq!(dead, [4, 4, 4, 4, 4, 2, 1, 1, 1, 1], "sixteen shared, one for each");
+        let live: Vec<usize> =
+            (0..8).map(|n| fill(&mut slots, &format!("http://l/{n}"), FAST)).collect();
+        assert_eq!(live, [4, 4, 4, 4, 4, 2, 1, 1]);
+        assert_eq!(slots.free("http://h/new"), 1, "always");
     }
 
     #[test]
