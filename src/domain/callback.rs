@@ -19,7 +19,7 @@ use super::{
     recording::Recording,
     session::{EndReason, Session},
     snapshot::Snapshot,
-    stream::StreamPath,
+    stream::{AppName, DomainName, StreamName, StreamPath},
     verification::Verification,
 };
 
@@ -66,8 +66,7 @@ impl EventType {
         }
     }
 
-    /// The event of a number in the database; for 341 of one at a level that every template with a
-    /// URL wants.
+    /// The event of a number in the database, which has no level.
     pub fn of_number(number: i64) -> Option<Self> {
         match number {
             0 => Some(EventType::PushEnded),
@@ -80,20 +79,23 @@ impl EventType {
         }
     }
 
-    /// The template's URL for this event; empty if it has none or does not want it.
-    pub fn url(self, template: &CallbackTemplate) -> &str {
+    /// The template's URL for this event; empty if it has none.
+    pub fn address(self, template: &CallbackTemplate) -> &str {
         match self {
-            EventType::PushException => &template.push_exception_url,
-            EventType::RecordException(level)
-                if !level.is_wanted(&template.record_exception_levels) =>
-            {
-                ""
-            }
-            EventType::RecordException(_) => &template.record_exception_url,
             EventType::PushEnded => &template.stream_end_url,
             EventType::PushStarted => &template.stream_begin_url,
             EventType::RecordFile => &template.record_url,
             EventType::RecordStatus => &template.record_status_url,
+            EventType::PushException => &template.push_exception_url,
+            EventType::RecordException(_) => &template.record_exception_url,
+        }
+    }
+
+    /// Whether the template wants this event if it has a URL for it.
+    fn is_wanted(self, template: &CallbackTemplate) -> bool {
+        match self {
+            EventType::RecordException(level) => level.is_wanted(&template.record_exception_levels),
+            _ => true,
         }
     }
 }
@@ -156,10 +158,11 @@ pub struct NewCallback {
 }
 
 impl NewCallback {
-    /// Addresses an event by a template; `None` when the template has no URL for it.
+    /// Addresses an event by a template; `None` when the template has no URL for it or does not
+    /// want it.
     pub fn new(template: &CallbackTemplate, event: Event) -> Option<Self> {
-        let url = event.event_type.url(template);
-        if url.is_empty() {
+        let url = event.event_type.address(template);
+        if url.is_empty() || !event.event_type.is_wanted(template) {
             return None;
         }
         Some(Self {
@@ -176,6 +179,17 @@ impl NewCallback {
 pub fn template_for<'a>(snapshot: &'a Snapshot, path: &StreamPath) -> Option<&'a CallbackTemplate> {
     let rule = callback_rule::select(&snapshot.callback_rules, path)?;
     snapshot.callback_templates.get(&rule.template_id)
+}
+
+/// The stream that an event's body is about; the vendor has three names for a domain and two for an
+/// application.
+pub fn path_of(body: &Map<String, Value>) -> Option<StreamPath> {
+    let text = |names: [&str; 2]| names.iter().find_map(|name| body.get(*name)?.as_str());
+    Some(StreamPath {
+        domain: DomainName::parse(text(["domain", "app"])?).ok()?,
+        app: AppName::parse(text(["appname", "path"])?).ok()?,
+        stream: StreamName::parse(text(["stream_id", "channel_id"])?).ok()?,
+    })
 }
 
 /// `sign`: lower-case hex MD5 of the key followed by `t` in decimal.

@@ -14,8 +14,8 @@ pub struct LogSearch {
     pub to_ms: i64,
     /// Only this event.
     pub event_type: Option<i64>,
-    /// Only this result.
-    pub result_code: Option<i64>,
+    /// Only accepted ones, or only failed ones.
+    pub is_accepted: Option<bool>,
     /// Attempts left out.
     pub offset: u64,
     /// Most attempts answered.
@@ -42,7 +42,7 @@ pub struct LoggedAttempt {
 }
 
 const WHERE: &str = "d.stream = $1 AND d.event_ms >= $2 AND d.event_ms <= $3 \
-    AND ($4 < 0 OR d.event_type = $4) AND ($5 < 0 OR d.result_code = $5)";
+    AND ($4 < 0 OR d.event_type = $4) AND ($5 < 0 OR ($5 = 0 AND d.result_code = 0) OR ($5 = 1 AND d.result_code <> 0))";
 
 impl Db {
     /// How many attempts there are, and a page of them, the newest first.
@@ -51,7 +51,7 @@ impl Db {
         search: &LogSearch,
     ) -> Result<(u64, Vec<LoggedAttempt>)> {
         let event_type = search.event_type.unwrap_or(-1);
-        let result_code = search.result_code.unwrap_or(-1);
+        let outcome = search.is_accepted.map_or(-1, |is_accepted| i64::from(!is_accepted));
         let row = sqlx::query(sqlx::AssertSqlSafe(format!(
             "SELECT COUNT(*) AS n FROM callback_delivery d WHERE {WHERE}"
         )))
@@ -59,7 +59,7 @@ impl Db {
         .bind(search.from_ms)
         .bind(search.to_ms)
         .bind(event_type)
-        .bind(result_code)
+        .bind(outcome)
         .fetch_one(self.pool())
         .await
         .map_err(at("count attempts to deliver callbacks"))?;
@@ -74,7 +74,7 @@ impl Db {
         .bind(search.from_ms)
         .bind(search.to_ms)
         .bind(event_type)
-        .bind(result_code)
+        .bind(outcome)
         .bind(i64::try_from(search.limit).unwrap_or(i64::MAX))
         .bind(i64::try_from(search.offset).unwrap_or(i64::MAX))
         .fetch_all(self.pool())

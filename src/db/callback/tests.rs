@@ -197,7 +197,7 @@ async fn every_attempt_is_logged_and_only_the_newest_stay() {
             from_ms: 5,
             to_ms: 5,
             event_type: Some(100),
-            result_code: None,
+            is_accepted: None,
             offset: 0,
             limit: 3,
         };
@@ -209,10 +209,11 @@ async fn every_attempt_is_logged_and_only_the_newest_stay() {
             (&body["n"], &body["t"], &body["sign"]),
             (&1.into(), &600.into(), &"sign".into())
         );
-        let accepted = LogSearch { result_code: Some(0), ..search.clone() };
+        let accepted = LogSearch { is_accepted: Some(true), ..search.clone() };
         assert_eq!(db.search_callback_log(&accepted).await.unwrap().0, 1);
         for none in [
             LogSearch { stream: "b".to_owned(), ..search.clone() },
+            LogSearch { is_accepted: Some(false), stream: "b".to_owned(), ..search.clone() },
             LogSearch { from_ms: 6, to_ms: 9, ..search.clone() },
             LogSearch { event_type: Some(0), ..search.clone() },
         ] {

@@ -260,7 +260,7 @@ async fn a_new_process_delivers_what_the_old_one_left() {
         let (address, received) = receiver(|_| Some(StatusCode::OK)).await;
         let url = format!("http://{address}/");
         let events: Vec<_> = (0..4).map(|n| callback(&format!("s{n}"), &url, KEY, n)).collect();
-        enqueue(db, 0, &events).await;
+        enqueue(db, now_ms(), &events).await;
         // A killed process of this node had taken two, a living one of another node has one.
         let long_ms = 3_600_000;
         let mut alive = String::new();

@@ -8,7 +8,6 @@ use crate::domain::{
     media_file::{MediaFacts, MediaFileState},
     record_template::RecordTemplate,
     recording::Origin,
-    stream::{AppName, DomainName, StreamName},
 };
 
 const APP_ID: u64 = 1_250_000_000;
@@ -250,6 +249,8 @@ fn a_push_exception_lists_what_happened() {
     }];
     let event = push_exception(&session(), APP_ID, &abnormal, START_MS + 1);
     assert_eq!(event.event_type.number(), 321);
+    assert_eq!(path_of(&event.body), Some(path()));
+    assert_eq!(path_of(&push_started(&session(), APP_ID, 0, 0).body), Some(path()));
     let expected = r#"{"abnormal_event":[{"count":2,"customer_visible":"true","detail":[{"desc":"by 5 ms","occur_time":1795344236224}],"event_key":"video_timestamp_back","type":1,"type_desc_cn":"视频时间戳回退","type_desc_en":"Video timestamp went back"}],"appid":1250000000,"data_time":1795344236225,"domain":"push.example.com","event_type":321,"interface":"general_callback","path":"live","report_interval":5000,"sequence":"6674468118806626493","stream_id":"livetest","stream_param":"txSecret=0a77540aef2de3351d87fab71cb7af1b&txTime=6B0418EC","timeout":5000,"user_ip":"10.0.0.2"}"#;
     assert_eq!(text(event.body), expected);
 }

@@ -65,7 +65,7 @@ async fn only_result(db: &Db, url: &str, settings: Settings) -> (i64, String) {
         from_ms: 0,
         to_ms: i64::MAX,
         event_type: None,
-        result_code: None,
+        is_accepted: None,
         offset: 0,
         limit: 10,
     };
