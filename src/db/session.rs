@@ -164,6 +164,34 @@ impl Db {
         Ok(Some(reason).filter(|reason| !reason.is_empty()))
     }
 
+    /// Notes that the irregularities of a session are told up to this position of its journal. True
+    /// if they were not yet: the caller then enqueues them.
+    pub async fn set_told_to(
+        tx: &mut Transaction<'static, Any>,
+        id: SessionId,
+        position: u64,
+    ) -> Result<bool> {
+        let done = sqlx::query("UPDATE session SET told_to = $2 WHERE id = $1 AND told_to < $2")
+            .bind(id.to_string())
+            .bind(i64::try_from(position).unwrap_or(i64::MAX))
+            .execute(&mut **tx)
+            .await
+            .map_err(at("note what was told of a session"))?;
+        Ok(done.rows_affected() == 1)
+    }
+
+    /// The position that [`Db::set_told_to`] noted last.
+    pub async fn told_to(&self, id: SessionId) -> Result<Option<u64>> {
+        let row = sqlx::query("SELECT told_to FROM session WHERE id = $1")
+            .bind(id.to_string())
+            .fetch_optional(self.pool())
+            .await
+            .map_err(at("read what was told of a session"))?;
+        let Some(row) = row else { return Ok(None) };
+        let position: i64 = row.try_get(0).map_err(at("read what was told of a session"))?;
+        Ok(u64::try_from(position).ok())
+    }
+
     /// Notes that a session's journal folder is about to be removed. Written before the unlink, so
     /// that a crash between the two leaves a folder without need, never a need without a folder.
     pub async fn forget_journal(&self, id: SessionId) -> Result<()> {

@@ -32,7 +32,7 @@ use crate::{
         media_file::{Fence, Fenced},
     },
     domain::{
-        callback::{self as event, Event, NewCallback, RecordEvent},
+        callback::{self as event, Event, NewCallback, RecordEvent, RecordException},
         file_name,
         ids::DecimalId,
         media_file::{MediaFacts, MediaFile, MediaFileState},
@@ -268,6 +268,11 @@ impl Delivery {
                     now_ms,
                 );
                 self.enqueue(&mut tx, file, failed).await?;
+                let (what, app_id) = (RecordException::WriteError, self.settings.app_id);
+                let exception = event::stream_exception(
+                    &recording, &file.path, app_id, what, 1, &reason, now_ms,
+                );
+                self.enqueue(&mut tx, file, exception).await?;
             }
         } else {
             info!("a media file has no frame; nothing is stored");

@@ -143,6 +143,7 @@ impl Follow {
         let (id, journal) = (self.session.id, self.shared.journal.clone());
         let reader = run_read(&self.shared.journal, move || journal.reader(id)).await?;
         let mut tracker = Tracker::new(reader.wall_ms());
+        tracker.watch().restore(rows.told_to().await);
         for Attachment { attached, running } in rows.attachments().await {
             let running = match running {
                 Some((recording, file)) => Some(
@@ -226,7 +227,11 @@ impl State {
             let mut record = vec![0; sample.data_len as usize];
             self.reader.read(sample.data_position(), &mut record)?;
             let parsed = CodecConfig::parse(sample.codec, &record).ok();
-            self.dimensions = parsed.and_then(|c| c.dimensions()).unwrap_or(self.dimensions);
+            let size = parsed.map(|config| config.dimensions().unwrap_or((0, 0)));
+            if sample.track_id == 0 {
+                self.tracker.watch().video_header(sample.position, size);
+            }
+            self.dimensions = size.filter(|size| *size != (0, 0)).unwrap_or(self.dimensions);
         }
         for sample in notes {
             let note = self.reader.note(&sample)?.as_deref().and_then(Note::parse);

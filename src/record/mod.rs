@@ -4,7 +4,7 @@
 //! a recording is a note in the session's journal; [`follow`] turns notes into rows, [`cut`] decides
 //! where files end. A recording with a resume window outlives its session: [`turns`] puts the
 //! sessions of a stream in order, [`continuation`] goes on with what is suspended, [`resume`] ends
-//! what nothing came back for. Nothing here touches a media byte or makes a product.
+//! what nothing came back for; [`watch`] notices what is irregular. Nothing here touches a media byte or makes a product.
 
 mod continuation;
 pub mod cut;
@@ -13,6 +13,7 @@ pub mod resume;
 mod rows;
 pub mod tracker;
 pub mod turns;
+pub mod watch;
 
 use std::{
     collections::{BTreeSet, HashMap},
@@ -21,7 +22,7 @@ use std::{
 };
 
 use tokio::{
-    sync::{Notify, mpsc, watch},
+    sync::{Notify, mpsc},
     task::JoinSet,
     time::sleep,
 };
@@ -246,7 +247,7 @@ pub struct Found {
     /// The session, from its journal's head.
     pub session: crate::domain::session::Session,
     /// Closed progress that says how far the journal reaches.
-    pub progress: watch::Receiver<crate::journal::Progress>,
+    pub progress: tokio::sync::watch::Receiver<crate::journal::Progress>,
     /// Its place among the sessions of its stream, if it could be taken before its recovery.
     pub turn: Option<Turn>,
 }

@@ -20,7 +20,7 @@ use crate::{
     },
 };
 
-use super::{cut::CutReason, follow::Shared, tracker::Change};
+use super::{cut::CutReason, follow::Shared, tracker::Change, watch::Report};
 
 /// Pause before a change that the database refused is tried again.
 const RETRY: Duration = Duration::from_secs(1);
@@ -142,6 +142,7 @@ impl Rows {
                 }
             }
             Change::Settle => self.end_left(tx).await?,
+            Change::Tell { report, recordings } => self.tell(tx, report, recordings).await?,
         }
         Ok(())
     }
@@ -153,6 +154,39 @@ impl Rows {
         event: RecordEvent,
     ) -> Result<(), DbError> {
         announce(&self.shared, tx, &self.session.path, recording, event).await
+    }
+
+    /// Up to which position of the journal its irregularities were told.
+    pub async fn told_to(&self) -> Option<u64> {
+        let id = self.session.id;
+        self.retry("read what was told of a session", || self.shared.db.told_to(id)).await
+    }
+
+    /// Events 321 and 341, once for every stretch of the journal.
+    async fn tell(
+        &self,
+        tx: &mut sqlx::Transaction<'static, sqlx::Any>,
+        report: &Report,
+        recordings: &[Recording],
+    ) -> Result<(), DbError> {
+        if !Db::set_told_to(tx, self.session.id, report.position).await? {
+            return Ok(());
+        }
+        let (session, app_id, at_ms) = (&self.session, self.shared.app_id, report.at_ms);
+        let mut events = Vec::new();
+        if !report.push.is_empty() {
+            events.push(callback::push_exception(session, app_id, &report.push, at_ms));
+        }
+        for recording in recordings {
+            for (what, occurs, desc) in report.of_container(recording.container) {
+                let path = &session.path;
+                events.push(callback::stream_exception(
+                    recording, path, app_id, *what, *occurs, desc, at_ms,
+                ));
+            }
+        }
+        let callbacks: Vec<_> = events.into_iter().flat_map(|event| self.route(event)).collect();
+        Db::enqueue_callbacks(tx, (self.shared.now_ms)(), &callbacks).await
     }
 
     fn route(&self, event: callback::Event) -> Vec<NewCallback> {

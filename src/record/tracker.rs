@@ -14,7 +14,10 @@ use crate::{
     media::sample::{Sample, SampleKind},
 };
 
-use super::cut::{CutReason, Cutter};
+use super::{
+    cut::{CutReason, Cutter},
+    watch::{Report, Watch},
+};
 
 /// One thing to be written to the database.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -79,6 +82,13 @@ pub enum Change {
     },
     /// The stream is back: whatever is still suspended of it will not be continued.
     Settle,
+    /// Something is irregular about the push.
+    Tell {
+        /// What.
+        report: Box<Report>,
+        /// The recordings that run.
+        recordings: Vec<Recording>,
+    },
 }
 
 /// A recording in its growing file.
@@ -106,6 +116,7 @@ pub struct Tracker {
     known: HashSet<RecordingId>,
     wall_ms: i64,
     is_settled: bool,
+    watch: Watch,
     /// The end note, once seen.
     end: Option<(EndReason, i64)>,
 }
@@ -113,7 +124,21 @@ pub struct Tracker {
 impl Tracker {
     /// For a journal whose first tag arrived at `wall_ms` (unix milliseconds).
     pub fn new(wall_ms: i64) -> Self {
-        Self { running: Vec::new(), known: HashSet::new(), wall_ms, is_settled: false, end: None }
+        let watch = Watch::new(wall_ms);
+        let (running, known) = (Vec::new(), HashSet::new());
+        Self { running, known, wall_ms, is_settled: false, watch, end: None }
+    }
+
+    /// What is irregular about the push.
+    pub fn watch(&mut self) -> &mut Watch {
+        &mut self.watch
+    }
+
+    fn tell(&self, report: Option<Report>, changes: &mut Vec<Change>) {
+        if let Some(report) = report.map(Box::new) {
+            let recordings = self.running.iter().map(|r| (*r.recording).clone()).collect();
+            changes.push(Change::Tell { report, recordings });
+        }
     }
 
     /// Takes up a recording that the rows know under this id; without `running` it is over.
@@ -150,6 +175,8 @@ impl Tracker {
             self.is_settled = true;
             changes.push(Change::Settle);
         }
+        let report = self.watch.push(sample);
+        self.tell(report, changes);
         for running in &mut self.running {
             running.push(sample, self.wall_ms, changes);
         }
@@ -211,6 +238,8 @@ impl Tracker {
         changes: &mut Vec<Change>,
     ) -> (EndReason, i64) {
         let (reason, ended_ms) = self.end.unwrap_or((EndReason::Crashed, self.wall_ms));
+        let report = self.watch.finish(position);
+        self.tell(report, changes);
         for running in self.running.drain(..) {
             if may_suspend && running.recording.resume_window_s > 0 {
                 changes.push(running.suspend(position, ended_ms));

@@ -3,10 +3,12 @@
 #![allow(clippy::unwrap_used)]
 
 mod architecture;
+mod callbacks;
 mod cases;
 mod config;
 mod crash;
 mod cuts_property;
+mod database_away;
 mod enhanced;
 mod hostile;
 mod keys;

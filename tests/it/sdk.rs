@@ -1,7 +1,7 @@
 //! The vendor's own Python SDK drives the recording schemes of the vendor's guide, in each of the
 //! ways in which it can sign: what customers' code does must work when only endpoint and keys change.
 
-mod driver;
+pub mod driver;
 
 use std::{
     path::Path,

@@ -60,6 +60,8 @@ impl Server {
                 "TemplateName": "test", "CallbackKey": key,
                 "StreamBeginNotifyUrl": url, "StreamEndNotifyUrl": url,
                 "RecordNotifyUrl": url, "RecordStatusNotifyUrl": url,
+                "PushExceptionNotifyUrl": url, "RecordExceptionNotifyUrl": url,
+                "RecordExceptionLevels": ["error", "warning", "info"],
             }),
         );
         self.live(
