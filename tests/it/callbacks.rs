@@ -141,8 +141,8 @@ fn what_is_wrong_with_a_push_is_told_once() {
     for backend in BACKENDS {
         let (server, receiver) = set_up(backend);
         let mut tags = source(&server);
-        for tag in tags.iter_mut().filter(|tag| tag.timestamp_ms >= 2000) {
-            tag.timestamp_ms += 5000;
+        for tag in tags.iter_mut().filter(|tag| tag.time_ms >= 2000) {
+            tag.time_ms += 5000;
         }
         push(&server, "broken", &tags);
         receiver.wait_for(100, 1);
