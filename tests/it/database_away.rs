@@ -42,8 +42,10 @@ fn check(mut server: Server, database_away: impl FnOnce(), database_back: impl F
         "callbacks wait",
         "the configuration rows cannot be read",
         "a media file could not be stored",
-        "cannot be asked for files",
-        "the rows cannot be read",
+        "ended media files cannot be read",
+        "released journals cannot be removed",
+        "terminating connection due to",
+        "time to acquire exceeded slow threshold",
     ] {
         server.expect(line);
     }
