@@ -41,6 +41,8 @@ pub struct Evidence {
     clock: ProductClock,
     /// Video, audio.
     tracks: [Packets; 2],
+    /// Tracks that the product does not have, whatever packets are shown.
+    left_out: Vec<Track>,
     /// By ordinal of the configuration in the session: how long the lengths of NAL units are.
     nal_lengths: BTreeMap<u32, (Codec, u8)>,
     /// A picture in canonical form; kept for its memory.
@@ -66,6 +68,7 @@ impl Evidence {
             rule,
             clock: ProductClock::new(rule),
             tracks: Default::default(),
+            left_out: Vec::new(),
             nal_lengths: BTreeMap::new(),
             picture: Vec::new(),
         }
@@ -86,6 +89,11 @@ impl Evidence {
             .filter(|(_, config)| (config.track, config.track_id) == (Track::Video, 0))
             .filter_map(|(ordinal, config)| Some((ordinal, length(config.parse().ok()?)?)))
             .collect();
+    }
+
+    /// The product does not have these tracks after all.
+    pub(super) fn leave_out(&mut self, tracks: Vec<Track>) {
+        self.left_out = tracks;
     }
 
     /// The packets that follow are behind a discontinuity.
@@ -133,14 +141,14 @@ impl Evidence {
     /// The summary of the product, which is stored in these objects.
     pub(super) fn finish(self, objects: Vec<ObjectEvidence>) -> Verification {
         let [video, audio] = self.tracks;
-        let tracks = [("video", video), ("audio", audio)];
+        let tracks = [("video", Track::Video, video), ("audio", Track::Audio, audio)];
         let irregularities = self.known.irregularities.into_iter();
         let mut verification = Verification {
             version: VERSION,
             tracks: tracks
                 .into_iter()
-                .filter(|(_, packets)| packets.count > 0)
-                .map(|(name, packets)| packets.finish(name))
+                .filter(|(_, track, packets)| packets.count > 0 && !self.left_out.contains(track))
+                .map(|(name, _, packets)| packets.finish(name))
                 .collect(),
             sessions: self.known.sessions,
             gaps: self.known.gaps,

@@ -218,6 +218,7 @@ impl FirstWalk {
         let single = |head, tail, emit| Body::Single(SingleBody::new(head, tail, emit));
         let mut irregularities = self.observer.finish();
         irregularities.insert(IrregularityKind::UnlistedGaps, unlisted_gaps);
+        let mut left_out = Vec::new();
         let (rule, total_len, body) = match self.plan {
             Plan::Flv(flv) => {
                 let (moved, metadata) = match flv.metadata {
@@ -240,6 +241,7 @@ impl FirstWalk {
                 facts.shift_ms = layout.start_ms.saturating_neg();
                 facts.irregularities.extend(remarks(layout.irregularities));
                 irregularities.extend(counts(layout.irregularities));
+                left_out = layout.left_out;
                 (TimeRule::Mp4, layout.total_len, single(layout.head, layout.tail, Emit::Mp4))
             }
             Plan::Aac { total_len } => {
@@ -283,7 +285,9 @@ impl FirstWalk {
             session.shift_ms = session.shift_ms.saturating_add(facts.shift_ms);
         }
         let known = Known { sessions, gaps, irregularities };
-        Ok(Planned { facts, total_len, body, evidence: Evidence::new(rule, known) })
+        let mut evidence = Evidence::new(rule, known);
+        evidence.leave_out(left_out);
+        Ok(Planned { facts, total_len, body, evidence })
     }
 }
 
@@ -306,11 +310,15 @@ fn counts(seen: mp4::Irregularities) -> [(IrregularityKind, u64); 4] {
 /// What an MP4 had to absorb, in words for the file's row.
 fn remarks(seen: mp4::Irregularities) -> Vec<String> {
     [
-        (seen.undescribed_frames, "frames before the first configuration are not in the file"),
+        (seen.undescribed_frames, "frames that no configuration describes are not in the file"),
         (seen.hidden_frames, "frames before the first key frame are hidden by the edit list"),
         (seen.backward_steps, "steps back of the clock were absorbed"),
         (seen.moved_frames, "frames could not keep their presentation time"),
         (seen.damaged_configs, "configurations could not be read"),
+        (
+            seen.early_decode_ms,
+            "ms: so much earlier than sent are frames decoded, none after it is shown",
+        ),
     ]
     .into_iter()
     .filter(|(count, _)| *count > 0)

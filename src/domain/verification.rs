@@ -8,8 +8,9 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use sha2::{Digest, Sha256};
 
-/// Version of the meaning of these fields.
-pub const VERSION: u32 = 1;
+/// Version of the meaning of these fields. 2: decoding times in MP4 count from a track's first packet,
+/// and frames before the first configuration of their track are in it.
+pub const VERSION: u32 = 2;
 
 /// The longest JSON text of a summary in an event, in bytes. Receivers keep events in columns and
 /// queues with limits; whoever wants all of a long file's hashes asks for the row.
@@ -141,7 +142,8 @@ pub enum IrregularityKind {
     ParameterChange,
     /// Pictures that do not begin with a key frame, or more than 60 s without one.
     MissingKeyframe,
-    /// Frames before the first configuration of their track. Not in MP4; AAC not in HLS and AAC.
+    /// Frames before the first configuration of their track. In MP4 if one follows, AAC not in HLS and
+    /// AAC.
     UndescribedFrames,
     /// Frames that an MP4's edit list hides because nothing before them can be decoded.
     HiddenFrames,

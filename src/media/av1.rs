@@ -8,6 +8,7 @@ use h264_reader::rbsp::{BitRead, BitReader, BitReaderError};
 
 use super::avc::take_array;
 use super::config::ConfigError;
+use super::picture_form::{Color, PictureForm};
 
 /// OBU type: sequence header.
 const OBU_SEQUENCE_HEADER: u8 = 1;
@@ -110,11 +111,18 @@ pub struct SequenceHeader {
     pub width: u32,
     /// Largest height of a frame in pixels.
     pub height: u32,
+    /// What it says of colours.
+    pub color: Option<Color>,
     /// The payload of its OBU.
     pub payload: Vec<u8>,
 }
 
 impl SequenceHeader {
+    /// What it says of the form of pictures.
+    pub fn form(&self) -> PictureForm {
+        PictureForm { pixel_aspect: None, color: self.color }
+    }
+
     /// The first sequence header among OBUs in the low overhead format, which is how a frame and
     /// configOBUs are written. What follows it may be cut off.
     pub fn find(obus: &[u8]) -> Option<Self> {
@@ -153,8 +161,8 @@ impl SequenceHeader {
         skip_tools(&mut bits, is_reduced)?;
         let mut parameters =
             Parameters { profile, level, is_high_tier, bit_depth: 8, ..Parameters::default() };
-        color_config(&mut bits, &mut parameters)?;
-        Ok(SequenceHeader { parameters, width, height, payload: payload.to_vec() })
+        let color = color_config(&mut bits, &mut parameters)?;
+        Ok(SequenceHeader { parameters, width, height, color, payload: payload.to_vec() })
     }
 
     /// An av1C record for a stream that came without one.
@@ -246,7 +254,10 @@ fn skip_tools(bits: &mut impl BitRead, is_reduced: bool) -> Result<(), BitReader
 }
 
 /// color_config() of AV1 5.5.2.
-fn color_config(bits: &mut impl BitRead, seen: &mut Parameters) -> Result<(), BitReaderError> {
+fn color_config(
+    bits: &mut impl BitRead,
+    seen: &mut Parameters,
+) -> Result<Option<Color>, BitReaderError> {
     const SRGB: [u8; 3] = [1, 13, 0];
     let is_high = bits.read_bit("high_bitdepth")?;
     let is_twelve = seen.profile == 2 && is_high && bits.read_bit("twelve_bit")?;
@@ -265,9 +276,9 @@ fn color_config(bits: &mut impl BitRead, seen: &mut Parameters) -> Result<(), Bi
         ]);
     }
     if !seen.is_monochrome && description == Some(SRGB) {
-        return Ok(());
+        return Ok(Color::new(SRGB, true));
     }
-    bits.skip(1, "color_range")?;
+    let is_full_range = bits.read_bit("color_range")?;
     seen.subsampling = match seen.profile {
         _ if seen.is_monochrome => (true, true),
         0 => (true, true),
@@ -281,7 +292,7 @@ fn color_config(bits: &mut impl BitRead, seen: &mut Parameters) -> Result<(), Bi
     if !seen.is_monochrome && seen.subsampling == (true, true) {
         seen.chroma_position = bits.read_var(2, "chroma_sample_position")?;
     }
-    Ok(())
+    Ok(Color::new(description.unwrap_or([Color::UNSPECIFIED; 3]), is_full_range))
 }
 
 #[cfg(test)]

@@ -6,6 +6,7 @@ use h264_reader::nal::sps::SeqParameterSet;
 use h264_reader::nal::{Nal, RefNal};
 
 use super::config::ConfigError;
+use super::picture_form::{Color, PictureForm};
 
 /// NAL unit type: coded slice of a picture that is not IDR.
 pub const NAL_SLICE: u8 = 1;
@@ -80,6 +81,29 @@ impl AvcConfig {
     }
 }
 
+impl AvcConfig {
+    /// What the first sequence parameter set that can be read says of pixels and colours.
+    pub fn form(&self) -> PictureForm {
+        let parsed = self.sps.iter().find_map(|sps| parse_sps(sps));
+        let Some(vui) = parsed.and_then(|sps| sps.vui_parameters) else {
+            return PictureForm::default();
+        };
+        let signal = vui.video_signal_type;
+        PictureForm {
+            pixel_aspect: vui.aspect_ratio_info.and_then(|aspect| aspect.get()),
+            color: signal.and_then(|signal| {
+                let is_full_range = signal.video_full_range_flag;
+                let codes = signal.colour_description.map_or([Color::UNSPECIFIED; 3], |codes| {
+                    let (primaries, transfer) =
+                        (codes.colour_primaries, codes.transfer_characteristics);
+                    [primaries, transfer, codes.matrix_coefficients]
+                });
+                Color::new(codes, is_full_range)
+            }),
+        }
+    }
+}
+
 fn parameter_sets(rest: &mut &[u8], count: u8) -> Result<Vec<Vec<u8>>, ConfigError> {
     (0..count)
         .map(|_| take_with_length(rest).map(<[u8]>::to_vec).ok_or(ConfigError::Truncated("avcC")))
@@ -103,24 +127,29 @@ pub(super) fn take_with_length<'a>(rest: &mut &'a [u8]) -> Option<&'a [u8]> {
 
 /// Cropped width and height from an SPS NAL unit, or none if it cannot be read.
 fn dimensions(sps: &[u8]) -> Option<(u32, u32)> {
+    parse_sps(sps)?.pixel_dimensions().ok()
+}
+
+fn parse_sps(sps: &[u8]) -> Option<SeqParameterSet> {
     // Encoders that cut Annex B at three-byte start codes leave a zero behind.
     let end = sps.iter().rposition(|&byte| byte != 0)? + 1;
     let sps = sps.get(..end)?;
-    parse_dimensions(sps).or_else(|| {
+    parse_exactly(sps).or_else(|| {
         // The parser refuses a picture larger than the level permits. Encoders lie about the
         // level, and the size is right all the same.
         let mut widest = sps.to_vec();
         *widest.get_mut(3)? = WIDEST_LEVEL;
-        parse_dimensions(&widest)
+        parse_exactly(&widest)
     })
 }
 
-fn parse_dimensions(sps: &[u8]) -> Option<(u32, u32)> {
+/// An SPS whose size in pixels makes sense.
+fn parse_exactly(sps: &[u8]) -> Option<SeqParameterSet> {
     if nal_type(sps)? != NAL_SPS {
         return None;
     }
     let parsed = SeqParameterSet::from_bits(RefNal::new(sps, &[], true).rbsp_bits()).ok()?;
-    parsed.pixel_dimensions().ok()
+    parsed.pixel_dimensions().is_ok().then_some(parsed)
 }
 
 /// The type of an H.264 NAL unit; none for an empty one.

@@ -15,6 +15,7 @@ use super::avc::AvcConfig;
 use super::flac::FlacConfig;
 use super::hevc::HevcConfig;
 use super::opus::{OUTPUT_RATE, OpusHead};
+use super::picture_form::PictureForm;
 use super::sample::{Codec, SampleKind, TagSample, Track};
 use super::vp9::VpConfig;
 
@@ -110,6 +111,17 @@ impl CodecConfig {
             | CodecConfig::Other { .. } => return None,
         };
         (width > 0 && height > 0).then_some((width, height))
+    }
+
+    /// What a video configuration says of the shape of pixels and of colours.
+    pub fn form(&self) -> PictureForm {
+        match self {
+            CodecConfig::Avc(avc) => avc.form(),
+            CodecConfig::Hevc(hevc) => hevc.form(),
+            CodecConfig::Av1(av1) => av1.sequence.as_ref().map(|s| s.form()).unwrap_or_default(),
+            CodecConfig::Vp(vp) => vp.form(),
+            _ => PictureForm::default(),
+        }
     }
 
     /// Sampling rate in Hz that a player hears, of an audio configuration.

@@ -6,7 +6,9 @@
 
 use super::ac3::{Ac3Frame, Eac3Frame};
 use super::av1::SequenceHeader;
+use super::config::{CodecConfig, TrackConfig};
 use super::mp3::Mp3Header;
+use super::picture_form::PictureForm;
 use super::sample::Codec;
 use super::vp8::Vp8KeyFrame;
 use super::vp9::Vp9KeyFrame;
@@ -68,6 +70,25 @@ impl FrameHead {
         }
     }
 
+    /// What a configuration record says the key frames begin with, if it does.
+    pub fn of_config(config: &TrackConfig) -> Option<Self> {
+        match config.parse().ok()? {
+            CodecConfig::Av1(av1) => av1.sequence.map(FrameHead::Av1),
+            _ => None,
+        }
+    }
+
+    /// True if the pictures behind two key frames have the same size and form.
+    pub fn same_picture(&self, other: &Self) -> bool {
+        match (self, other) {
+            (FrameHead::Av1(ours), FrameHead::Av1(theirs)) => {
+                let of = |head: &SequenceHeader| (head.width, head.height);
+                of(ours) == of(theirs) && ours.parameters == theirs.parameters
+            }
+            _ => self.same_parameters(other),
+        }
+    }
+
     /// Width and height in pixels of a picture.
     pub fn dimensions(&self) -> Option<(u32, u32)> {
         match self {
@@ -76,6 +97,16 @@ impl FrameHead {
             FrameHead::Vp8(head) => Some((head.width, head.height)),
             FrameHead::Ac3(_) | FrameHead::Eac3(_) | FrameHead::Mp3(_) => None,
         }
+    }
+
+    /// What a key frame says of the shape of pixels and of colours; none if it says nothing of either.
+    pub fn form(&self) -> Option<PictureForm> {
+        let form = match self {
+            FrameHead::Av1(head) => head.form(),
+            FrameHead::Vp9(head) => head.config.form(),
+            _ => PictureForm::default(),
+        };
+        (form != PictureForm::default()).then_some(form)
     }
 
     /// Sampling rate in Hz of sound.

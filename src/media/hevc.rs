@@ -10,6 +10,9 @@ use h264_reader::rbsp::{BitRead, BitReader, BitReaderError, ByteReader};
 pub use super::avc::nal_units;
 use super::avc::{take_array, take_with_length};
 use super::config::ConfigError;
+use super::picture_form::PictureForm;
+
+mod vui;
 
 /// NAL unit type: first of the intra random access pictures (BLA_W_LP).
 pub const NAL_IRAP_FIRST: u8 = 16;
@@ -140,6 +143,14 @@ impl HevcConfig {
     }
 }
 
+impl HevcConfig {
+    /// What the first sequence parameter set that can be read says of pixels and colours.
+    pub fn form(&self) -> PictureForm {
+        let form = self.sps.iter().find_map(|sps| vui::form(sps));
+        form.unwrap_or_default()
+    }
+}
+
 /// The type of an HEVC NAL unit; none for an empty one.
 pub fn nal_type(nal: &[u8]) -> Option<u8> {
     nal.first().map(|header| header >> 1 & 0x3f)
@@ -153,19 +164,29 @@ pub fn is_random_access(nal_type: u8) -> bool {
 /// Cropped width and height from an SPS NAL unit (ITU-T H.265 7.3.2.2), which is read no further
 /// than the conformance window: what follows is long, and wrong in some encoders.
 fn dimensions(sps: &[u8]) -> Result<Option<(u32, u32)>, BitReaderError> {
+    let Some(mut bits) = open_sps(sps) else { return Ok(None) };
+    Ok(read_size(&mut bits)?.1)
+}
+
+/// The bits of the SPS of a base layer.
+fn open_sps(sps: &[u8]) -> Option<impl BitRead + '_> {
     let layer = match sps {
         [first, second, ..] => (first & 1) << 5 | second >> 3,
-        _ => return Ok(None),
+        _ => return None,
     };
     // The SPS of an enhancement layer has another layout.
     if layer != 0 || nal_type(sps) != Some(NAL_SPS) {
-        return Ok(None);
+        return None;
     }
-    let mut bits = BitReader::new(ByteReader::skipping_bytes(sps, NAL_HEADER));
+    Some(BitReader::new(ByteReader::skipping_bytes(sps, NAL_HEADER)))
+}
+
+/// Reads as far as the conformance window. Gives sps_max_sub_layers_minus1 and the cropped size.
+fn read_size(bits: &mut impl BitRead) -> Result<(u32, Option<(u32, u32)>), BitReaderError> {
     bits.skip(4, "sps_video_parameter_set_id")?;
     let sub_layers: u32 = bits.read_var(3, "sps_max_sub_layers_minus1")?;
     bits.skip(1, "sps_temporal_id_nesting_flag")?;
-    skip_profile_tier_level(&mut bits, sub_layers)?;
+    skip_profile_tier_level(bits, sub_layers)?;
     bits.read_ue("sps_seq_parameter_set_id")?;
     let chroma_format = bits.read_ue("chroma_format_idc")?;
     if chroma_format == 3 {
@@ -174,7 +195,7 @@ fn dimensions(sps: &[u8]) -> Result<Option<(u32, u32)>, BitReaderError> {
     let width = bits.read_ue("pic_width_in_luma_samples")?;
     let height = bits.read_ue("pic_height_in_luma_samples")?;
     if !bits.read_bit("conformance_window_flag")? {
-        return Ok(Some((width, height)));
+        return Ok((sub_layers, Some((width, height))));
     }
     let [left, right, top, bottom] = [
         bits.read_ue("conf_win_left_offset")?,
@@ -189,7 +210,8 @@ fn dimensions(sps: &[u8]) -> Result<Option<(u32, u32)>, BitReaderError> {
         2 => (2, 1),
         _ => (1, 1),
     };
-    Ok(cropped(width, (left + right) * across).zip(cropped(height, (top + bottom) * down)))
+    let size = cropped(width, (left + right) * across).zip(cropped(height, (top + bottom) * down));
+    Ok((sub_layers, size))
 }
 
 fn cropped(size: u32, by: u64) -> Option<u32> {

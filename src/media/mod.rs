@@ -24,6 +24,7 @@ pub mod mp4;
 pub mod nal;
 pub mod opus;
 pub mod packet_digest;
+pub mod picture_form;
 pub mod product_clock;
 pub mod sample;
 pub mod tag;

@@ -20,9 +20,12 @@ const MP4_OFFSET_MAX_MS: i64 = (1 << 27) - 1;
 pub enum TimeRule {
     /// Milliseconds, the low 32 bits of DTS.
     Flv,
-    /// As [`TimeRule::Fragmented`], but the DTS of a track's first packet counts as 0: an MP4 may
-    /// have to begin a track earlier than it was sent, so that its edit list can begin with it.
+    /// PTS as [`TimeRule::Fragmented`]; DTS counts from the first packet of each track, because an
+    /// MP4 decodes a whole track earlier than it was sent if some of it is presented before that.
     Mp4,
+    /// As [`TimeRule::Mp4`] was in summaries of version 1: the DTS of a track's first packet counts as
+    /// 0, those of the others are as in [`TimeRule::Fragmented`].
+    Mp4OfVersion1,
     /// Milliseconds. DTS never falls, except at a discontinuity: a step back of the encoder's clock is
     /// absorbed, for pictures without any change of PTS.
     Fragmented,
@@ -36,8 +39,8 @@ pub enum TimeRule {
 #[derive(Debug, Clone)]
 pub struct ProductClock {
     rule: TimeRule,
-    /// Latest decoding time of video and audio where they never fall.
-    decode_ms: [Option<i64>; 2],
+    /// First and latest decoding time of video and audio where they never fall.
+    decode_ms: [Option<(i64, i64)>; 2],
 }
 
 impl ProductClock {
@@ -67,8 +70,8 @@ impl ProductClock {
                 (units(dts_ms.wrapping_add(cts_ms)), units(dts_ms))
             }
             TimeRule::Adts => (0, 0),
-            TimeRule::Mp4 | TimeRule::Fragmented => {
-                let (is_first, decode_ms) = self.decode(sample.track, dts_ms);
+            TimeRule::Mp4 | TimeRule::Mp4OfVersion1 | TimeRule::Fragmented => {
+                let (first_ms, decode_ms) = self.decode(sample.track, dts_ms);
                 let sent_ms = dts_ms.saturating_add(cts_ms);
                 let offset_ms = match sample.track {
                     // Sound that steps back is presented right behind what was before.
@@ -76,20 +79,27 @@ impl ProductClock {
                     _ => sent_ms.saturating_sub(decode_ms),
                 };
                 let offset_ms = offset_ms.clamp(-MP4_OFFSET_MAX_MS, MP4_OFFSET_MAX_MS);
-                let is_zero = is_first && self.rule == TimeRule::Mp4;
-                (decode_ms.saturating_add(offset_ms), if is_zero { 0 } else { decode_ms })
+                let pts_ms = decode_ms.saturating_add(offset_ms);
+                let dts_ms = match self.rule {
+                    TimeRule::Mp4 => decode_ms.saturating_sub(first_ms.unwrap_or(decode_ms)),
+                    TimeRule::Mp4OfVersion1 if first_ms.is_none() => 0,
+                    _ => decode_ms,
+                };
+                (pts_ms, dts_ms)
             }
         }
     }
 
-    /// Whether this is a track's first packet, and its decoding time.
-    fn decode(&mut self, track: Track, dts_ms: i64) -> (bool, i64) {
+    /// Decoding time of a track's first packet, if this is another one, and that of this one.
+    fn decode(&mut self, track: Track, dts_ms: i64) -> (Option<i64>, i64) {
         let [video, audio] = &mut self.decode_ms;
         let known = if track == Track::Audio { audio } else { video };
-        let is_first = known.is_none();
-        let before_ms = known.unwrap_or(dts_ms);
+        let first_ms = known.map(|(first_ms, _)| first_ms);
+        let (start_ms, before_ms) = known.unwrap_or((dts_ms, dts_ms));
         let step_ms = dts_ms.saturating_sub(before_ms).clamp(0, MP4_STEP_MAX_MS);
-        (is_first, *known.insert(before_ms.saturating_add(step_ms)))
+        let decode_ms = before_ms.saturating_add(step_ms);
+        *known = Some((start_ms, decode_ms));
+        (first_ms, decode_ms)
     }
 }
 
@@ -122,7 +132,9 @@ mod tests {
     fn mp4_absorbs_steps_back() {
         let video = [(100, 40), (140, 0), (90, 30), (180, 0)];
         let video = video.map(|(dts, cts)| sample(Track::Video, dts, cts));
-        assert_eq!(times(TimeRule::Mp4, -100, &video), [(40, 0), (40, 40), (20, 40), (80, 80)]);
+        let expected = [(40, 0), (40, 40), (20, 40), (80, 80)];
+        assert_eq!(times(TimeRule::Mp4, -100, &video), expected);
+        assert_eq!(times(TimeRule::Mp4OfVersion1, -100, &video), expected);
         assert_eq!(
             times(TimeRule::Fragmented, 1000, &video),
             [(1140, 1100), (1140, 1140), (1120, 1140), (1180, 1180)]
@@ -130,6 +142,10 @@ mod tests {
         let audio = [100, 120, 90, 95, 130].map(|dts| sample(Track::Audio, dts, 0));
         assert_eq!(
             times(TimeRule::Mp4, 0, &audio),
+            [(100, 0), (120, 20), (120, 20), (120, 20), (130, 30)]
+        );
+        assert_eq!(
+            times(TimeRule::Mp4OfVersion1, 0, &audio),
             [(100, 0), (120, 120), (120, 120), (120, 120), (130, 130)]
         );
     }

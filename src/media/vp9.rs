@@ -5,6 +5,7 @@
 use h264_reader::rbsp::{BitRead, BitReader};
 
 use super::config::ConfigError;
+use super::picture_form::{Color, PictureForm};
 
 /// Version and flags of the vpcC box. RTMP carries the record without them, some encoders send
 /// them all the same; as a record they would mean level 0 with a bit depth of 0.
@@ -68,6 +69,11 @@ impl VpConfig {
     /// The record as such.
     pub fn without_box_header(record: &[u8]) -> &[u8] {
         record.strip_prefix(&BOX_HEADER).unwrap_or(record)
+    }
+
+    /// What it says of colours.
+    pub fn form(&self) -> PictureForm {
+        PictureForm { pixel_aspect: None, color: Color::new(self.color, self.is_full_range) }
     }
 
     /// A record for a stream that came without one.

@@ -3,7 +3,7 @@
 //! Every lane walks the journal on its own, so that nothing is assumed about the order of packets of
 //! different tracks. Times are worked out by [`ProductClock`], which the writers do not use.
 
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
 use crate::{
     delivery::source::Source,
@@ -13,6 +13,7 @@ use crate::{
         adts,
         config::{CodecConfig, Configs},
         flv::{self, script},
+        frame_head::describes_itself,
         mp4, nal,
         product_clock::{ProductClock, TimeRule},
         sample::{Codec, Sample, SampleKind, Track},
@@ -38,6 +39,8 @@ pub enum Product {
     Flv,
     /// Plain MP4.
     Mp4,
+    /// Plain MP4 with a summary of version 1.
+    Mp4OfVersion1,
     /// HLS with MPEG-TS segments.
     Ts,
     /// HLS with fragmented MP4 segments.
@@ -50,7 +53,8 @@ impl Product {
     fn takes(self, sample: &Sample) -> bool {
         match self {
             Product::Flv => flv::takes(sample),
-            Product::Mp4 | Product::Fragmented => mp4::takes(sample),
+            Product::Mp4 => mp4::takes(sample),
+            Product::Mp4OfVersion1 | Product::Fragmented => mp4::fragment::takes(sample),
             Product::Ts => ts::takes(sample),
             Product::Adts => adts::takes(sample),
         }
@@ -60,6 +64,7 @@ impl Product {
         match self {
             Product::Flv => TimeRule::Flv,
             Product::Mp4 => TimeRule::Mp4,
+            Product::Mp4OfVersion1 => TimeRule::Mp4OfVersion1,
             Product::Ts => TimeRule::Ts,
             Product::Fragmented => TimeRule::Fragmented,
             Product::Adts => TimeRule::Adts,
@@ -88,6 +93,8 @@ pub struct Cursor {
     /// Constant added to the times of each span.
     shifts_ms: Vec<i64>,
     clock: ProductClock,
+    /// What some configuration of the file describes, where MP4 needs one.
+    described: BTreeSet<(Lane, Codec)>,
     /// Lengths of NAL unit lengths by configuration, of the span they belong to.
     nal_lengths: (Option<usize>, BTreeMap<u32, (Codec, u8)>),
     queue: VecDeque<Wanted>,
@@ -122,11 +129,13 @@ pub fn open(
         *lane != Lane::Data && (product, *lane) != (Product::Adts, Lane::Video)
             || product == Product::Flv
     });
+    let described = described(journal, spans)?;
     lanes
         .map(|lane| {
             Ok(Cursor {
                 product,
                 lane,
+                described: described.clone(),
                 source: Source::open(journal, spans)?,
                 shifts_ms: shifts_ms.to_vec(),
                 clock: ProductClock::new(product.time_rule()),
@@ -162,7 +171,7 @@ impl Cursor {
                 return Ok(Some(wanted));
             }
             let Some((span, sample)) = self.source.next_sample()? else { return Ok(None) };
-            if !self.product.takes(&sample) {
+            if !self.product.takes(&sample) || self.is_undescribed(&sample) {
                 continue;
             }
             match self.product {
@@ -171,6 +180,12 @@ impl Cursor {
                 _ => {}
             }
         }
+    }
+
+    /// Whether MP4 leaves this out, because the configuration that it needs never came.
+    fn is_undescribed(&self, sample: &Sample) -> bool {
+        let is_known = || self.described.contains(&(lane_of(sample.track), sample.codec));
+        self.product == Product::Mp4 && !describes_itself(sample.codec) && !is_known()
     }
 
     fn shift_ms(&self, span: usize) -> i64 {
@@ -240,6 +255,19 @@ impl Cursor {
         let known = self.nal_lengths.1.range(..=sample.config).next_back();
         Ok(known.filter(|(_, (codec, _))| *codec == sample.codec).map_or(4, |(_, (_, size))| *size))
     }
+}
+
+/// What the configurations of a file describe that can be read.
+fn described(journal: &Journal, spans: &[Span]) -> Result<BTreeSet<(Lane, Codec)>, JournalError> {
+    let mut source = Source::open(journal, spans)?;
+    let mut found = BTreeSet::new();
+    for span in 0..spans.len() {
+        let configs = source.configs(span)?;
+        let readable = configs.iter().map(|(_, config)| config);
+        let readable = readable.filter(|config| config.track_id == 0 && config.parse().is_ok());
+        found.extend(readable.map(|config| (lane_of(config.track), config.codec)));
+    }
+    Ok(found)
 }
 
 fn nal_lengths(configs: &Configs) -> BTreeMap<u32, (Codec, u8)> {

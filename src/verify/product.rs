@@ -127,10 +127,12 @@ impl<'a> Check<'a> {
     }
 
     fn mp4(&mut self) -> io::Result<()> {
-        self.begin(Product::Mp4);
+        let is_of_version_1 = self.summary.is_some_and(|summary| summary.version < 2);
+        self.begin(if is_of_version_1 { Product::Mp4OfVersion1 } else { Product::Mp4 });
         let (main, objects) = (self.job.main.clone(), self.job.objects.clone());
         self.object(&["main"], &main, |input, comparison, info| {
-            let tracks = mp4::movie(info.size, &mut |range| objects.range(&main, range))?;
+            let mut tracks = mp4::movie(info.size, &mut |range| objects.range(&main, range))?;
+            tracks.iter_mut().for_each(|track| track.is_of_version_1 = is_of_version_1);
             mp4::read(input, &tracks, &mut |packet| comparison.packet(packet))
         })?;
         Ok(())

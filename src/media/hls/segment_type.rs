@@ -67,7 +67,7 @@ impl SegmentType {
     pub fn takes(self, sample: &Sample) -> bool {
         match self {
             SegmentType::Ts => ts::takes(sample),
-            SegmentType::Fmp4 => mp4::takes(sample),
+            SegmentType::Fmp4 => mp4::fragment::takes(sample),
         }
     }
 

@@ -5,13 +5,14 @@
 //! here, because `mp4-atom` wants its children in memory all at once and writes them in an order
 //! of its own, and old players expect the customary one (`edts` before `mdia`, `vmhd` first).
 
-use mp4_atom::{Edts, Elst, ElstEntry, Encode, FourCC, Ftyp, Mvhd};
+use mp4_atom::{Edts, Elst, ElstEntry, Encode, FourCC, Ftyp};
 
 use super::chunks::Chunks;
+use super::headers::{MovieHeader, encode_mvhd};
 use super::sample_entry::SampleEntry;
 use super::sample_table::{Edit, SampleTable};
 use super::track_head::TrackHead;
-use super::{Error, Result, TIMESCALE};
+use super::{Error, Result};
 use crate::media::sample::{Codec, Track};
 
 /// Seconds from 1904-01-01, where the clock of ISO files starts, to 1970-01-01.
@@ -90,8 +91,6 @@ fn overwrite(out: &mut [u8], at: usize, value: u32) {
 pub(super) struct Brands {
     /// How the first pictures are coded.
     pub video: Option<Codec>,
-    /// Composition offsets may be negative, which `iso4` brought.
-    pub has_signed_offsets: bool,
 }
 
 /// Writes `ftyp`.
@@ -102,8 +101,7 @@ pub(super) fn encode_ftyp(brands: &Brands, out: &mut Vec<u8>) -> Result<()> {
         Some(Codec::Av1) => Some(*b"av01"),
         _ => None,
     };
-    let signed = brands.has_signed_offsets.then_some(*b"iso4");
-    let brands = [Some(*b"isom"), Some(*b"iso2"), signed, video, Some(*b"mp41")];
+    let brands = [Some(*b"isom"), Some(*b"iso2"), video, Some(*b"mp41")];
     Ok(Ftyp {
         major_brand: FourCC::new(b"isom"),
         minor_version: 0x200,
@@ -117,17 +115,12 @@ impl MovieBox<'_> {
     /// gives chunk offsets 64 bits. The length depends on `is_wide`, never on `base`.
     pub fn encode(&self, base: u64, is_wide: bool, out: &mut Vec<u8>) -> Result<()> {
         nested(out, b"moov", |out| {
-            Mvhd {
+            let header = MovieHeader {
                 creation_time: self.creation_time(),
-                modification_time: self.creation_time(),
-                timescale: TIMESCALE,
-                duration: self.duration_ms(),
-                rate: 1.into(),
-                volume: 1.into(),
+                duration_ms: self.duration_ms(),
                 next_track_id: self.tracks.len() as u32 + 1,
-                ..Mvhd::default()
-            }
-            .encode(out)?;
+            };
+            encode_mvhd(&header, out)?;
             for (track, id) in self.tracks.iter().zip(1..) {
                 self.encode_trak(track, id, base, is_wide, out)?;
             }

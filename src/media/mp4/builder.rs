@@ -52,8 +52,10 @@ impl Mp4Builder {
     /// times must continue those of the session before; parameters that are the same share its
     /// sample entries.
     pub fn set_configs(&mut self, configs: &Configs) {
-        self.configs = configs.clone();
+        let before = std::mem::replace(&mut self.configs, configs.clone());
         for track in &mut self.tracks {
+            // An error comes again at the end.
+            _ = track.entries.settle(&before, track.track);
             track.entries.start_session();
         }
     }
@@ -72,8 +74,7 @@ impl Mp4Builder {
         slot.is_some_and(|slot| track.entries.wants_frame(slot, sample))
     }
 
-    /// Appends a sample. What MP4 has no place for (script data, further tracks) is passed over;
-    /// frames without a configuration that need one are counted.
+    /// Appends a sample. What MP4 has no place for (script data, further tracks) is passed over.
     ///
     /// # Errors
     /// The sample's codec is none that MP4 takes, or its track's first configuration cannot be read.
@@ -93,15 +94,11 @@ impl Mp4Builder {
         if let Some(error) = unsupported(&[sample.codec]) {
             return Err(error);
         }
-        if !takes(sample) {
-            self.irregularities.undescribed_frames += 1;
-            return Ok(());
-        }
         let index = index_of(sample);
         let Some(track) = self.tracks.get_mut(index) else { return Ok(()) };
-        let slot = track.entries.slot(&self.configs, sample)?;
+        let mut slot = track.entries.slot(&self.configs, sample)?;
         if !head.is_empty() && track.entries.wants_frame(slot, sample) {
-            track.entries.look_at(slot, head)?;
+            slot = track.entries.look_at(slot, head)?;
         }
         let is_sync = sample.keyframe || sample.track == Track::Audio;
         track.table.push(sample.dts_ms, sample.cts_ms, sample.data_len, is_sync)?;
@@ -119,8 +116,16 @@ impl Mp4Builder {
     /// `ftyp` and `mdat` or above 1 GiB.
     pub fn finish(mut self, reserve: Option<u64>) -> Result<Mp4Layout> {
         self.chunks.close();
+        let mut left_out = Vec::new();
         for (index, track) in self.tracks.iter_mut().enumerate() {
             track.table.close();
+            track.entries.settle(&self.configs, track.track)?;
+            if track.table.count() > 0 && track.entries.is_undescribed() {
+                // Their bytes stay in the body, where no sample table points to them.
+                self.irregularities.undescribed_frames += u64::from(track.table.count());
+                left_out.push(track.track);
+                continue;
+            }
             track.entries.close()?;
             self.chunks.number(index, &track.entries.numbers()?);
             let seen = &mut self.irregularities;
@@ -129,9 +134,11 @@ impl Mp4Builder {
             seen.hidden_frames += track.table.hidden_samples();
             seen.backward_steps += track.table.backward_steps;
             seen.moved_frames += track.table.moved_samples;
-            seen.early_decodes += u64::from(track.table.has_lead());
+            seen.early_decode_ms = seen.early_decode_ms.max(track.table.lead_ms().unsigned_abs());
         }
-        let used = || self.tracks.iter().enumerate().filter(|(_, t)| t.table.count() > 0);
+        let is_used =
+            |track: &TrackBuilder| track.table.count() > 0 && !left_out.contains(&track.track);
+        let used = || self.tracks.iter().enumerate().filter(|(_, track)| is_used(track));
         let start_ms = used().map(|(_, t)| t.table.start_ms()).min().ok_or(Error::Empty)?;
         let movie = MovieBox {
             tracks: used()
@@ -148,10 +155,7 @@ impl Mp4Builder {
         };
         let duration_ms = movie.duration_ms();
         let mut ftyp = Vec::new();
-        let brands = Brands {
-            video: self.tracks.first().and_then(|video| video.entries.codec()),
-            has_signed_offsets: used().any(|(_, track)| track.table.has_negative_offsets()),
-        };
+        let brands = Brands { video: self.tracks.first().and_then(|video| video.entries.codec()) };
         encode_ftyp(&brands, &mut ftyp)?;
         let body_len = self.chunks.total_bytes();
         let (head, tail) = match reserve {
@@ -165,6 +169,7 @@ impl Mp4Builder {
             body_len,
             duration_ms,
             start_ms,
+            left_out,
             irregularities: self.irregularities,
         })
     }

@@ -21,6 +21,11 @@ struct Slot {
     config: Option<TrackConfig>,
     /// Its sample entry, counted from 0, once that is known.
     entry: Option<usize>,
+    /// The sample entry of the same codec that was the latest when this one was opened: what
+    /// describes it if nothing else does.
+    before: Option<usize>,
+    /// No configuration was in force, and the frames need one: the next one will do.
+    is_waiting: bool,
     tries: u32,
 }
 
@@ -30,6 +35,8 @@ struct Entry {
     codec: Codec,
     config: Option<TrackConfig>,
     head: Option<FrameHead>,
+    /// What the key frames that it describes say of themselves, where they do.
+    key_frame: Option<FrameHead>,
     written: SampleEntry,
 }
 
@@ -69,9 +76,55 @@ impl Entries {
         };
         // After a change of codec the configuration in force is still that of the one before.
         let config = config.filter(|config| config.codec == codec);
-        let slot = self.open(codec, config)?;
+        let slot = match config {
+            None if !describes_itself(codec) => self.wait(codec),
+            config => self.open(codec, config)?,
+        };
         (self.current, self.latest) = (Some((ordinal, codec, slot)), Some(slot));
         Ok(slot)
+    }
+
+    /// The slot of frames that came before the configuration that describes them.
+    fn wait(&mut self, codec: Codec) -> usize {
+        let is_known = |slot: &Slot| slot.is_waiting && slot.entry.is_none() && slot.codec == codec;
+        if let Some(known) = self.slots.iter().position(is_known) {
+            return known;
+        }
+        let slot = self.add(codec, None, None);
+        if let Some(slot) = self.slots.get_mut(slot) {
+            slot.is_waiting = true;
+        }
+        slot
+    }
+
+    /// Describes the frames that have waited for a configuration, by this entry.
+    fn describe_waiting(&mut self, codec: Codec, entry: usize) {
+        let waiting = self.slots.iter_mut().filter(|slot| slot.is_waiting && slot.codec == codec);
+        waiting.for_each(|slot| _ = slot.entry.get_or_insert(entry));
+    }
+
+    /// No more frames refer to these configurations. Describes by the first one that can those that
+    /// have waited for it, if no frame came behind it.
+    ///
+    /// # Errors
+    /// A box could not be written.
+    pub fn settle(&mut self, configs: &Configs, track: Track) -> Result<()> {
+        for slot in 0..self.slots.len() {
+            let Some(open) = self.slots.get(slot) else { continue };
+            if !open.is_waiting || open.entry.is_some() {
+                continue;
+            }
+            let codec = open.codec;
+            let mut ours = configs.iter().map(|(_, config)| config).filter(|config| {
+                (config.track, config.track_id, config.codec) == (track, 0, codec)
+                    && config.parse().is_ok()
+            });
+            if let Some(config) = ours.next() {
+                let entry = self.entry(codec, Some(config), None)?;
+                self.describe_waiting(codec, entry);
+            }
+        }
+        Ok(())
     }
 
     fn open(&mut self, codec: Codec, config: Option<&TrackConfig>) -> Result<usize> {
@@ -92,12 +145,18 @@ impl Entries {
             return Ok(self.add(codec, config.cloned(), None));
         }
         let entry = self.entry(codec, config, None)?;
-        let known = self.slots.iter().position(|slot| slot.entry == Some(entry));
-        Ok(known.unwrap_or_else(|| self.add(codec, None, Some(entry))))
+        self.describe_waiting(codec, entry);
+        Ok(self.slot_of(entry).unwrap_or_else(|| self.add(codec, config.cloned(), Some(entry))))
+    }
+
+    /// The slot of this entry whose configuration it was made from.
+    fn slot_of(&self, entry: usize) -> Option<usize> {
+        self.slots.iter().position(|slot| slot.entry == Some(entry) && !slot.is_waiting)
     }
 
     fn add(&mut self, codec: Codec, config: Option<TrackConfig>, entry: Option<usize>) -> usize {
-        self.slots.push(Slot { codec, config, entry, tries: 0 });
+        let before = self.entries.iter().rposition(|entry| entry.codec == codec);
+        self.slots.push(Slot { codec, config, entry, before, is_waiting: false, tries: 0 });
         self.slots.len() - 1
     }
 
@@ -123,37 +182,68 @@ impl Entries {
             return Ok(known);
         }
         let written = sample_entry::encode(codec, config.map(TrackConfig::record), head)?;
+        let key_frame = match head {
+            Some(head) => Some(head.clone()),
+            None => config.and_then(FrameHead::of_config),
+        };
         let (config, head) = (config.cloned(), head.cloned());
-        self.entries.push(Entry { codec, config, head, written });
+        self.entries.push(Entry { codec, config, head, key_frame, written });
         Ok(self.entries.len() - 1)
     }
 
     /// True if the beginning of a sample of this slot would say what is not known yet.
     pub fn wants_frame(&self, slot: usize, sample: &Sample) -> bool {
-        let may_say = sample.keyframe || sample.track == Track::Audio;
-        let is_open = |slot: &Slot| slot.entry.is_none() && slot.tries < TRIES_MAX;
-        may_say && self.slots.get(slot).is_some_and(is_open)
+        let Some(slot) = self.slots.get(slot) else { return false };
+        match (sample.track, slot.entry) {
+            (Track::Audio, None) => !slot.is_waiting && slot.tries < TRIES_MAX,
+            (Track::Audio, Some(_)) => false,
+            // Pictures may change their size without a new configuration.
+            (_, Some(_)) => sample.keyframe && describes_itself(slot.codec),
+            (_, None) => sample.keyframe && !slot.is_waiting && slot.tries < TRIES_MAX,
+        }
     }
 
-    /// Takes in the beginning of a frame of a slot.
+    /// Takes in the beginning of a frame of a slot that wants it. Gives the slot that the frame and
+    /// those behind it are of: another one, if pictures have another size from here on.
     ///
     /// # Errors
     /// A box could not be written.
-    pub fn look_at(&mut self, slot: usize, frame: &[u8]) -> Result<()> {
-        let Some(open) = self.slots.get_mut(slot).filter(|slot| slot.entry.is_none()) else {
-            return Ok(());
+    pub fn look_at(&mut self, slot: usize, frame: &[u8]) -> Result<usize> {
+        let Some(open) = self.slots.get_mut(slot).filter(|slot| !slot.is_waiting) else {
+            return Ok(slot);
         };
-        open.tries += 1;
-        let (codec, config) = (open.codec, open.config.clone());
-        let Some(head) = FrameHead::parse(codec, frame) else { return Ok(()) };
-        let entry = self.entry(codec, config.as_ref(), Some(&head))?;
-        if let Some(open) = self.slots.get_mut(slot) {
-            open.entry = Some(entry);
+        open.tries = open.tries.saturating_add(1);
+        let (codec, config, known) = (open.codec, open.config.clone(), open.entry);
+        let Some(head) = FrameHead::parse(codec, frame) else { return Ok(slot) };
+        let Some(known) = known else {
+            let entry = self.entry(codec, config.as_ref(), Some(&head))?;
+            if let Some(open) = self.slots.get_mut(slot) {
+                open.entry = Some(entry);
+            }
+            return Ok(slot);
+        };
+        let expected = self.entries.get(known).and_then(|entry| entry.key_frame.as_ref());
+        if expected.is_none_or(|expected| expected.same_picture(&head)) {
+            return Ok(slot);
         }
-        Ok(())
+        // What a record says of the pictures themselves is no longer true.
+        let config = config.filter(|config| FrameHead::of_config(config).is_none());
+        let entry = self.entry(codec, config.as_ref(), Some(&head))?;
+        let slot = self.slot_of(entry).unwrap_or_else(|| self.add(codec, config, Some(entry)));
+        if let Some((_, _, current)) = &mut self.current {
+            *current = slot;
+        }
+        self.latest = Some(slot);
+        Ok(slot)
     }
 
-    /// Settles what no frame has said. To be called once, after the last sample.
+    /// True if all frames have waited in vain: the track cannot be in the file.
+    pub fn is_undescribed(&self) -> bool {
+        self.entries.is_empty() && self.slots.iter().all(|slot| slot.is_waiting)
+    }
+
+    /// Settles what no frame has said. To be called once, after the last sample and
+    /// [`Entries::settle`].
     ///
     /// # Errors
     /// Nothing in the file says how some of its samples are coded.
@@ -164,7 +254,7 @@ impl Entries {
             };
             let (codec, config) = (open.codec, open.config.clone());
             let known = self.slots.iter().filter(|slot| slot.codec == codec);
-            let known = known.filter_map(|slot| slot.entry).next();
+            let known = open.before.or_else(|| known.filter_map(|slot| slot.entry).next());
             let entry = match (config, known) {
                 // Frames that no picture can be made of before the next key frame.
                 (None, Some(known)) => known,

@@ -15,9 +15,16 @@ use mp4_atom::{Encode, FourCC, Mfhd, Styp, Tfdt, Tfhd};
 
 use super::boxes::{full, nested};
 use super::{Error, Result};
-use crate::media::sample::Track;
+use crate::media::frame_head::describes_itself;
+use crate::media::sample::{Sample, Track};
 
 pub use self::init::{Described, Descriptions};
+
+/// True for the samples that a segment can have: what [`super::takes`] takes, if its configuration
+/// has been seen or it needs none. An initialisation segment is written before what follows it.
+pub fn takes(sample: &Sample) -> bool {
+    super::takes(sample) && (sample.config != 0 || describes_itself(sample.codec))
+}
 
 /// `trun` version 1 (signed offsets) with data offset and, per sample, duration, size, flags and
 /// composition offset.

@@ -11,11 +11,12 @@
 //! has an empty edit, and tracks are never moved against each other. With the edit list applied
 //! (time in the track - `media_time` + empty edit):
 //!
-//! - PTS = sent PTS + shift, for every sample. `ctts` is of version 1 where offsets are negative.
-//!   Sound whose clock steps back is the exception: it follows at once what came before, and is
-//!   counted as moved.
-//! - DTS = the larger of sent DTS + shift and the DTS before. A track's first sample may have an
-//!   earlier one, for an edit list cannot start before the media does.
+//! - PTS = sent PTS + shift, for every sample. Sound whose clock steps back is the exception: it
+//!   follows at once what came before, and is counted as moved.
+//! - DTS = the larger of sent DTS + shift and the DTS before. Where samples were sent to be presented
+//!   before they are decoded, all of their track are decoded earlier by one constant, as much as the
+//!   farthest of them needs: it is in all composition offsets, so that none is negative, and the edit
+//!   list takes it out again. Steps between decoding times are as they were sent.
 //!
 //! The last sample lasts as long as the one before it, and all durations agree with that.
 //! [`super::product_clock`] says the same independently.
@@ -25,6 +26,7 @@ mod builder;
 mod chunks;
 mod entries;
 pub mod fragment;
+mod headers;
 mod layout;
 mod packed;
 mod sample_entry;
@@ -36,8 +38,7 @@ mod tests;
 
 pub use self::builder::Mp4Builder;
 use super::config::ConfigError;
-use super::frame_head::describes_itself;
-use super::sample::{Codec, Sample};
+use super::sample::{Codec, Sample, Track};
 
 /// Units per second of all times in the file.
 const TIMESCALE: u32 = 1000;
@@ -85,11 +86,10 @@ pub enum Error {
 pub type Result<T> = std::result::Result<T, Error>;
 
 /// True for the samples whose data make up the body, in journal order: coded frames of the default
-/// tracks, of codecs that MP4 takes, whose configuration has been seen or that need none.
+/// tracks, of codecs that MP4 takes. Those that come before the first configuration of their track are
+/// described by the one that follows.
 pub fn takes(sample: &Sample) -> bool {
-    sample.is_packet()
-        && sample_entry::refusal(sample.codec).is_none()
-        && (sample.config != 0 || describes_itself(sample.codec))
+    sample.is_packet() && sample_entry::refusal(sample.codec).is_none()
 }
 
 /// Why these codecs cannot go into an MP4 file; none if they can.
@@ -109,8 +109,8 @@ pub fn estimated_head_bytes(samples: u64) -> u64 {
 /// What was not as a tidy stream has it. Nothing of it costs a byte of a frame.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct Irregularities {
-    /// Frames before the first configuration of their track: MP4 cannot describe them, and they
-    /// are not in the file.
+    /// Frames of tracks whose configuration never came: nothing can describe them, and no track of
+    /// the file has them.
     pub undescribed_frames: u64,
     /// Frames that the edit list hides, because they come before the first keyframe.
     pub hidden_frames: u64,
@@ -122,9 +122,9 @@ pub struct Irregularities {
     pub damaged_configs: u64,
     /// Changes of the parameters that another sample entry describes.
     pub parameter_changes: u64,
-    /// First samples of a track that are decoded earlier in the file than they were sent, because
-    /// the track is presented before its first decoding time.
-    pub early_decodes: u64,
+    /// How much earlier in the file than they were sent the samples of a track are decoded at most,
+    /// in milliseconds, because some were to be presented before they are decoded.
+    pub early_decode_ms: u64,
 }
 
 /// A finished file but for its body.
@@ -142,6 +142,9 @@ pub struct Mp4Layout {
     pub duration_ms: u64,
     /// The sender's time that became movie time 0: the one shift of both tracks.
     pub start_ms: i64,
+    /// Tracks that the file does not have, though it has frames of them in its body: their
+    /// configuration never came.
+    pub left_out: Vec<Track>,
     /// What was not as a tidy stream has it.
     pub irregularities: Irregularities,
 }

@@ -14,6 +14,7 @@ use super::{Error, Result};
 use crate::media::config::CodecConfig;
 use crate::media::frame_head::{FrameHead, describes_itself};
 use crate::media::opus;
+use crate::media::picture_form::PictureForm;
 use crate::media::sample::Codec;
 use crate::media::vp9::VpConfig;
 
@@ -38,6 +39,8 @@ pub(super) struct SampleEntry {
     pub bytes: Vec<u8>,
     /// Width in pixels; 0 for audio, or unknown.
     pub width: u16,
+    /// Width as it is to be shown, with 16 bits behind the point: pixels need not be square.
+    pub width_16_16: u32,
     /// Height in pixels; 0 for audio, or unknown.
     pub height: u16,
 }
@@ -94,30 +97,37 @@ pub(super) fn encode(
         .map_err(|source| Error::Config { codec, source })?;
     let size = frame.and_then(FrameHead::dimensions);
     let size = size.or_else(|| config.as_ref()?.dimensions()).unwrap_or_default();
+    // The record says more of colours than a key frame of VP9 can.
+    let form =
+        config.as_ref().map(CodecConfig::form).filter(|form| *form != PictureForm::default());
+    let form = form.or_else(|| frame?.form()).unwrap_or_default();
+    let visual = |kind: &[u8; 4], size, config: &dyn Fn(&mut Vec<u8>) -> Result<()>| {
+        visual(kind, size, &form, config)
+    };
     let record = record.unwrap_or_default();
     match (config, frame) {
         (Some(CodecConfig::Avc(avc)), _) => {
             // Without parameter sets in the record they can only be among the samples.
             let kind = if avc.sps.is_empty() { b"avc3" } else { b"avc1" };
-            visual(kind, size, |out| plain(out, b"avcC", record))
+            visual(kind, size, &|out| plain(out, b"avcC", record))
         }
         (Some(CodecConfig::Hevc(hevc)), _) => {
             let kind = if hevc.sps.is_empty() { b"hev1" } else { b"hvc1" };
-            visual(kind, size, |out| plain(out, b"hvcC", record))
+            visual(kind, size, &|out| plain(out, b"hvcC", record))
         }
-        (Some(CodecConfig::Av1(_)), _) => visual(b"av01", size, |out| plain(out, b"av1C", record)),
+        (Some(CodecConfig::Av1(_)), _) => visual(b"av01", size, &|out| plain(out, b"av1C", record)),
         (None, Some(FrameHead::Av1(sequence))) => {
-            visual(b"av01", size, |out| plain(out, b"av1C", &sequence.to_record()))
+            visual(b"av01", size, &|out| plain(out, b"av1C", &sequence.to_record()))
         }
         (Some(CodecConfig::Vp(_)), _) => {
             let kind = if codec == Codec::Vp8 { b"vp08" } else { b"vp09" };
-            visual(kind, size, |out| vp_config(out, VpConfig::without_box_header(record)))
+            visual(kind, size, &|out| vp_config(out, VpConfig::without_box_header(record)))
         }
         (None, Some(FrameHead::Vp9(key))) => {
-            visual(b"vp09", size, |out| vp_config(out, &key.config.to_record()))
+            visual(b"vp09", size, &|out| vp_config(out, &key.config.to_record()))
         }
         (None, Some(FrameHead::Vp8(key))) => {
-            visual(b"vp08", size, |out| vp_config(out, &key.config().to_record()))
+            visual(b"vp08", size, &|out| vp_config(out, &key.config().to_record()))
         }
         (Some(CodecConfig::Aac(aac)), _) => {
             // Channels that only the stream knows are announced as two, as everybody does.
@@ -176,9 +186,31 @@ fn vp_config(out: &mut Vec<u8>, record: &[u8]) -> Result<()> {
     })
 }
 
+/// What the stream itself says of the shape of pixels and of colours, for readers that do not look
+/// into it (ISO/IEC 14496-12 clauses 12.1.4 and 12.1.5); nothing where it says nothing.
+fn picture_form(out: &mut Vec<u8>, form: &PictureForm) -> Result<()> {
+    if let Some((across, down)) = form.pixel_aspect.filter(|(across, down)| across != down) {
+        nested(out, b"pasp", |out| {
+            out.extend_from_slice(&u32::from(across).to_be_bytes());
+            out.extend_from_slice(&u32::from(down).to_be_bytes());
+            Ok(())
+        })?;
+    }
+    let Some(color) = &form.color else { return Ok(()) };
+    nested(out, b"colr", |out| {
+        out.extend_from_slice(b"nclx");
+        for code in [color.primaries, color.transfer, color.matrix] {
+            out.extend_from_slice(&u16::from(code).to_be_bytes());
+        }
+        out.push(u8::from(color.is_full_range) << 7);
+        Ok(())
+    })
+}
+
 fn visual(
     kind: &[u8; 4],
     (width, height): (u32, u32),
+    form: &PictureForm,
     config: impl FnOnce(&mut Vec<u8>) -> Result<()>,
 ) -> Result<SampleEntry> {
     let width = u16::try_from(width).unwrap_or(0);
@@ -186,9 +218,10 @@ fn visual(
     let mut bytes = Vec::new();
     nested(&mut bytes, kind, |out| {
         Visual { data_reference_index: 1, width, height, ..Visual::default() }.encode(out)?;
-        config(out)
+        config(out)?;
+        picture_form(out, form)
     })?;
-    Ok(SampleEntry { bytes, width, height })
+    Ok(SampleEntry { bytes, width, width_16_16: form.shown_width_16_16(width), height })
 }
 
 fn audio(
@@ -210,7 +243,7 @@ fn audio(
         .encode(out)?;
         config(out)
     })?;
-    Ok(SampleEntry { bytes, width: 0, height: 0 })
+    Ok(SampleEntry { bytes, width: 0, width_16_16: 0, height: 0 })
 }
 
 fn elementary_stream(object_type: u8, record: Option<&[u8]>) -> Esds {

@@ -9,18 +9,15 @@ use super::packed::{Packed, runs};
 use super::{Error, Result};
 
 /// The largest step between two decode times: readers take an `stts` entry for a signed number, and
-/// [`SampleTable::lead_ms`] may be added.
+/// what plays the file adds composition offsets to it.
 const MAX_STEP_MS: i64 = i32::MAX as i64 - MAX_OFFSET_MS;
 
 /// Composition offsets stay inside plus and minus this (37 hours): some readers drop all offsets of
-/// a track with one of twice that, and [`SampleTable::lead_ms`] may be added.
+/// a track with one of more than twice that, and [`SampleTable::lead_ms`] is added.
 const MAX_OFFSET_MS: i64 = (1 << 27) - 1;
 
 /// A longer step to the next sample is a gap, not the duration of a sample.
 const MAX_DURATION_MS: i64 = 10_000;
-
-/// Version 1 of `ctts`, whose offsets may be negative.
-const SIGNED_OFFSETS: u32 = 1 << 24;
 
 /// Duration of the only sample of a track, which no second one gives away.
 const LONE_SAMPLE_MS: u32 = 40;
@@ -196,36 +193,20 @@ impl SampleTable {
 
     /// Sum of all decode time deltas.
     pub fn media_duration_ms(&self) -> u64 {
-        self.written_deltas().sum()
+        self.deltas.iter().sum()
     }
 
-    /// How much earlier than it was sent the first sample is decoded in the file: an edit cannot
-    /// start before the media does, but a track may be presented before its first decoding time.
-    fn lead_ms(&self) -> i64 {
-        let needed_ms = self.first_decode_ms.saturating_sub(self.start_ms());
-        if self.count == 0 { 0 } else { needed_ms.clamp(0, MAX_OFFSET_MS) }
+    /// How much earlier than they were sent all samples are decoded in the file: as much as makes
+    /// no sample be presented before it is decoded. Added to every composition offset and taken out
+    /// again by the edit list, so that presentation times and the steps between decoding times stay.
+    pub fn lead_ms(&self) -> i64 {
+        self.min_offset_ms.saturating_neg().max(0)
     }
 
-    /// True if the first sample has another decoding time in the file than it was sent with.
-    pub fn has_lead(&self) -> bool {
-        self.lead_ms() > 0
-    }
-
-    /// True if `ctts` needs version 1.
-    pub fn has_negative_offsets(&self) -> bool {
-        self.min_offset_ms < 0 && self.written_offsets().any(|offset_ms| offset_ms < 0)
-    }
-
-    /// Durations as they are written: the first sample lasts longer by what it leads.
-    fn written_deltas(&self) -> impl Iterator<Item = u64> + Clone + '_ {
-        let mut lead_ms = self.lead_ms() as u64;
-        self.deltas.iter().map(move |delta_ms| delta_ms + std::mem::take(&mut lead_ms))
-    }
-
-    /// Composition offsets as they are written: presentation times do not change.
+    /// Composition offsets as they are written: none is negative.
     fn written_offsets(&self) -> impl Iterator<Item = i64> + Clone + '_ {
-        let mut lead_ms = self.lead_ms();
-        self.offsets.iter_signed().map(move |offset_ms| offset_ms + std::mem::take(&mut lead_ms))
+        let lead_ms = self.lead_ms();
+        self.offsets.iter_signed().map(move |offset_ms| offset_ms + lead_ms)
     }
 
     /// Presentation times of all samples on the sender's clock, as the file gives them.
@@ -248,12 +229,11 @@ impl SampleTable {
             out.extend_from_slice(&value.to_be_bytes());
         };
         full(out, b"stts", 0, |out| {
-            counted(out, runs(self.written_deltas().map(|d| d as u32)), pairs)
+            counted(out, runs(self.deltas.iter().map(|d| d as u32)), pairs)
         })?;
-        let offsets = self.written_offsets().map(|offset_ms| offset_ms as i32 as u32);
+        let offsets = self.written_offsets().map(|offset_ms| offset_ms as u32);
         if offsets.clone().any(|offset| offset != 0) {
-            let version = if self.has_negative_offsets() { SIGNED_OFFSETS } else { 0 };
-            full(out, b"ctts", version, |out| counted(out, runs(offsets), pairs))?;
+            full(out, b"ctts", 0, |out| counted(out, runs(offsets), pairs))?;
         }
         if self.sync_count < self.count {
             let sync = (1u32..).zip(self.sizes.iter()).filter(|(_, size)| size & 1 == 1);

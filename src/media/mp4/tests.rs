@@ -89,20 +89,19 @@ fn check(samples: &[Sample], layout: &Mp4Layout) {
         assert!(moov.mvhd.duration >= end_ms);
         let track = if trak.tkhd.volume.integer() == 1 { Track::Audio } else { Track::Video };
         let ours = placed.iter().filter(|(sample, _)| sample.track == track);
-        let mut is_first = true;
+        let mut first_dts_ms = None;
         let mut clock = ProductClock::new(TimeRule::Mp4);
         let seen = seen(trak);
         count += seen.len();
         for ((sample, offset), seen) in ours.zip(&seen) {
             assert_eq!((seen.offset, seen.size), (*offset, sample.data_len));
             assert_eq!(seen.pts_ms, sample.pts_ms() - layout.start_ms);
-            // The first decoding time may have to be an earlier one.
-            let shown_dts_ms = if is_first { 0 } else { seen.dts_ms };
-            let times_ms = (seen.pts_ms, shown_dts_ms);
+            let first_dts_ms = *first_dts_ms.get_or_insert(seen.dts_ms);
+            let times_ms = (seen.pts_ms, seen.dts_ms - first_dts_ms);
             assert_eq!(times_ms, clock.times(sample, -layout.start_ms), "as it is hashed");
-            let lowest_ms = sample.dts_ms - layout.start_ms;
-            assert!(is_first || seen.dts_ms >= lowest_ms);
-            is_first = false;
+            assert!(seen.dts_ms <= seen.pts_ms, "nothing is presented before it is decoded");
+            let early_ms = layout.irregularities.early_decode_ms as i64;
+            assert!(seen.dts_ms >= sample.dts_ms - layout.start_ms - early_ms);
             assert_eq!(seen.is_sync, sample.keyframe);
             assert!(seen.pts_ms < end_ms as i64, "every sample is presented before the end");
             // Config 4 says the same as 1.
@@ -189,9 +188,8 @@ fn configurations_of_the_next_session_have_ordinals_of_their_own() {
 fn frames_that_cannot_be_described() {
     let mut builder = Mp4Builder::new(&configs(), 0);
     let early = Sample { config: 0, ..audio(0, 5) };
-    builder.push(&early).unwrap();
     builder.push(&Sample { kind: SampleKind::Script, track: Track::Script, ..early }).unwrap();
-    assert!(!takes(&early));
+    assert!(takes(&early) && !fragment::takes(&early));
     let second_track = Sample { track_id: 1, ..audio(0, 5) };
     builder.push(&second_track).unwrap();
     assert!(!takes(&second_track));
@@ -202,11 +200,78 @@ fn frames_that_cannot_be_described() {
     assert!(matches!(builder.push(&damaged), Err(Error::Config { codec: Codec::H264, .. })));
     assert!(matches!(builder.push(&Sample { config: 9, ..audio(0, 5) }), Err(Error::NoConfig(9))));
     assert!(matches!(builder.finish(None), Err(Error::Empty)));
+    let mut builder = Mp4Builder::new(&Configs::new(), 0);
+    builder.push(&early).unwrap();
+    assert!(matches!(builder.finish(None), Err(Error::Empty)));
     assert!(unsupported(&[Codec::H264, Codec::Aac, Codec::Hevc]).is_none());
     let error = unsupported(&[Codec::H264, Codec::Legacy]).unwrap().to_string();
     assert!(error.starts_with("mp4 cannot carry legacy: it is one of FLV's old codecs"));
     let error = unsupported(&[Codec::Aac, Codec::Unknown]).unwrap();
     assert_eq!(error.to_string(), "mp4 cannot carry unknown: it is not known");
+}
+
+#[test]
+fn frames_before_the_first_configuration_are_described_by_it() {
+    let early = |sample: Sample| Sample { config: 0, ..sample };
+    let samples = [
+        early(video(0, 40, true, 10)),
+        early(audio(3, 5)),
+        early(video(40, 40, false, 11)),
+        video(80, 40, false, 12),
+        audio(26, 5),
+        Sample { config: 3, ..video(120, 40, true, 13) },
+    ];
+    let layout = layout_of(&samples, None);
+    check(&samples, &layout);
+    assert_eq!((layout.start_ms, layout.body_len, layout.left_out.len()), (3, 56, 0));
+    assert_eq!(layout.irregularities.undescribed_frames, 0);
+    assert_eq!(
+        (layout.irregularities.hidden_frames, layout.irregularities.parameter_changes),
+        (0, 1)
+    );
+    // A lead-in is hidden as any other.
+    let mut samples = samples;
+    (samples[0].keyframe, samples[3].keyframe) = (false, true);
+    let layout = layout_of(&samples, None);
+    check(&samples, &layout);
+    assert_eq!(layout.irregularities.hidden_frames, 2);
+    // It may come when no frame follows, and in the next push.
+    for pushes in [1, 2] {
+        let mut builder = Mp4Builder::new(&configs(), 0);
+        builder.push(&samples[0]).unwrap();
+        if pushes == 2 {
+            builder.set_configs(&Configs::new());
+            builder.push(&samples[2]).unwrap();
+        }
+        let layout = builder.finish(None).unwrap();
+        assert_eq!(layout.body_len, if pushes == 2 { 21 } else { 10 });
+        assert_eq!(seen(&moov(&layout).trak[0]).len(), pushes);
+        assert_eq!(layout.irregularities.undescribed_frames, 0);
+    }
+}
+
+#[test]
+fn a_track_whose_configuration_never_comes_is_left_out() {
+    let mut alone = Configs::new();
+    alone.insert(1, config(Track::Video, Codec::H264, AVC_640));
+    let mut builder = Mp4Builder::new(&alone, 0);
+    let samples = [
+        Sample { config: 0, ..audio(0, 5) },
+        video(0, 0, true, 10),
+        Sample { config: 0, ..audio(23, 6) },
+        video(40, 0, false, 11),
+    ];
+    samples.iter().for_each(|sample| builder.push(sample).unwrap());
+    let layout = builder.finish(None).unwrap();
+    // Their bytes are in the body, but no track has them.
+    assert_eq!((layout.body_len, layout.left_out.as_slice()), (32, &[Track::Audio][..]));
+    assert_eq!(layout.irregularities.undescribed_frames, 2);
+    let moov = moov(&layout);
+    assert_eq!(moov.trak.len(), 1);
+    let base = layout.head.len() as u64;
+    let places: Vec<u64> = seen(&moov.trak[0]).iter().map(|seen| seen.offset - base).collect();
+    assert_eq!(places, [5, 21]);
+    second::agree(&layout);
 }
 
 #[test]

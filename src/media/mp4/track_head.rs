@@ -1,11 +1,12 @@
 //! A `trak` (ISO/IEC 14496-12 clause 8.3) down to its sample tables: what plain and fragmented files
 //! say of a track alike. The tables themselves are the caller's.
 
-use mp4_atom::{Dinf, Dref, Edts, Encode, FourCC, Hdlr, Mdhd, Smhd, Tkhd, Url, Vmhd};
+use mp4_atom::{Dinf, Dref, Edts, Encode, FourCC, Hdlr, Smhd, Url, Vmhd};
 
+use super::Result;
 use super::boxes::{counted, full, nested};
+use super::headers::{TrackHeader, encode_mdhd, encode_tkhd};
 use super::sample_entry::SampleEntry;
-use super::{Result, TIMESCALE};
 use crate::media::sample::Track;
 
 /// What is said of a track outside its tables.
@@ -62,32 +63,21 @@ impl TrackHead<'_> {
     }
 
     fn encode_tkhd(&self, out: &mut Vec<u8>) -> Result<()> {
-        let width = self.entries.iter().map(|entry| entry.width).max().unwrap_or(0);
-        let height = self.entries.iter().map(|entry| entry.height).max().unwrap_or(0);
-        Ok(Tkhd {
-            creation_time: self.creation_time,
-            modification_time: self.creation_time,
+        let largest =
+            |size: fn(&SampleEntry) -> u32| self.entries.iter().map(|entry| size(entry)).max();
+        let header = TrackHeader {
             track_id: self.track_id,
-            duration: self.duration_ms,
-            enabled: true,
-            in_movie: true,
-            volume: u8::from(self.is_audio()).into(),
-            width: width.into(),
-            height: height.into(),
-            ..Tkhd::default()
-        }
-        .encode(out)?)
+            creation_time: self.creation_time,
+            duration_ms: self.duration_ms,
+            is_audio: self.is_audio(),
+            width_16_16: largest(|entry| entry.width_16_16).unwrap_or(0),
+            height_16_16: largest(|entry| u32::from(entry.height) << 16).unwrap_or(0),
+        };
+        encode_tkhd(&header, out)
     }
 
     fn encode_media_headers(&self, out: &mut Vec<u8>) -> Result<()> {
-        Mdhd {
-            creation_time: self.creation_time,
-            modification_time: self.creation_time,
-            timescale: TIMESCALE,
-            duration: self.media_duration_ms,
-            language: "und".into(),
-        }
-        .encode(out)?;
+        encode_mdhd(self.creation_time, self.media_duration_ms, out)?;
         let (handler, name) =
             if self.is_audio() { (b"soun", "SoundHandler") } else { (b"vide", "VideoHandler") };
         Ok(Hdlr { handler: FourCC::new(handler), name: name.into() }.encode(out)?)

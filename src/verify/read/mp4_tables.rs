@@ -26,8 +26,7 @@ pub struct Sample {
     pub offset: u64,
     /// Bytes.
     pub len: u32,
-    /// Decoding time on the movie's timeline, milliseconds; 0 for the first sample, which may have
-    /// to be decoded earlier than it was sent.
+    /// Decoding time, milliseconds from that of the track's first sample; see [`Track::is_of_version_1`].
     pub dts_ms: i64,
     /// Presentation time on the movie's timeline, milliseconds.
     pub pts_ms: i64,
@@ -40,6 +39,9 @@ pub struct Track {
     pub lane: Lane,
     /// Its number in the file.
     pub id: u32,
+    /// Decoding times are to be those of summaries of version 1: on the movie's timeline, but 0 for the
+    /// first sample.
+    pub is_of_version_1: bool,
     timescale: i64,
     /// Added to times of the track, milliseconds: the edit list.
     edit_ms: i64,
@@ -110,7 +112,7 @@ fn track(trak: &[u8], movie_scale: u32) -> Result<Track> {
         Some(edits) => edit_ms(&edits, timescale, movie_scale.into())?,
         None => 0,
     };
-    Ok(Track { lane, id, timescale, edit_ms, tables })
+    Ok(Track { lane, id, is_of_version_1: false, timescale, edit_ms, tables })
 }
 
 /// What an edit list of at most one empty edit and one edit to the end adds to a track's times.
@@ -271,8 +273,10 @@ impl Samples<'_> {
             offset: self.at,
             len,
             dts_ms: match self.nth {
-                0 => 0,
-                _ => self.track.to_ms(self.dts).saturating_add(self.track.edit_ms),
+                1.. if self.track.is_of_version_1 => {
+                    self.track.to_ms(self.dts).saturating_add(self.track.edit_ms)
+                }
+                _ => self.track.to_ms(self.dts),
             },
             pts_ms: pts_ms.saturating_add(self.track.edit_ms),
         };

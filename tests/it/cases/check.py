@@ -9,6 +9,8 @@ rule excuses; a verdict is only given to a cell without one.
 """
 
 import concurrent.futures
+import dataclasses
+import itertools
 import json
 import sys
 import urllib.request
@@ -118,10 +120,20 @@ class Case:
         packets = self.pushed[kind]
         return [p for p in packets if p.codec not in CONFIGURED or p.config is not None]
 
+    def described_later(self, kind):
+        """The same where the first configuration that follows describes the packets before it."""
+        packets, following = [], {}
+        for packet in reversed(self.pushed[kind]):
+            if packet.codec in CONFIGURED and packet.config is None:
+                packet = dataclasses.replace(packet, config=following.get(packet.codec))
+            following[packet.codec] = packet.config
+            packets.append(packet)
+        return [p for p in reversed(packets) if p.codec not in CONFIGURED or p.config is not None]
+
     def mp4(self, urls):
-        left = {kind: self.described(kind) for kind in self.pushed}
+        left = {kind: self.described_later(kind) for kind in self.pushed}
         undescribed = sum(map(len, self.pushed.values())) - sum(map(len, left.values()))
-        counts, adjusted, hidden = [], 0, 0
+        counts, adjusted, early, hidden = [], 0, 0, 0
         for url in urls:
             scale, duration, tracks = mp4.movie(fetch(url))
             must(len({track.kind for track in tracks}) == len(tracks), "two tracks of a kind")
@@ -132,6 +144,7 @@ class Case:
                 must(len(pushed) == number, f"{number} {track.kind} samples, {len(pushed)} left to come")
                 movie = MovieTrack(track, scale)
                 adjusted += movie.compare(pushed, shift)
+                early = max(early, movie.early)
                 hidden += movie.hidden()
                 starts.append(movie.start)
                 ends.append(movie.end())
@@ -142,6 +155,8 @@ class Case:
         for kind, packets in left.items():
             must(not packets, f"{len(packets)} {kind} packets are missing")
         remarks = ["verbatim" if not adjusted else f"presentation exact, DTS adjusted ({adjusted})"]
+        if early:
+            remarks.append(f"a track decoded {early} ms early")
         if len(urls) > 1:
             remarks.append(f"in {len(urls)} files")
         if hidden:
@@ -254,13 +269,18 @@ class MovieTrack:
         self.pts = [s.dts + s.cts - self.media_time + self.start for s in track.samples]
 
     def compare(self, pushed, shift):
-        """Gives how many decoding times are others than those pushed, on the movie's time line."""
-        adjusted = 0
+        """Gives how many decoding times are others than those pushed, on the movie's time line: they
+        never fall, and all are earlier by what the packet needs that is presented longest before it
+        is decoded."""
+        adjusted, decoded = 0, list(itertools.accumulate((p.dts for p in pushed), max))
+        self.early = max([0] + [dts - p.pts for dts, p in zip(decoded, pushed)])
         for n, (sample, packet) in enumerate(zip(self.track.samples, pushed)):
             what = f"{self.track.kind} {n}"
             compare_sample(what, self.track, sample, packet)
             shift.check(self.pts[n], packet.pts, what, "pts")
-            adjusted += sample.dts - self.media_time + self.start - packet.dts != shift.value
+            late = sample.dts - self.media_time + self.start - packet.dts - shift.value
+            must(late == decoded[n] - packet.dts - self.early, what, f"is decoded {late} ms late")
+            adjusted += late != 0
         samples = self.track.samples
         must(self.track.duration == sum(s.duration for s in samples), "mdhd", self.track.duration)
         must(self.track.movie_duration == self.end(), f"tkhd {self.track.movie_duration} for {self.end()}")

@@ -38,6 +38,11 @@ fn structure() {
     let rate = |rate: u32, seconds: u32, options: &str| {
         sources.of_size(Program::Debian, "160x90", rate, seconds, options, AAC)
     };
+    let vp9 = |size| {
+        let options = "-c:v libvpx-vp9 -deadline realtime -cpu-used 8 -g 25 -b:v 100k";
+        Media::of(&sources.of_size(Program::Newer, size, 25, 2, options, ""), TagKind::Video)
+    };
+    let (small, wide) = (vp9("160x90"), vp9("320x180"));
     let once = H264.replace("-g 25", "-g 9999");
     check(
         "Structure of the stream",
@@ -104,6 +109,33 @@ fn structure() {
                 "[h264] co located POCs unavailable",
                 "undecodable lead-in",
             ),
+            Case::new(
+                "first frame no key frame, changed resolution later",
+                with_sound(
+                    [avc.part(5..50).old_video(7), larger.clone().moved(2000).old_video(7)]
+                        .concat(),
+                ),
+            )
+            .allow(
+                &["flv", "ts", "fmp4"],
+                "[h264] co located POCs unavailable",
+                "undecodable lead-in",
+            )
+            .allow(&["fmp4"], MOOV, MOOV_REASON)
+            .decoded(),
+            Case::new(
+                "VP9 of another resolution behind the same record",
+                merged(&[
+                    Media {
+                        config: small.config.clone(),
+                        frames: [small.frames.clone(), wide.clone().moved(2000).frames].concat(),
+                    }
+                    .enhanced_video(b"vp09", false),
+                    aac.old_aac(),
+                ]),
+            ),
+            Case::new("sound without a sequence header", without_header(&usual, TagKind::Audio))
+                .unread("flv", "it gives up at frames that nothing describes"),
             Case::new("frames before the first sequence headers", headers_late(&usual))
                 .unread("flv", "it gives up at frames that nothing describes")
                 .allow(&["ts"], "non-existing PPS N referenced", UNDESCRIBED)
@@ -162,6 +194,11 @@ fn with_empty(tags: &[Tag]) -> Vec<Tag> {
         }
     }
     out
+}
+
+/// The sequence header of one track never comes.
+fn without_header(tags: &[Tag], kind: TagKind) -> Vec<Tag> {
+    tags.iter().filter(|tag| !is_old_header(tag, kind)).cloned().collect()
 }
 
 /// The sequence headers come half a second late.

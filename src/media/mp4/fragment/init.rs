@@ -1,14 +1,15 @@
 //! The initialisation segment: `ftyp`, and a `moov` that describes tracks and has no samples.
 
-use mp4_atom::{Encode, FourCC, Ftyp, Mvhd, Trex};
+use mp4_atom::{Encode, FourCC, Ftyp, Trex};
 
 use super::track_id;
 use crate::media::config::Configs;
+use crate::media::mp4::Result;
 use crate::media::mp4::boxes::{UNIX_EPOCH_S, counted, full, nested};
 use crate::media::mp4::entries::Entries;
+use crate::media::mp4::headers::{MovieHeader, encode_mvhd};
 use crate::media::mp4::sample_entry::SampleEntry;
 use crate::media::mp4::track_head::TrackHead;
-use crate::media::mp4::{Result, TIMESCALE};
 use crate::media::sample::{Sample, Track};
 
 /// The brand that knows `tfdt`, signed offsets in `trun`, and places counted from the `moof`.
@@ -41,11 +42,12 @@ impl Descriptions {
         self.track(sample.track).wants_frame(slot, sample)
     }
 
-    /// Takes in the beginning of a frame of a slot.
+    /// Takes in the beginning of a frame of a slot. Gives the slot that the frame is of: another one
+    /// where it says that the pictures have another size from here on.
     ///
     /// # Errors
     /// A box could not be written.
-    pub fn look_at(&mut self, slot: usize, track: Track, frame: &[u8]) -> Result<()> {
+    pub fn look_at(&mut self, slot: usize, track: Track, frame: &[u8]) -> Result<usize> {
         self.track(track).look_at(slot, frame)
     }
 
@@ -122,16 +124,8 @@ fn encode_init(tracks: &[InitTrack<'_>], creation_unix_s: u64) -> Result<Vec<u8>
     }
     .encode(&mut out)?;
     nested(&mut out, b"moov", |out| {
-        Mvhd {
-            creation_time: time,
-            modification_time: time,
-            timescale: TIMESCALE,
-            rate: 1.into(),
-            volume: 1.into(),
-            next_track_id: 3,
-            ..Mvhd::default()
-        }
-        .encode(out)?;
+        let header = MovieHeader { creation_time: time, duration_ms: 0, next_track_id: 3 };
+        encode_mvhd(&header, out)?;
         for track in tracks {
             track.encode(time, out)?;
         }
