@@ -128,6 +128,9 @@ impl Mp4Builder {
             }
             track.entries.close()?;
             self.chunks.number(index, &track.entries.numbers()?);
+            if self.chunks.entry_changes(index) > 0 {
+                track.table.show_all();
+            }
             let seen = &mut self.irregularities;
             seen.parameter_changes += self.chunks.entry_changes(index);
             seen.damaged_configs += track.entries.damaged;

@@ -69,6 +69,9 @@ pub(super) struct SampleTable {
     last_pts_ms: i64,
     first_pts_ms: i64,
     first_sync_pts_ms: Option<i64>,
+    min_pts_ms: i64,
+    /// See [`SampleTable::show_all`].
+    shows_all: bool,
     /// Presentation end of the samples whose duration is known.
     end_ms: i64,
     last_delta_ms: u32,
@@ -95,6 +98,8 @@ impl SampleTable {
             last_pts_ms: 0,
             first_pts_ms: 0,
             first_sync_pts_ms: None,
+            min_pts_ms: i64::MAX,
+            shows_all: false,
             end_ms: i64::MIN,
             last_delta_ms: 0,
             backward_steps: 0,
@@ -137,6 +142,7 @@ impl SampleTable {
         self.min_offset_ms = self.min_offset_ms.min(offset_ms);
 
         self.last_pts_ms = pts_ms;
+        self.min_pts_ms = self.min_pts_ms.min(pts_ms);
         if self.count == 1 {
             self.first_pts_ms = pts_ms;
         }
@@ -168,10 +174,23 @@ impl SampleTable {
         }
     }
 
-    /// Presentation time, on the sender's clock, from which the track can be shown: its first
-    /// sync sample's, because what comes before that cannot be decoded.
+    /// The track is shown from its first presentation time on, even if that cannot be decoded. To be
+    /// called for tracks with several sample entries: what ffmpeg passes over because an edit list
+    /// hides it, it forgets to count when it looks for the next sample entry (`mov_fix_index` of
+    /// libavformat shortens the index, `mov_read_packet` counts `stsc` from its beginning), and would
+    /// decode as many samples by the wrong one.
+    pub fn show_all(&mut self) {
+        self.shows_all = true;
+    }
+
+    /// Presentation time, on the sender's clock, from which the track is shown: its first sync
+    /// sample's, because what comes before that cannot be decoded.
     pub fn start_ms(&self) -> i64 {
-        self.first_sync_pts_ms.unwrap_or(self.first_pts_ms)
+        match self.first_sync_pts_ms {
+            Some(_) if self.shows_all => self.min_pts_ms,
+            Some(sync_ms) => sync_ms,
+            None => self.first_pts_ms,
+        }
     }
 
     /// Samples that the edit list hides.

@@ -33,7 +33,7 @@ def warnings(case, container, urls, expected):
             lines += framehash(url, counts)
         else:
             lines += ffprobe(url, counts, container)
-        if case.job["decoded"]:
+        if container in case.job["decoded"]:
             program = FFMPEG7 if container == "flv" and case.is_enhanced else "ffmpeg"
             command = [program, "-nostdin", "-hide_banner", "-v", "error", "-xerror", "-i", url]
             lines += ["decode: " + line for line in run(command + ["-f", "null", "-"])[1]]

@@ -50,7 +50,8 @@ pub struct Case {
     allowed: Vec<Allowed>,
     /// Containers that no ffmpeg reads, and why.
     unread: Vec<(&'static str, &'static str)>,
-    is_decoded: bool,
+    /// Containers whose product must decode to its end without an error.
+    decoded: &'static [&'static str],
 }
 
 struct Allowed {
@@ -76,7 +77,7 @@ impl Case {
             files: BTreeMap::new(),
             allowed: Vec::new(),
             unread: Vec::new(),
-            is_decoded: false,
+            decoded: &[],
         }
     }
 
@@ -111,7 +112,13 @@ impl Case {
 
     /// Every product must also decode to its end without an error.
     pub fn decoded(mut self) -> Self {
-        self.is_decoded = true;
+        self.decoded = &["flv", "mp4", "ts", "fmp4", "aac"];
+        self
+    }
+
+    /// The product in this container must.
+    pub fn decoded_in(mut self, containers: &'static [&'static str]) -> Self {
+        self.decoded = containers;
         self
     }
 
@@ -284,7 +291,7 @@ pub fn check(section: &str, cases: &[Case]) {
         }
         jobs.push(json!({
             "name": case.name, "tags": write_tags(&folder, case), "products": products,
-            "decoded": case.is_decoded,
+            "decoded": case.decoded,
             "unread": case.unread.iter().map(|(container, _)| container).collect::<Vec<_>>(),
         }));
     }

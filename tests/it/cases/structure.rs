@@ -12,6 +12,8 @@ use super::{
 const AT_OPEN: &str = "it shows the streams that it found when it opened the file";
 const MOOV: &str = "Found duplicated MOOV Atom. Skipped it";
 const MOOV_REASON: &str = "it keeps to the first initialisation segment";
+const SHOWN: &str = "a lead-in is not hidden where parameters change later";
+const SILENT: &str = "a track is announced that has nothing";
 const UNDESCRIBED: &str = "pictures before their parameter sets";
 
 #[test]
@@ -117,12 +119,14 @@ fn structure() {
                 ),
             )
             .allow(
-                &["flv", "ts", "fmp4"],
+                &["flv", "mp4", "ts", "fmp4"],
                 "[h264] co located POCs unavailable",
                 "undecodable lead-in",
             )
             .allow(&["fmp4"], MOOV, MOOV_REASON)
-            .decoded(),
+            .allow(&["mp4"], "Missing key frame while searching for timestamp", SHOWN)
+            .allow(&["mp4"], "Cannot find an index entry before timestamp", SHOWN)
+            .decoded_in(&["mp4"]),
             Case::new(
                 "VP9 of another resolution behind the same record",
                 merged(&[
@@ -135,7 +139,10 @@ fn structure() {
                 ]),
             ),
             Case::new("sound without a sequence header", without_header(&usual, TagKind::Audio))
-                .unread("flv", "it gives up at frames that nothing describes"),
+                .unread("flv", "it gives up at frames that nothing describes")
+                .unread("aac", "there is nothing in it")
+                .allow(&["ts"], "unspecified sample rate", SILENT)
+                .allow(&["ts"], "Consider increasing the value for the 'analyzeduration'", SILENT),
             Case::new("frames before the first sequence headers", headers_late(&usual))
                 .unread("flv", "it gives up at frames that nothing describes")
                 .allow(&["ts"], "non-existing PPS N referenced", UNDESCRIBED)

@@ -92,6 +92,22 @@ fn a_lead_in_without_keyframe_is_kept_and_hidden() {
 }
 
 #[test]
+fn a_lead_in_is_shown_where_parameters_change_later() {
+    let mut samples = vec![
+        video(0, 0, false, 10),
+        video(40, 80, false, 11),
+        video(80, 40, true, 500),
+        video(120, 40, true, 13),
+    ];
+    samples[3].config = 3;
+    let layout = layout_of(&samples, None);
+    check(&samples, &layout);
+    assert_eq!((layout.start_ms, layout.irregularities.hidden_frames), (0, 0));
+    assert_eq!(layout.irregularities.parameter_changes, 1);
+    assert_eq!(shift_ms(&moov(&layout).trak[0]), 0);
+}
+
+#[test]
 fn equal_decoding_times() {
     let samples = [
         video(0, 40, true, 10),
