@@ -317,7 +317,7 @@ fn remarks(seen: mp4::Irregularities) -> Vec<String> {
         (seen.damaged_configs, "configurations could not be read"),
         (
             seen.early_decode_ms,
-            "ms: so much earlier than sent are frames decoded, none after it is shown",
+            "ms before their time is a track decoded, part of which is shown so early",
         ),
     ]
     .into_iter()
