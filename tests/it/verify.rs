@@ -290,7 +290,7 @@ fn the_action_answers_the_same() {
             assert_eq!(answer["Verified"], true, "{answer:#}");
             assert_eq!(answer["Against"], "journal");
             assert_eq!(answer["DifferenceSet"], json!([]));
-            assert_eq!(answer["Summary"]["version"], 1);
+            assert_eq!(answer["Summary"]["version"], 2);
         }
         let path = object(&server, &files[0], None);
         let mut bytes = fs::read(&path).unwrap();

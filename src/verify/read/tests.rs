@@ -20,10 +20,15 @@ pub type Found = (Lane, i64, i64, Vec<u8>);
 type Reader = fn(&[u8], &mut Sink<'_>) -> Result<()>;
 
 fn read_mp4(bytes: &[u8], sink: &mut Sink<'_>) -> Result<()> {
-    let tracks = mp4::movie(bytes.len() as u64, &mut |range| {
+    read_mp4_of(bytes, false, sink)
+}
+
+fn read_mp4_of(bytes: &[u8], is_of_version_1: bool, sink: &mut Sink<'_>) -> Result<()> {
+    let mut tracks = mp4::movie(bytes.len() as u64, &mut |range| {
         let end = (range.end as usize).min(bytes.len());
         Ok(bytes[(range.start as usize).min(end)..end].to_vec())
     })?;
+    tracks.iter_mut().for_each(|track| track.is_of_version_1 = is_of_version_1);
     mp4::read(&mut Input::new(&mut &*bytes), &tracks, sink)
 }
 
@@ -77,6 +82,25 @@ fn what_the_writers_make_is_read_back() {
     for (name, bytes, expected) in products(&frames(200)) {
         assert!(expected.len() >= 100);
         assert_eq!(in_lanes(read(name, &bytes).unwrap()), in_lanes(expected), "{name}");
+    }
+}
+
+#[test]
+fn files_with_summaries_of_version_1_are_read_by_their_own_rule() {
+    let (bytes, expected) = mp4_file(&frames());
+    let mut found = Vec::new();
+    let take = &mut |packet: Packet<'_>| found.push((packet.lane, packet.pts, packet.dts));
+    read_mp4_of(&bytes, true, take).unwrap();
+    for lane in [Lane::Video, Lane::Audio] {
+        let found: Vec<_> = found.iter().filter(|packet| packet.0 == lane).collect();
+        let expected: Vec<_> = expected.iter().filter(|packet| packet.0 == lane).collect();
+        assert_eq!(found.len(), expected.len());
+        // On the movie's timeline, but for the first.
+        let offset = found[1].2 - expected[1].2;
+        for (nth, (found, expected)) in found.iter().zip(&expected).enumerate() {
+            assert_eq!(found.1, expected.1);
+            assert_eq!(found.2, if nth == 0 { 0 } else { expected.2 + offset });
+        }
     }
 }
 
