@@ -25,7 +25,10 @@ use crate::support::{
 /// A packet as the test's own readers find it, in the units of its container.
 pub struct Found {
     pub pts: i64,
+    /// As it is hashed: in MP4 from the first packet of the track.
     pub dts: i64,
+    /// DTS on the timeline that both tracks share.
+    pub shared_dts: i64,
     pub payload: Vec<u8>,
 }
 
@@ -109,7 +112,7 @@ fn a_resumed_file_has_one_clock_and_says_its_gap() {
             let expected: Vec<i64> = before.iter().map(|pts| pts + moved).collect();
             assert_eq!(behind, expected, "{url}");
         }
-        let dts = |all: &[Found], nth: usize| all.get(nth).map(|packet| packet.dts);
+        let dts = |all: &[Found], nth: usize| all.get(nth).map(|packet| packet.shared_dts);
         let latest = [dts(video, video.len() / 2 - 1), dts(audio, audio.len() / 2 - 1)];
         let next = [dts(video, video.len() / 2), dts(audio, audio.len() / 2)];
         let step = next.iter().flatten().min().unwrap() - latest.iter().flatten().max().unwrap();
@@ -209,7 +212,7 @@ fn flv_tracks(file: &[u8]) -> [Vec<Found>; 2] {
                     _ => 0,
                 };
                 let payload = tag.payload[head..].to_vec();
-                Found { pts: tag.time_ms + cts, dts: tag.time_ms, payload }
+                Found { pts: tag.time_ms + cts, dts: tag.time_ms, shared_dts: tag.time_ms, payload }
             })
             .collect()
     })
@@ -229,7 +232,7 @@ fn adts_frames(mut file: &[u8]) -> Vec<Found> {
     let mut frames = Vec::new();
     while let [0xff, 0xf1, _, l0, l1, l2, _, ..] = *file {
         let len = usize::from(l0 & 3) << 11 | usize::from(l1) << 3 | usize::from(l2) >> 5;
-        frames.push(Found { pts: 0, dts: 0, payload: file[7..len].to_vec() });
+        frames.push(Found { pts: 0, dts: 0, shared_dts: 0, payload: file[7..len].to_vec() });
         file = &file[len..];
     }
     assert!(file.is_empty(), "no ADTS header");

@@ -3,7 +3,7 @@
 
 use super::Found;
 
-/// Video and audio packets with the times of the movie, but 0 as the first DTS.
+/// Video and audio packets with the presentation times of the movie, and DTS from each track's first.
 pub fn tracks(file: &[u8]) -> [Vec<Found>; 2] {
     let moov = child(file, b"moov");
     let mut found = [Vec::new(), Vec::new()];
@@ -52,8 +52,7 @@ fn packets(file: &[u8], table: &[u8], shift: i64) -> Vec<Found> {
             // Versions 0 and 1 of the box differ above 2^31 alone.
             let cts = i64::from(offsets.get(nth).map_or(0, |offset| *offset as i32));
             let payload = file[place..place + size].to_vec();
-            let shown = if nth == 0 { 0 } else { dts + shift };
-            found.push(Found { pts: dts + cts + shift, dts: shown, payload });
+            found.push(Found { pts: dts + cts + shift, dts, shared_dts: dts + shift, payload });
             dts += i64::from(durations[nth]);
             place += size;
         }
