@@ -46,6 +46,7 @@ pub fn open(storage: &Storage, access: Access) -> Result<Arc<dyn ObjectStore>> {
                 access_key_id: s3.access_key_id.clone(),
                 secret_access_key: s3.secret_access_key.expose().to_owned(),
                 path_style: s3.path_style,
+                timeout: s3.timeout,
             })
             .context("set up the S3 client")?,
         ),

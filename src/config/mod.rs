@@ -211,6 +211,8 @@ pub struct S3 {
     pub path_style: bool,
     /// Bytes of a part of a multipart upload.
     pub part_bytes: u64,
+    /// How long a request may go without an answer; one with a body may take longer by its size.
+    pub timeout: Duration,
 }
 
 /// Section `callback`.

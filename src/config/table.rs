@@ -181,6 +181,7 @@ fn storage(r: &mut Reader, data_dir: &Path) -> Result<Storage, ConfigError> {
     let secret_access_key = r.get("storage.s3.secret_access_key", "", optional(secret))?;
     let path_style = r.get("storage.s3.path_style", "true", flag)?;
     let part_bytes = r.get("storage.s3.part_size", "8MiB", size("5MiB", "5GiB"))?;
+    let timeout = r.get("storage.s3.timeout", "30s", duration("1s", "10m"))?;
 
     if !is_s3 {
         // an operator who forgot storage.kind must not find the products on the local disk
@@ -212,6 +213,7 @@ fn storage(r: &mut Reader, data_dir: &Path) -> Result<Storage, ConfigError> {
             .ok_or_else(|| missing("storage.s3.secret_access_key"))?,
         path_style,
         part_bytes,
+        timeout,
     }))
 }
 

@@ -80,6 +80,7 @@ const SAMPLES: &[(&str, &str, &[Pair])] = &[
     ("storage.s3.prefix", "live/", S3_NEEDS),
     ("storage.s3.region", "eu-central-1", S3_NEEDS),
     ("storage.s3.secret_access_key", "0099", S3_NEEDS),
+    ("storage.s3.timeout", "5s", S3_NEEDS),
 ];
 const S3_NEEDS: &[Pair] = &[
     ("storage.kind", "s3"),

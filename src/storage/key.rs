@@ -123,6 +123,16 @@ impl StorageKey {
         }
     }
 
+    /// The media file whose object has this name; none for names that this program does not give,
+    /// which are somebody else's.
+    pub fn file_id(&self) -> Option<FileId> {
+        let parts: Vec<&str> = self.components().collect();
+        let [domain, app, stream, id, name] = parts.as_slice() else { return None };
+        let are_names = [domain, app, stream].iter().all(|name| is_escaped(name));
+        let file = FileId::parse(id).filter(|file| id.len() == 19 && file.to_string() == **id)?;
+        (are_names && is_object_name(name)).then_some(file)
+    }
+
     /// The key as text, as in the database.
     pub fn as_str(&self) -> &str {
         &self.0
@@ -192,6 +202,24 @@ fn push_escaped(key: &mut String, name: &str) {
         cut(key, start + MAX_NAME_BYTES - HASH_DIGITS - 1);
         key.push('~');
         key.push_str(&hex::encode(Sha256::digest(name))[..HASH_DIGITS]);
+    }
+}
+
+/// Whether [`push_escaped`] may have made this.
+fn is_escaped(name: &str) -> bool {
+    let is_kept = |byte: u8| byte.is_ascii_alphanumeric() || b"-_.%~".contains(&byte);
+    !name.is_empty() && name.bytes().all(is_kept)
+}
+
+/// Whether an object of a media file has this name.
+fn is_object_name(name: &str) -> bool {
+    let is_number = |text: &str| text.parse::<u64>().is_ok_and(|number| number.to_string() == text);
+    match name.rsplit_once('.') {
+        _ if name == "playlist.m3u8" => true,
+        Some(("f0", "flv" | "mp4" | "aac")) => true,
+        Some((number, "ts" | "m4s")) => is_number(number),
+        Some((init, "mp4")) => init.strip_prefix("init-").is_some_and(is_number),
+        _ => false,
     }
 }
 

@@ -14,6 +14,7 @@
 //! few at a time: a stuck disk must not take all threads.
 
 mod disk;
+mod list;
 mod parts;
 mod place;
 mod upload;
@@ -37,7 +38,8 @@ use self::{
     place::Places,
 };
 use super::{
-    BoxFuture, ObjectBody, ObjectInfo, ObjectStore, Part, Result, StorageError, StorageKey, Upload,
+    BoxFuture, ObjectBody, ObjectInfo, ObjectStore, OpenUpload, Page, Part, Result, StorageError,
+    StorageKey, Upload,
 };
 
 /// Bytes of one read.
@@ -190,6 +192,23 @@ impl ObjectStore for LocalStore {
                 .map_err(|e| io_error("delete an object", Path::new(key.as_str()), e))
         })
         .boxed()
+    }
+
+    fn list<'a>(&'a self, under: &'a str, after: Option<&'a str>) -> BoxFuture<'a, Result<Page>> {
+        let (files, under, after) =
+            (self.files.clone(), under.to_owned(), after.map(str::to_owned));
+        let list = move || files.list(&under, after.as_deref());
+        self.disk.read("list the storage directory", list).boxed()
+    }
+
+    fn list_uploads(&self) -> BoxFuture<'_, Result<Vec<OpenUpload>>> {
+        let files = self.files.clone();
+        self.disk.read("list open uploads", move || files.open_uploads()).boxed()
+    }
+
+    fn discard<'a>(&'a self, upload: &'a OpenUpload) -> BoxFuture<'a, Result<()>> {
+        let id = upload.id.clone();
+        self.write("remove a leftover", move |files| files.discard(&id)).boxed()
     }
 
     fn check(&self) -> BoxFuture<'_, Result<()>> {

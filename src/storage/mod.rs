@@ -4,6 +4,7 @@
 //! parts of one equal size (all but the last), in any order, so that a head can be stored last.
 
 pub mod key;
+pub mod listing;
 pub mod local;
 pub mod s3;
 
@@ -13,6 +14,7 @@ use bytes::Bytes;
 use futures_util::Stream;
 
 pub use key::StorageKey;
+pub use listing::{ListedObject, OpenUpload, Page};
 pub use local::LocalStore;
 pub use s3::{S3Settings, S3Store};
 
@@ -197,6 +199,13 @@ pub trait ObjectStore: Send + Sync + 'static {
     ) -> BoxFuture<'a, Result<ObjectBody>>;
     /// Removes an object; an absent one is no error.
     fn delete<'a>(&'a self, key: &'a StorageKey) -> BoxFuture<'a, Result<()>>;
+    /// One page of all objects whose names begin with `under` (empty, or a key and a slash), `after`
+    /// the page whose [`Page::next`] is given. Names need not be ours.
+    fn list<'a>(&'a self, under: &'a str, after: Option<&'a str>) -> BoxFuture<'a, Result<Page>>;
+    /// Uploads that are open, and what crashes left of them. Not every S3 server can say.
+    fn list_uploads(&self) -> BoxFuture<'_, Result<Vec<OpenUpload>>>;
+    /// Frees what an entry of [`ObjectStore::list_uploads`] holds; gone already is no error.
+    fn discard<'a>(&'a self, upload: &'a OpenUpload) -> BoxFuture<'a, Result<()>>;
     /// Cheap check that the store can be reached and written, for `/readyz`.
     fn check(&self) -> BoxFuture<'_, Result<()>>;
 }

@@ -1,11 +1,13 @@
 //! The S3-compatible store, on `aws-sdk-s3`.
 //!
 //! Only what every S3 server has is used: PUT, GET with a range, HEAD, DELETE and multipart uploads;
-//! no checksum headers, no conditional writes, no listing of objects. Keys are `<prefix>/<key>`.
+//! no checksum headers, no conditional writes; listings only for `liverec doctor`. Keys are
+//! `<prefix>/<key>`.
 //! Known quirks of servers are named where they are dealt with.
 
 mod client;
 mod error;
+mod list;
 mod upload;
 
 use std::{ops::Range, time::Duration};
@@ -16,18 +18,19 @@ use futures_util::{FutureExt, stream};
 
 pub use self::client::S3Settings;
 use self::{
-    client::{SMALL, body_attempt, overrides},
+    client::{overrides, sending},
     error::{is_forbidden, is_missing, status, storage_error, unsatisfied_size},
 };
 use super::{
-    BoxFuture, ObjectBody, ObjectInfo, ObjectStore, Part, Result, StorageError, StorageKey, Upload,
+    BoxFuture, ObjectBody, ObjectInfo, ObjectStore, OpenUpload, Page, Part, Result, StorageError,
+    StorageKey, Upload,
 };
 
 /// How long a body may give nothing while somebody waits for it.
 const STALL: Duration = Duration::from_secs(30);
 
-/// How long completing an upload may take; large objects are put together by then.
-const COMPLETE: Duration = Duration::from_secs(300);
+/// How many times longer completing an upload may take; large objects are put together by then.
+const COMPLETE: u32 = 10;
 
 /// How long [`ObjectStore::check`] waits.
 const CHECK: Duration = Duration::from_secs(5);
@@ -50,6 +53,8 @@ pub struct S3Store {
     prefix: String,
     /// Bodies are signed where nothing else protects them.
     signs_bodies: bool,
+    /// For an attempt without a large body.
+    timeout: Duration,
 }
 
 impl S3Store {
@@ -58,7 +63,8 @@ impl S3Store {
         let prefix = settings.check()?;
         let client = settings.client();
         let signs_bodies = settings.is_plain_http();
-        Ok(Self { client, bucket: settings.bucket, prefix, signs_bodies })
+        let timeout = settings.timeout;
+        Ok(Self { client, bucket: settings.bucket, prefix, signs_bodies, timeout })
     }
 
     fn name(&self, key: &StorageKey) -> String {
@@ -66,7 +72,7 @@ impl S3Store {
     }
 
     async fn put_object(&self, key: &StorageKey, body: Bytes) -> Result<()> {
-        let limit = body_attempt(body.len());
+        let limit = self.timeout + sending(body.len());
         let request = self
             .client
             .put_object()
@@ -82,7 +88,12 @@ impl S3Store {
 
     async fn head_object(&self, key: &StorageKey) -> Result<Option<ObjectInfo>> {
         let request = self.client.head_object().bucket(&self.bucket).key(self.name(key));
-        match request.customize().config_override(overrides(READ_ATTEMPTS, SMALL)).send().await {
+        match request
+            .customize()
+            .config_override(overrides(READ_ATTEMPTS, self.timeout))
+            .send()
+            .await
+        {
             Ok(head) => Ok(Some(object_info(length(head.content_length)?, head.e_tag))),
             // Also what a missing bucket looks like: the answer to HEAD has no body that could say so.
             Err(error) if is_missing(&error) => Ok(None),
@@ -103,18 +114,21 @@ impl S3Store {
         });
         let request =
             self.client.get_object().bucket(&self.bucket).key(self.name(key)).set_range(header);
-        let sent =
-            match request.customize().config_override(overrides(READ_ATTEMPTS, SMALL)).send().await
-            {
-                Ok(sent) => sent,
-                Err(error) if status(&error) == Some(416) => {
-                    return Err(match unsatisfied_size(&error) {
-                        Some(size) => StorageError::Range { size },
-                        None => self.out_of_range(key).await,
-                    });
-                }
-                Err(error) => return Err(storage_error(ACTION, key, error)),
-            };
+        let sent = match request
+            .customize()
+            .config_override(overrides(READ_ATTEMPTS, self.timeout))
+            .send()
+            .await
+        {
+            Ok(sent) => sent,
+            Err(error) if status(&error) == Some(416) => {
+                return Err(match unsatisfied_size(&error) {
+                    Some(size) => StorageError::Range { size },
+                    None => self.out_of_range(key).await,
+                });
+            }
+            Err(error) => return Err(storage_error(ACTION, key, error)),
+        };
         let length = length(sent.content_length)?;
         let (answered, size) = match sent.content_range.as_deref().map(parse_content_range) {
             Some(Some(parsed)) => parsed,
@@ -156,7 +170,7 @@ impl S3Store {
             return Ok(());
         };
         if is_missing(&error) {
-            let message = format!("there is no bucket {}", self.bucket);
+            let message = format!("NoSuchBucket: there is no bucket {}", self.bucket);
             return Err(StorageError::Refused { action: ACTION, message });
         }
         if !is_forbidden(&error) {
@@ -180,8 +194,9 @@ impl ObjectStore for S3Store {
 
     fn start<'a>(&'a self, key: &'a StorageKey, part_size: u64) -> BoxFuture<'a, Result<Upload>> {
         async move {
-            let id =
-                self.create_upload(&self.name(key), key.content_type(), ATTEMPTS, SMALL).await?;
+            let id = self
+                .create_upload(&self.name(key), key.content_type(), ATTEMPTS, self.timeout)
+                .await?;
             Ok(Upload { key: key.clone(), id, part_size })
         }
         .boxed()
@@ -223,7 +238,12 @@ impl ObjectStore for S3Store {
     fn delete<'a>(&'a self, key: &'a StorageKey) -> BoxFuture<'a, Result<()>> {
         async move {
             let request = self.client.delete_object().bucket(&self.bucket).key(self.name(key));
-            match request.customize().config_override(overrides(ATTEMPTS, SMALL)).send().await {
+            match request
+                .customize()
+                .config_override(overrides(ATTEMPTS, self.timeout))
+                .send()
+                .await
+            {
                 Ok(_) => Ok(()),
                 Err(error) => match storage_error("delete an object", key, error) {
                     StorageError::NotFound { .. } => Ok(()),
@@ -232,6 +252,18 @@ impl ObjectStore for S3Store {
             }
         }
         .boxed()
+    }
+
+    fn list<'a>(&'a self, under: &'a str, after: Option<&'a str>) -> BoxFuture<'a, Result<Page>> {
+        self.list_page(under, after).boxed()
+    }
+
+    fn list_uploads(&self) -> BoxFuture<'_, Result<Vec<OpenUpload>>> {
+        self.list_open_uploads().boxed()
+    }
+
+    fn discard<'a>(&'a self, upload: &'a OpenUpload) -> BoxFuture<'a, Result<()>> {
+        self.discard_upload(upload).boxed()
     }
 
     fn check(&self) -> BoxFuture<'_, Result<()>> {

@@ -19,6 +19,7 @@ mod resume;
 mod sdk;
 mod start;
 mod storage;
+mod storage_faults;
 mod storage_s3;
 mod streams;
 mod support;

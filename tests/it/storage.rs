@@ -29,6 +29,8 @@ pub async fn keeps_the_promises(store: Arc<dyn ObjectStore>) {
     an_upload(store).await;
     given_up_uploads(store).await;
     wrong_parts(store).await;
+    listings(store).await;
+    open_uploads(store).await;
 }
 
 /// Bytes that differ at every place of every part.
@@ -182,6 +184,76 @@ async fn given_up_uploads(store: &dyn ObjectStore) {
         "{gone}"
     );
     assert_eq!(store.head(&name).await.unwrap(), None);
+}
+
+/// All objects are on the pages of a listing, each once, with size and time.
+async fn listings(store: &dyn ObjectStore) {
+    let all = async |under: &str| {
+        let (mut found, mut after, mut pages) = (Vec::new(), None::<String>, 0);
+        loop {
+            let page = store.list(under, after.as_deref()).await.unwrap();
+            found.extend(page.objects);
+            pages += 1;
+            match page.next {
+                Some(next) => after = Some(next),
+                None => return (found, pages),
+            }
+        }
+    };
+    assert_eq!(all("conformance/list/").await.0, []);
+    let before_ms = chrono::Utc::now().timestamp_millis() - 5000;
+    // In an order in which neither names nor folders are sorted; a page has 1000.
+    let names: Vec<String> = (0..1200)
+        .map(|n| match n * 37 % 1200 {
+            n if n % 3 == 0 => format!("conformance/list/a/{n}.ts"),
+            n if n % 3 == 1 => format!("conformance/list/a-{}/x/{n}.ts", n % 7),
+            n => format!("conformance/list/{n}.ts"),
+        })
+        .collect();
+    for chunk in names.chunks(16) {
+        let puts = chunk.iter().map(|name| async {
+            store.put(&key(name), pattern(1, name.len() as u64)).await.unwrap();
+        });
+        futures_util::future::join_all(puts).await;
+    }
+    let (found, pages) = all("conformance/list/").await;
+    assert_eq!(pages, 2);
+    let mut listed: Vec<&str> = found.iter().map(|object| object.name.as_str()).collect();
+    let mut expected: Vec<&str> = names.iter().map(String::as_str).collect();
+    listed.sort_unstable();
+    expected.sort_unstable();
+    assert_eq!(listed, expected);
+    for object in &found {
+        assert_eq!(object.size, object.name.len() as u64, "{object:?}");
+        assert!(object.modified_ms >= before_ms, "{object:?}");
+    }
+    assert_eq!(all("conformance/list/a/").await.0.len(), 400);
+    assert!(all("").await.0.len() >= 1200);
+    for chunk in names.chunks(16) {
+        let deletes = chunk.iter().map(|name| async { store.delete(&key(name)).await.unwrap() });
+        futures_util::future::join_all(deletes).await;
+    }
+    assert_eq!(all("conformance/list/").await.0, []);
+}
+
+/// Uploads are listed while they are open and gone when they were discarded.
+async fn open_uploads(store: &dyn ObjectStore) {
+    let before = store.list_uploads().await.unwrap();
+    let name = key("conformance/open.mp4");
+    let upload = store.start(&name, PART).await.unwrap();
+    store.put_part(&upload, 1, pattern(1, 1000)).await.unwrap();
+    let open = store.list_uploads().await.unwrap();
+    assert_eq!(open.len(), before.len() + 1);
+    let ours = open.iter().find(|open| open.id == upload.id).unwrap();
+    assert!(ours.name.as_deref().is_none_or(|listed| listed == name.as_str()), "{ours:?}");
+    assert!(ours.bytes.is_none_or(|bytes| bytes == 1000), "{ours:?}");
+    assert!(ours.changed_ms > chrono::Utc::now().timestamp_millis() - 60_000, "{ours:?}");
+    store.discard(ours).await.unwrap();
+    assert_eq!(store.list_uploads().await.unwrap(), before);
+    match store.list_parts(&upload).await {
+        Ok(parts) => assert_eq!(parts, []),
+        Err(error) => assert!(matches!(error, StorageError::NoSuchUpload { .. }), "{error}"),
+    }
 }
 
 /// Parts that do not make an object are refused before anything is asked of the store.

@@ -36,6 +36,7 @@ fn settings(server: &S3Server) -> S3Settings {
         access_key_id: ACCESS_KEY_ID.to_owned(),
         secret_access_key: SECRET_ACCESS_KEY.to_owned(),
         path_style: true,
+        timeout: Duration::from_secs(30),
     }
 }
 

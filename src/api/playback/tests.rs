@@ -20,7 +20,7 @@ use tokio::{
 };
 
 use super::*;
-use crate::storage::{BoxFuture, LocalStore, Part, Upload};
+use crate::storage::{BoxFuture, LocalStore, OpenUpload, Page, Part, Upload};
 
 const KEY: &str = "push.example.com/live/%E6%88%BF 1/1882573000000000001/f0.mp4";
 const PATH: &str = "/vod/push.example.com/live/%25E6%2588%25BF%201/1882573000000000001/f0.mp4";
@@ -261,6 +261,19 @@ impl ObjectStore for Endless {
         unreachable!()
     }
     fn delete<'a>(&'a self, _: &'a StorageKey) -> BoxFuture<'a, Result<(), StorageError>> {
+        unreachable!()
+    }
+    fn list<'a>(
+        &'a self,
+        _: &'a str,
+        _: Option<&'a str>,
+    ) -> BoxFuture<'a, Result<Page, StorageError>> {
+        unreachable!()
+    }
+    fn list_uploads(&self) -> BoxFuture<'_, Result<Vec<OpenUpload>, StorageError>> {
+        unreachable!()
+    }
+    fn discard<'a>(&'a self, _: &'a OpenUpload) -> BoxFuture<'a, Result<(), StorageError>> {
         unreachable!()
     }
     fn check(&self) -> BoxFuture<'_, Result<(), StorageError>> {

@@ -185,3 +185,35 @@ fn any_name() -> impl Strategy<Value = String> {
 fn hostile_text() -> impl Strategy<Value = String> {
     prop_oneof!["[a.%/房 \\\\\u{0}-]{0,12}", any::<String>()]
 }
+
+#[test]
+fn only_our_own_names_belong_to_a_file() {
+    let playlist = StorageKey::product("d.example", "", "房 ~/..", FILE, Container::Hls);
+    let long = StorageKey::product("d.example", "live", &"x".repeat(400), FILE, Container::Mp4);
+    let ours = [
+        playlist.clone(),
+        playlist.segment(17, SegmentType::Ts),
+        playlist.segment(0, SegmentType::Fmp4),
+        playlist.init(3),
+        long,
+    ];
+    for key in ours {
+        assert_eq!(key.file_id(), Some(FILE), "{key}");
+    }
+    for foreign in [
+        "a.mp4",
+        "live/1882573000000000001/f0.mp4",
+        "d/live/s/188257300000000001/f0.mp4",
+        "d/live/s/188257300000000000x/f0.mp4",
+        "d/live/s/1882573000000000001/f1.mp4",
+        "d/live/s/1882573000000000001/f0.mkv",
+        "d/live/s/1882573000000000001/01.ts",
+        "d/live/s/1882573000000000001/init-.mp4",
+        "d/live/s/1882573000000000001/notes.txt",
+        "d/live/s/1882573000000000001/more/f0.mp4",
+        "d/li ve/s/1882573000000000001/f0.mp4",
+        "d/房/s/1882573000000000001/f0.mp4",
+    ] {
+        assert_eq!(StorageKey::parse(foreign).unwrap().file_id(), None, "{foreign}");
+    }
+}

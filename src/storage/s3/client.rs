@@ -22,9 +22,6 @@ use crate::storage::{Result, StorageError, StorageKey};
 /// How long connecting may take.
 const CONNECT: Duration = Duration::from_secs(3);
 
-/// How long an attempt without a large body may take.
-pub(super) const SMALL: Duration = Duration::from_secs(30);
-
 /// Slowest sending rate that is waited for, in bytes per second: 8 MiB get 94 s, 64 MiB 9 minutes.
 const SLOWEST: u64 = 128 << 10;
 
@@ -51,6 +48,8 @@ pub struct S3Settings {
     pub secret_access_key: String,
     /// `endpoint/bucket/key` instead of `bucket.endpoint/key`.
     pub path_style: bool,
+    /// How long an attempt without a large body may take.
+    pub timeout: Duration,
 }
 
 impl fmt::Debug for S3Settings {
@@ -128,7 +127,7 @@ impl S3Settings {
             .timeout_config(
                 TimeoutConfig::builder()
                     .connect_timeout(CONNECT)
-                    .operation_attempt_timeout(SMALL)
+                    .operation_attempt_timeout(self.timeout)
                     .build(),
             );
         if let Some(endpoint) = &self.endpoint {
@@ -156,7 +155,7 @@ pub(super) fn overrides(attempts: u32, attempt: Duration) -> config::Builder {
         .timeout_config(TimeoutConfig::builder().operation_attempt_timeout(attempt).build())
 }
 
-/// How long an attempt that sends this many bytes may take.
-pub(super) fn body_attempt(bytes: usize) -> Duration {
-    SMALL + Duration::from_secs(bytes as u64 / SLOWEST)
+/// How much longer an attempt that sends this many bytes may take.
+pub(super) fn sending(bytes: usize) -> Duration {
+    Duration::from_secs(bytes as u64 / SLOWEST)
 }

@@ -10,7 +10,7 @@ use bytes::Bytes;
 
 use super::{
     ATTEMPTS, COMPLETE, S3Store,
-    client::{SMALL, body_attempt, overrides},
+    client::{overrides, sending},
     error::{is_forbidden, storage_error, upload_error},
 };
 use crate::storage::{MAX_PARTS, Part, Result, StorageError, Upload, check_parts};
@@ -55,7 +55,7 @@ impl S3Store {
             );
             return Err(StorageError::Refused { action: ACTION, message });
         }
-        let limit = body_attempt(body.len());
+        let limit = self.timeout + sending(body.len());
         let request = self
             .client
             .upload_part()
@@ -86,7 +86,11 @@ impl S3Store {
             .multipart_upload(
                 CompletedMultipartUpload::builder().set_parts(Some(done.collect())).build(),
             );
-        let sent = request.customize().config_override(overrides(ATTEMPTS, COMPLETE)).send().await;
+        let sent = request
+            .customize()
+            .config_override(overrides(ATTEMPTS, self.timeout * COMPLETE))
+            .send()
+            .await;
         let Err(error) = sent else { return Ok(()) };
         let error = upload_error("complete an upload", upload, error);
         // The answer of an attempt that worked may have been lost, and the next one is told that
@@ -110,7 +114,8 @@ impl S3Store {
             .bucket(&self.bucket)
             .key(key)
             .upload_id(&upload.id);
-        let sent = request.customize().config_override(overrides(ATTEMPTS, SMALL)).send().await;
+        let sent =
+            request.customize().config_override(overrides(ATTEMPTS, self.timeout)).send().await;
         let Err(error) = sent else { return Ok(()) };
         let is_forbidden = is_forbidden(&error);
         match upload_error("abort an upload", upload, error) {
@@ -138,7 +143,8 @@ impl S3Store {
                 .key(self.name(&upload.key))
                 .upload_id(&upload.id)
                 .set_part_number_marker(marker.take());
-            let sent = request.customize().config_override(overrides(ATTEMPTS, SMALL)).send().await;
+            let sent =
+                request.customize().config_override(overrides(ATTEMPTS, self.timeout)).send().await;
             let page = sent.map_err(|e| upload_error(ACTION, upload, e))?;
             for part in page.parts.unwrap_or_default() {
                 let number = part.part_number.and_then(|n| u32::try_from(n).ok());

@@ -1,4 +1,5 @@
-//! An S3 server in the test process (`s3s` over `s3s-fs`) that fails when told to.
+//! An S3 server in the test process (`s3s` over `s3s-fs`) that fails when told to; what can be
+//! told is [`super::faulty_s3`].
 //!
 //! It runs on threads of its own, so that tests with or without a runtime can use it, and knows
 //! nothing of liverec. Signatures are verified; all parts but the last must have 5 MiB.
@@ -6,12 +7,14 @@
 //! Where `s3s-fs` 0.14.1 is not like S3: ListParts is unsorted, without tags, and empty for an
 //! unknown upload; every other call for an unknown upload is `AccessDenied`; gaps in part numbers
 //! are refused; GET from a bucket that does not exist is `NoSuchKey`; a key of more than about 150
-//! bytes is an internal error (its metadata file name grows too long).
+//! bytes is an internal error (its metadata file name grows too long). ListMultipartUploads, which
+//! it has not at all, is answered here.
 
 use std::{
+    collections::BTreeMap,
     net::SocketAddr,
     path::{Path, PathBuf},
-    sync::{Arc, Mutex},
+    sync::{Arc, Mutex, MutexGuard},
     time::Duration,
 };
 
@@ -33,6 +36,9 @@ use s3s::{
     service::{S3Service, S3ServiceBuilder},
 };
 use tokio::{net::TcpListener, runtime::Runtime, task::JoinSet};
+
+use super::faulty_s3::Front;
+pub use super::faulty_s3::{Fault, OpenUpload, Storm};
 
 /// The one bucket.
 pub const BUCKET: &str = "liverec-test";
@@ -66,46 +72,19 @@ pub enum Op {
     Abort,
     /// ListParts.
     ListParts,
+    /// ListObjectsV2.
+    List,
+    /// ListMultipartUploads.
+    ListUploads,
     /// HeadBucket and the rest.
     Other,
-}
-
-/// How a request fails.
-#[derive(Debug, Clone, Copy)]
-pub enum Fault {
-    /// This status instead of an answer; nothing is done. The code in the body is `SlowDown`.
-    Status(u16),
-    /// The connection is closed before anything is done.
-    Drop,
-    /// Everything is done, then the connection is closed without an answer.
-    LoseResponse,
-    /// The answer is as it should be, but the connection is closed after so many bytes of its body.
-    CutBody(usize),
-    /// The request waits this long and is then carried out.
-    Delay(Duration),
-}
-
-/// A fault that waits for its request.
-struct Trap {
-    op: Op,
-    /// Requests of this kind to let through first.
-    skip: usize,
-    /// Requests to fail after that.
-    times: usize,
-    fault: Fault,
-}
-
-#[derive(Default)]
-struct State {
-    traps: Vec<Trap>,
-    seen: Vec<Op>,
 }
 
 /// A running server; dropping it stops it.
 pub struct S3Server {
     root: PathBuf,
     address: SocketAddr,
-    state: Arc<Mutex<State>>,
+    front: Arc<Mutex<Front>>,
     runtime: Option<Runtime>,
 }
 
@@ -115,7 +94,7 @@ impl S3Server {
         std::fs::create_dir_all(root.join(BUCKET)).expect("make the bucket");
         let address = SocketAddr::from(([127, 0, 0, 1], 0));
         let mut server =
-            Self { root: root.to_owned(), address, state: Arc::default(), runtime: None };
+            Self { root: root.to_owned(), address, front: Arc::default(), runtime: None };
         server.restart();
         server
     }
@@ -150,26 +129,51 @@ impl S3Server {
         let mut builder =
             S3ServiceBuilder::new(s3s_fs::FileSystem::new(&self.root).expect("open the S3 root"));
         builder.set_auth(SimpleAuth::from_single(ACCESS_KEY_ID, SECRET_ACCESS_KEY));
-        runtime.spawn(accept(listener, builder.build(), self.state.clone()));
+        runtime.spawn(accept(listener, builder.build(), self.front.clone()));
         self.runtime = Some(runtime);
     }
 
     /// Fails the `nth` request of this kind from now on (1 is the next) and those after it, `times`
     /// requests in all.
     pub fn inject(&self, op: Op, nth: usize, times: usize, fault: Fault) {
-        let trap = Trap { op, skip: nth.saturating_sub(1), times, fault };
-        self.state.lock().expect("S3 state").traps.push(trap);
+        self.front().inject(op, nth, times, fault);
+    }
+
+    /// Faults at random from now on, in place of an earlier storm.
+    pub fn storm(&self, storm: Storm) {
+        self.front().storm(storm);
     }
 
     /// Forgets faults that have not happened.
     pub fn heal(&self) {
-        self.state.lock().expect("S3 state").traps.clear();
+        self.front().heal();
     }
 
     /// Requests of this kind so far, failed ones included.
     pub fn count(&self, op: Op) -> usize {
-        let state = self.state.lock().expect("S3 state");
-        state.seen.iter().filter(|&&seen| op == Op::Any || seen == op).count()
+        self.front().count(op)
+    }
+
+    /// How often each kind of fault struck.
+    pub fn injected(&self) -> BTreeMap<String, usize> {
+        self.front().injected()
+    }
+
+    /// Uploads that were begun and neither completed nor aborted, by id.
+    pub fn open_uploads(&self) -> BTreeMap<String, OpenUpload> {
+        self.front().uploads.clone()
+    }
+
+    /// Makes an open upload so much older.
+    pub fn age_upload(&self, id: &str, by: Duration) {
+        let by_ms = i64::try_from(by.as_millis()).expect("a time");
+        if let Some(upload) = self.front().uploads.get_mut(id) {
+            upload.started_ms -= by_ms;
+        }
+    }
+
+    fn front(&self) -> MutexGuard<'_, Front> {
+        self.front.lock().expect("the S3 front")
     }
 
     /// The file of an object.
@@ -195,7 +199,7 @@ impl Drop for S3Server {
     }
 }
 
-async fn accept(listener: std::net::TcpListener, service: S3Service, state: Arc<Mutex<State>>) {
+async fn accept(listener: std::net::TcpListener, service: S3Service, front: Arc<Mutex<Front>>) {
     let listener = TcpListener::from_std(listener).expect("listen");
     let mut connections = JoinSet::new();
     loop {
@@ -203,10 +207,10 @@ async fn accept(listener: std::net::TcpListener, service: S3Service, state: Arc<
             continue;
         };
         while connections.try_join_next().is_some() {}
-        let (service, state) = (service.clone(), state.clone());
+        let (service, front) = (service.clone(), front.clone());
         connections.spawn(async move {
             let handler =
-                service_fn(move |request| answer(service.clone(), state.clone(), request));
+                service_fn(move |request| answer(service.clone(), front.clone(), request));
             // Its errors are the dropped connections that were asked for.
             let _ = auto::Builder::new(TokioExecutor::new())
                 .serve_connection(TokioIo::new(socket), handler)
@@ -217,32 +221,76 @@ async fn accept(listener: std::net::TcpListener, service: S3Service, state: Arc<
 
 async fn answer(
     service: S3Service,
-    state: Arc<Mutex<State>>,
+    front: Arc<Mutex<Front>>,
     request: Request<Incoming>,
 ) -> Result<Response<Body>, BoxError> {
-    let fault = state.lock().expect("S3 state").fault(op_of(&request));
+    let op = op_of(&request);
+    let upload_id = query_value(&request, "uploadId");
+    let key = request.uri().path().trim_start_matches('/').split_once('/');
+    let key = key.map_or("", |(_, key)| key).to_owned();
+    let lock = || front.lock().expect("the S3 front");
+    let fault = lock().fault(op, upload_id.as_deref());
     let dropped = || BoxError::from("dropped as asked");
     match fault {
         Some(Fault::Drop) => return Err(dropped()),
-        Some(Fault::Status(status)) => {
-            // Read to its end first, so that the client sees the answer and not a reset.
-            BodyExt::collect(request.into_body()).await?;
-            let text = "<?xml version=\"1.0\"?><Error><Code>SlowDown</Code><Message>as asked</Message></Error>";
-            let mut response = Response::new(Body::from(Bytes::from_static(text.as_bytes())));
-            *response.status_mut() = StatusCode::from_u16(status)?;
-            return Ok(response);
+        Some(Fault::CutRequest(len)) => {
+            let (mut body, mut read) = (request.into_body(), 0);
+            while read < len {
+                let Some(frame) = body.frame().await else { break };
+                read += frame?.data_ref().map_or(0, Bytes::len);
+            }
+            return Err(dropped());
         }
         Some(Fault::Delay(time)) => tokio::time::sleep(time).await,
         Some(Fault::LoseResponse | Fault::CutBody(_)) | None => {}
+        Some(fault) => {
+            // Read to its end first, so that the client sees the answer and not a reset.
+            BodyExt::collect(request.into_body()).await?;
+            let (status, code) = fault.error().unwrap_or((500, "InternalError"));
+            let text = format!(
+                "<?xml version=\"1.0\"?><Error><Code>{code}</Code><Message>as asked</Message></Error>"
+            );
+            return respond(status, text);
+        }
+    }
+    if op == Op::ListUploads {
+        // s3s-fs cannot.
+        let text =
+            list_uploads(&lock().uploads, &query_value(&request, "prefix").unwrap_or_default());
+        return respond(200, text);
     }
     let response = Service::call(&service, request).await?;
+    let (parts, body) = response.into_parts();
+    let is_done = parts.status.is_success();
+    let body = match (op, is_done) {
+        (Op::Create, true) => {
+            let bytes = BodyExt::collect(body).await?.to_bytes();
+            let text = String::from_utf8_lossy(&bytes).into_owned();
+            let id = text.split_once("<UploadId>").and_then(|(_, rest)| rest.split_once("</"));
+            if let Some((id, _)) = id {
+                let key = percent_encoding::percent_decode_str(&key).decode_utf8_lossy();
+                let started_ms = chrono::Utc::now().timestamp_millis();
+                let upload = OpenUpload { key: key.into_owned(), started_ms };
+                lock().uploads.insert(id.to_owned(), upload);
+            }
+            Body::from(bytes)
+        }
+        (Op::Complete | Op::Abort, true) => {
+            // An error of Complete may come with status 200.
+            let bytes = BodyExt::collect(body).await?.to_bytes();
+            if let Some(id) = upload_id.filter(|_| !bytes.windows(7).any(|w| w == b"<Error>")) {
+                lock().uploads.remove(&id);
+            }
+            Body::from(bytes)
+        }
+        _ => body,
+    };
     match fault {
         Some(Fault::LoseResponse) => {
-            BodyExt::collect(response.into_body()).await?;
+            BodyExt::collect(body).await?;
             Err(dropped())
         }
         Some(Fault::CutBody(len)) => {
-            let (parts, body) = response.into_parts();
             let body = BodyExt::collect(body).await?.to_bytes();
             let first = Ok(Frame::data(body.slice(..len.min(body.len()))));
             let rest = async {
@@ -253,25 +301,38 @@ async fn answer(
             let frames = stream::iter([first]).chain(stream::once(rest));
             Ok(Response::from_parts(parts, Body::http_body_unsync(StreamBody::new(frames))))
         }
-        _ => Ok(response),
+        _ => Ok(Response::from_parts(parts, body)),
     }
 }
 
-impl State {
-    /// Notes a request and answers what is to happen to it.
-    fn fault(&mut self, op: Op) -> Option<Fault> {
-        self.seen.push(op);
-        let mut fault = None;
-        for trap in self.traps.iter_mut().filter(|trap| trap.op == Op::Any || trap.op == op) {
-            if trap.skip > 0 {
-                trap.skip -= 1;
-            } else if trap.times > 0 && fault.is_none() {
-                trap.times -= 1;
-                fault = Some(trap.fault);
-            }
-        }
-        fault
+fn respond(status: u16, text: String) -> Result<Response<Body>, BoxError> {
+    let mut response = Response::new(Body::from(Bytes::from(text)));
+    *response.status_mut() = StatusCode::from_u16(status)?;
+    Ok(response)
+}
+
+/// The answer to ListMultipartUploads, all on one page.
+fn list_uploads(uploads: &BTreeMap<String, OpenUpload>, prefix: &str) -> String {
+    let mut text = "<?xml version=\"1.0\"?><ListMultipartUploadsResult>\
+                    <IsTruncated>false</IsTruncated>"
+        .to_owned();
+    for (id, upload) in uploads.iter().filter(|(_, upload)| upload.key.starts_with(prefix)) {
+        let started = chrono::DateTime::from_timestamp_millis(upload.started_ms)
+            .expect("a time")
+            .to_rfc3339_opts(chrono::SecondsFormat::Millis, true);
+        let key = upload.key.replace('&', "&amp;").replace('<', "&lt;");
+        text.push_str(&format!(
+            "<Upload><Key>{key}</Key><UploadId>{id}</UploadId><Initiated>{started}</Initiated></Upload>"
+        ));
     }
+    text.push_str("</ListMultipartUploadsResult>");
+    text
+}
+
+fn query_value(request: &Request<Incoming>, name: &str) -> Option<String> {
+    let query = request.uri().query()?;
+    url::form_urlencoded::parse(query.as_bytes())
+        .find_map(|(key, value)| (key == name).then(|| value.into_owned()))
 }
 
 fn op_of(request: &Request<Incoming>) -> Op {
@@ -279,6 +340,8 @@ fn op_of(request: &Request<Incoming>) -> Op {
     let query = request.uri().query().unwrap_or_default();
     let has = |name: &str| query.split('&').any(|pair| pair.split('=').next() == Some(name));
     match (request.method(), has("uploadId")) {
+        (&Method::GET, _) if !has_key && has("uploads") => Op::ListUploads,
+        (&Method::GET, _) if !has_key && has("list-type") => Op::List,
         _ if !has_key => Op::Other,
         (&Method::POST, true) => Op::Complete,
         (&Method::POST, false) if has("uploads") => Op::Create,
