@@ -61,6 +61,21 @@ pub enum Command {
     },
     /// Check that a stored file is what was sent: exit code 0 if it is, 1 if not
     Verify(VerifyArguments),
+    /// Check configuration, database, data directory, clock and store, and say what to do: exit code 0
+    /// if nothing failed, 1 if something did
+    Doctor(DoctorArguments),
+}
+
+/// Arguments of `doctor`.
+#[derive(Debug, Clone, Copy, Args)]
+pub struct DoctorArguments {
+    /// Print the report as JSON
+    #[arg(long)]
+    pub json: bool,
+    /// Remove what nobody owns (objects, uploads and journals older than a day that no row knows) and
+    /// confirm the clock where it is in doubt
+    #[arg(long)]
+    pub fix: bool,
 }
 
 /// What `keys` does.

@@ -19,6 +19,7 @@
 //! | [`record`] | the supervisor, cut points, rows of recordings |
 //! | [`delivery`] | claim, project, store, commit; callbacks; the janitor |
 //! | [`verify`] | reads products back and compares them with what was sent |
+//! | [`doctor`] | checks what the server stands on, says what to do, finds what nobody owns |
 //! | [`api`] | the vendor-compatible API, playback, health |
 //! | [`config`], [`reach`], [`cli`], [`app`] | keys and defaults; own addresses; commands; wiring and shutdown |
 //!
@@ -45,6 +46,7 @@ pub mod cli;
 pub mod config;
 pub mod db;
 pub mod delivery;
+pub mod doctor;
 pub mod domain;
 pub mod ingest;
 pub mod journal;

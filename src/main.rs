@@ -1,6 +1,7 @@
 //! The program: arguments, configuration, logs, signals and the exit code.
 //!
-//! Exit codes: 0 clean, 1 a failure while running or a file that `verify` finds to differ, 2 a bad command line or configuration, found
+//! Exit codes: 0 clean, 1 a failure while running a file that `verify` finds to differ or
+//! something that `doctor` finds to fail, 2 a bad command line or configuration, found
 //! before anything is bound.
 
 use std::{
@@ -57,7 +58,10 @@ fn run(command: Command, mut config: Config) -> anyhow::Result<ExitCode> {
     if let Command::Demo { verbose } = &command {
         config.log.level = if *verbose { "info" } else { "error" }.to_owned();
     }
-    if !matches!(command, Command::PushUrl(_) | Command::Verify(_) | Command::Keys { .. }) {
+    if !matches!(
+        command,
+        Command::PushUrl(_) | Command::Verify(_) | Command::Doctor(_) | Command::Keys { .. }
+    ) {
         start_logs(&config.log)?;
     }
     let runtime = Runtime::new().context("start the runtime")?;
@@ -74,6 +78,10 @@ fn run(command: Command, mut config: Config) -> anyhow::Result<ExitCode> {
             Command::Verify(asked) => {
                 let is_verified = app::verify(&config, asked.file, asked.json).await?;
                 return Ok(if is_verified { ExitCode::SUCCESS } else { ExitCode::FAILURE });
+            }
+            Command::Doctor(asked) => {
+                let is_well = app::doctor(&config, asked.json, asked.fix).await?;
+                return Ok(if is_well { ExitCode::SUCCESS } else { ExitCode::FAILURE });
             }
         }
         Ok(ExitCode::SUCCESS)

@@ -11,6 +11,7 @@ pub mod callback_rule;
 pub mod callback_template;
 pub mod caller;
 pub mod decode;
+pub mod doctor;
 pub mod envelope;
 pub mod error;
 pub mod forbidden_stream;
@@ -138,6 +139,7 @@ pub const ACTIONS: &[Action] = actions! {
     Live DescribeCallbackRecordsList => callback_log::describe,
     Live LiverecDescribeCallbacks => callback_log::describe_events,
     Live LiverecReplayCallback => callback_log::replay,
+    Live LiverecDoctor => doctor::doctor,
     Vod SearchMedia => media_file::search_media,
     Vod DescribeMediaInfos => media_file::describe_media_infos,
     Vod LiverecVerifyFile => verify::verify_file,

@@ -16,6 +16,7 @@ use super::{
 };
 use crate::{
     db::{self, Db},
+    doctor::Doctor,
     domain::{
         forbidden_stream::ForbidScope, rate_limit::RateLimit, snapshot::Snapshot,
         stream::DomainName,
@@ -73,6 +74,8 @@ pub struct State {
     pub nudge: Arc<Notify>,
     /// Checks stored products.
     pub verifier: Verifier,
+    /// Examines what the server stands on; none in servers that are not whole.
+    pub doctor: Option<Doctor>,
     /// Renders `/metrics`.
     pub metrics: PrometheusHandle,
     /// Unix milliseconds now; a parameter so that captured requests can be replayed.
@@ -120,6 +123,7 @@ impl State {
             settings: Arc::new(settings),
             snapshot,
             nudge,
+            doctor: None,
             metrics,
             clock: || chrono::Utc::now().timestamp_millis(),
             live: Arc::default(),
@@ -149,6 +153,11 @@ impl State {
     pub fn with_journal(self, journal: Journal) -> Self {
         let verifier = Verifier::new(self.db.clone(), self.store.clone(), Some(journal));
         Self { verifier, ..self }
+    }
+
+    /// Lets LiverecDoctor examine the server.
+    pub fn with_doctor(self, doctor: Doctor) -> Self {
+        Self { doctor: Some(doctor), ..self }
     }
 
     /// Unix milliseconds now.

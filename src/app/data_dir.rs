@@ -113,6 +113,12 @@ impl DataDir {
     }
 }
 
+/// The id of the node that a data directory belongs to, if it has one.
+pub fn known_node_id(path: &Path) -> Option<String> {
+    let text = read_small(&path.join("node_id")).ok().flatten()?;
+    Uuid::parse_str(text.trim()).ok().map(|id| id.to_string())
+}
+
 /// Text of `bytes` random bytes.
 pub fn random_text(bytes: usize) -> String {
     let random: Vec<u8> = (0..bytes).map(|_| rand::random()).collect();

@@ -6,6 +6,7 @@
 
 mod data_dir;
 mod demo;
+mod doctor;
 mod first_start;
 mod gauges;
 mod http;
@@ -28,7 +29,7 @@ use arc_swap::ArcSwap;
 use metrics_exporter_prometheus::{PrometheusBuilder, PrometheusHandle};
 use tokio::{
     net::TcpListener,
-    sync::{Notify, mpsc, watch},
+    sync::{Notify, Semaphore, mpsc, watch},
     time::{Instant, sleep, timeout_at},
 };
 use tokio_util::sync::CancellationToken;
@@ -39,6 +40,7 @@ use crate::{
     config::{Config, UnknownParameters},
     db::{self, Db},
     delivery::{self, Delivery, callback::CallbackSender, janitor::Janitor},
+    doctor::Doctor,
     ingest,
     journal::{self, Journal},
     reach,
@@ -46,6 +48,7 @@ use crate::{
 };
 
 pub use demo::demo;
+pub use doctor::doctor;
 pub use keys::run as keys;
 pub use verify::verify;
 
@@ -82,6 +85,7 @@ pub struct Server {
     greeting: Option<String>,
     grace: Duration,
     node_id: String,
+    doctor: Doctor,
     db: Db,
     tasks: Tasks,
     intake: CancellationToken,
@@ -260,6 +264,7 @@ impl Server {
         let janitor = Janitor {
             db: db.clone(),
             journal: journal.clone(),
+            node_id: node_id.clone(),
             store: store.clone(),
             retention_ms: i64::try_from(config.journal.retention.as_millis())?,
             now_ms,
@@ -267,6 +272,16 @@ impl Server {
         tasks.spawn("janitor", janitor.run(work.clone()));
         tasks.spawn("gauges", gauges::run(db.clone(), node_id.clone(), work.clone()));
 
+        let doctor = Doctor {
+            data_dir: data_dir.path().to_owned(),
+            node_id: Some(node_id.clone()),
+            db: Some(db.clone()),
+            store: Some(store.clone()),
+            journal: Some(journal.clone()),
+            is_server: true,
+            now_ms,
+            turn: Arc::new(Semaphore::new(1)),
+        };
         let state = api::State::new(
             db.clone(),
             store,
@@ -288,7 +303,8 @@ impl Server {
         .with_journal(journal)
         .with_live(live)
         .with_master_key(master_key)
-        .with_rate_limits(&config.api.rate_limits);
+        .with_rate_limits(&config.api.rate_limits)
+        .with_doctor(doctor.clone());
         state.reload().await.context("read the keys of API clients")?;
         tasks.spawn("reloads", state.clone().run_reloads(work.clone()));
         tasks.spawn("http", http::run(http_listener, api::router(state), work.clone()));
@@ -315,6 +331,7 @@ impl Server {
             greeting,
             grace: config.shutdown_grace,
             node_id,
+            doctor,
             db,
             tasks,
             intake,
@@ -345,12 +362,13 @@ impl Server {
     /// # Errors
     /// A root task ended by itself.
     pub async fn run(mut self, shutdown: CancellationToken) -> Result<()> {
+        self.tasks.spawn("doctor", doctor::look(self.doctor.clone(), self.work.clone()));
         let failed = loop {
             tokio::select! {
                 () = shutdown.cancelled() => break None,
                 name = self.tasks.next() => {
-                    // Recovery is done when it is done; everything else runs for ever.
-                    if name != "recovery" {
+                    // These are done when they are done; everything else runs for ever.
+                    if !["recovery", "doctor"].contains(&name.as_str()) {
                         tracing::error!(task = name, "a root task ended; stopping");
                         break Some(name);
                     }

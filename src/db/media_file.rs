@@ -4,12 +4,14 @@
 //! `stored` one is visible in the VOD API. Here: the row itself; [`work`] has what delivery does
 //! with it under a lease, [`search`] who asks for many, [`verification`] what was hashed.
 
+mod expiry;
 mod search;
 mod verification;
 mod work;
 
 use sqlx::{Row, Transaction, any::Any, any::AnyRow};
 
+pub use expiry::ExpiryClock;
 pub use search::{Backlog, MediaSearch};
 pub use work::{Fence, Fenced, MediaUpload};
 

@@ -9,6 +9,7 @@ pub mod callback;
 pub mod callback_rule;
 pub mod callback_template;
 pub mod forbidden_stream;
+pub mod health;
 pub mod media_file;
 pub mod play_domain;
 pub mod push_domain;
@@ -102,6 +103,8 @@ pub enum Kind {
 enum Access {
     Write,
     Read,
+    /// May write, but makes nothing that is not there.
+    Inspect,
 }
 
 /// The schema, version by version.
@@ -163,10 +166,11 @@ impl Db {
                             "PRAGMA busy_timeout = 10000",
                             "PRAGMA foreign_keys = ON",
                         ],
+                        (Kind::Sqlite, Access::Inspect) => &["PRAGMA busy_timeout = 10000"],
                         (Kind::Sqlite, Access::Read) => {
                             &["PRAGMA busy_timeout = 10000", "PRAGMA query_only = ON"]
                         }
-                        (Kind::Postgres, Access::Write) => &[],
+                        (Kind::Postgres, Access::Write | Access::Inspect) => &[],
                         (Kind::Postgres, Access::Read) => {
                             &["SET SESSION CHARACTERISTICS AS TRANSACTION READ ONLY"]
                         }
@@ -181,7 +185,7 @@ impl Db {
             // Read-only connections too need the files beside the database, which SQLite makes.
             Kind::Sqlite if !url.contains('?') => match access {
                 Access::Write => format!("{url}?mode=rwc"),
-                Access::Read => format!("{url}?mode=rw"),
+                Access::Read | Access::Inspect => format!("{url}?mode=rw"),
             },
             _ => url.to_owned(),
         };

@@ -1,4 +1,5 @@
-//! Deletes what nothing needs any more: journal files, and media files whose time is over.
+//! Deletes what nothing needs any more: journal files here, and beside that, in a loop of its own,
+//! media files whose time is over ([`super::expiry`]).
 //!
 //! The one place that decides the end of a journal: the minimum over what the rows need (files
 //! not delivered, failed ones, retention) and over the floor of a session that is still followed.
@@ -11,19 +12,18 @@ use tokio::time::sleep;
 use tokio_util::sync::CancellationToken;
 use tracing::{debug, info, warn};
 
+use super::expiry::Expiry;
 use crate::{
     db::{Db, DbError},
-    domain::{container::Container, ids::SessionId, media_file::MediaFile},
+    domain::ids::SessionId,
     journal::{Journal, JournalError},
-    storage::{ObjectStore, StorageError, StorageKey},
+    storage::ObjectStore,
 };
 
 /// Pause between two rounds.
 const ROUND: Duration = Duration::from_secs(2);
 /// The journal of a file that could not be made is kept at least this long.
 const FAILED_KEPT_MS: i64 = 7 * 24 * 3600 * 1000;
-/// Expired files removed per round.
-const EXPIRED_BATCH: i64 = 100;
 
 /// Why a round was cut short.
 #[derive(Debug, thiserror::Error)]
@@ -32,8 +32,6 @@ enum JanitorError {
     Db(#[from] DbError),
     #[error(transparent)]
     Journal(#[from] JournalError),
-    #[error(transparent)]
-    Storage(#[from] StorageError),
 }
 
 /// Deletes what nothing needs any more.
@@ -42,6 +40,8 @@ pub struct Janitor {
     pub db: Db,
     /// Journals of this node.
     pub journal: Journal,
+    /// Whose clock this is.
+    pub node_id: String,
     /// Products.
     pub store: Arc<dyn ObjectStore>,
     /// `journal.retention` in milliseconds.
@@ -53,6 +53,17 @@ pub struct Janitor {
 impl Janitor {
     /// Goes round until stopped.
     pub async fn run(self, token: CancellationToken) {
+        let expiry = Expiry {
+            db: self.db.clone(),
+            store: self.store.clone(),
+            node_id: self.node_id.clone(),
+            now_ms: self.now_ms,
+        };
+        // A slow store must not keep journals from being released.
+        tokio::join!(self.release_journals(token.clone()), expiry.run(token));
+    }
+
+    async fn release_journals(&self, token: CancellationToken) {
         let mut is_failing = false;
         loop {
             tokio::select! {
@@ -83,7 +94,7 @@ impl Janitor {
                 released => released?,
             }
         }
-        self.expire().await
+        Ok(())
     }
 
     /// Removes the part of one session's journal that nothing needs.
@@ -111,37 +122,6 @@ impl Janitor {
                 debug!(session.id = %session, freed_bytes = freed, "a part of a journal released");
             }
             Some(_) => {}
-        }
-        Ok(())
-    }
-
-    /// Removes media files whose StorageTime is over. They are out of sight already: searches do
-    /// not answer expired files. The row changes last, so that a failure is made good next time.
-    async fn expire(&self) -> Result<(), JanitorError> {
-        let now_ms = (self.now_ms)();
-        for file in self.db.expired_media_files(now_ms, EXPIRED_BATCH).await? {
-            self.remove_objects(&file).await?;
-            let mut tx = self.db.begin().await?;
-            Db::delete_media_file(&mut tx, file.id, now_ms).await?;
-            tx.commit().await.map_err(crate::db::at("delete a media file"))?;
-            info!(file.id = %file.id, stream.path = %file.path, "media file expired and was removed");
-        }
-        Ok(())
-    }
-
-    async fn remove_objects(&self, file: &MediaFile) -> Result<(), JanitorError> {
-        let Ok(main) = StorageKey::parse(&file.storage_key) else { return Ok(()) };
-        self.store.delete(&main).await?;
-        if file.container == Container::Hls {
-            let facts = &file.facts;
-            for number in 0..facts.init_segments {
-                self.store.delete(&main.init(number.into())).await?;
-            }
-            // The playlist is one of the objects, too.
-            let segments = facts.objects.saturating_sub(1).saturating_sub(facts.init_segments);
-            for number in 0..segments.into() {
-                self.store.delete(&main.segment(number, facts.segment_type)).await?;
-            }
         }
         Ok(())
     }

@@ -6,7 +6,9 @@
 //! streams; `record` decides what an ended file is.
 
 pub mod callback;
+mod clock_guard;
 pub mod evidence;
+mod expiry;
 pub mod facts;
 mod first_walk;
 mod flv_plan;
@@ -214,7 +216,9 @@ impl Delivery {
         let storage_s = param.map_or(0, |p| p.storage_time);
         file.expire_ms = match storage_s {
             0 => 0,
-            s => now_ms.saturating_add(s.saturating_mul(1000)),
+            s => Db::storage_time_from_ms(&mut tx, &self.settings.node_id, now_ms)
+                .await?
+                .saturating_add(s.saturating_mul(1000)),
         };
         file.state = MediaFileState::Stored;
         if Db::commit_stored_media_file(&mut tx, &file, fence, now_ms).await? == Fenced::Lost {

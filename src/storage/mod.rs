@@ -3,6 +3,8 @@
 //! A store knows keys and bytes; it knows neither recordings nor rows. Large objects are made from
 //! parts of one equal size (all but the last), in any order, so that a head can be stored last.
 
+#[cfg(test)]
+pub mod failing;
 pub mod key;
 pub mod listing;
 pub mod local;

@@ -22,12 +22,19 @@ const MAY_USE: &[(&str, &[&str])] = &[
     ("record", &["media", "rtmp", "domain", "db", "storage", "journal", "ingest"]),
     ("delivery", &["media", "domain", "db", "storage", "journal"]),
     ("verify", &["media", "domain", "db", "storage", "journal", "delivery"]),
-    ("api", &["media", "rtmp", "domain", "db", "storage", "journal", "ingest", "record", "verify"]),
+    ("doctor", &["domain", "db", "storage", "journal"]),
+    (
+        "api",
+        &[
+            "media", "rtmp", "domain", "db", "storage", "journal", "ingest", "record", "verify",
+            "doctor",
+        ],
+    ),
     (
         "app",
         &[
             "media", "rtmp", "domain", "reach", "config", "db", "storage", "journal", "ingest",
-            "record", "delivery", "verify", "api",
+            "record", "delivery", "verify", "doctor", "api",
         ],
     ),
     ("cli", &["domain", "reach", "config", "db"]),

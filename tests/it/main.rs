@@ -9,6 +9,7 @@ mod config;
 mod crash;
 mod cuts_property;
 mod database_away;
+mod doctor;
 mod enhanced;
 mod hostile;
 mod keys;

@@ -129,14 +129,14 @@ fn verified_packets(server: &Server, file_id: &str) -> u64 {
 #[test]
 fn each_fault_by_itself() {
     let plans: &[&[(Op, usize, usize, Fault)]] = &[
-        &[(Op::Any, 1, 40, Fault::Status(500))],
+        &[(Op::Any, 1, 16, Fault::Status(500))],
         &[(Op::UploadPart, 1, 12, Fault::Status(503)), (Op::Create, 1, 6, Fault::Status(503))],
         &[
             (Op::UploadPart, 2, 2, Fault::CutRequest(1 << 20)),
             (Op::Put, 1, 1, Fault::CutRequest(100)),
         ],
         &[(Op::Any, 2, 3, Fault::Drop)],
-        &[(Op::Complete, 1, 7, Fault::ErrorBody)],
+        &[(Op::Complete, 1, 6, Fault::ErrorBody)],
         &[(Op::Complete, 1, 2, Fault::LoseResponse), (Op::UploadPart, 1, 1, Fault::LoseResponse)],
         &[(Op::UploadPart, 3, 1, Fault::Expire), (Op::Complete, 2, 1, Fault::Expire)],
         &[(Op::UploadPart, 1, 1, Fault::Delay(STALL)), (Op::Complete, 1, 1, Fault::Delay(STALL))],
@@ -146,7 +146,7 @@ fn each_fault_by_itself() {
         &[(Op::Any, 1, 4, NO_BUCKET)],
         &[(Op::Any, 1, 2, WRONG_REGION)],
     ];
-    let mut trial = Trial::start(&["Mp4", "Hls"], 6);
+    let mut trial = Trial::start(&["Mp4", "Hls"], 4);
     for plan in plans {
         let before: usize = trial.s3().injected().values().sum();
         for &(op, nth, times, fault) in *plan {
@@ -181,7 +181,7 @@ fn faults_at_random() {
     ];
     let seed = std::env::var("LIVEREC_TEST_SEED").map_or(20_261_122, |text| text.parse().unwrap());
     println!("faults at random: LIVEREC_TEST_SEED={seed}");
-    let mut trial = Trial::start(&["Flv", "Mp4", "Hls", "Aac"], 6);
+    let mut trial = Trial::start(&["Flv", "Mp4", "Hls", "Aac"], 4);
     trial.s3().storm(Storm::new(seed, 200, 60, &FAULTS));
     for _ in 0..4 {
         trial.push();

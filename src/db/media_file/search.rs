@@ -169,20 +169,6 @@ impl Db {
         Ok(row.is_some())
     }
 
-    /// Stored files whose time is over at `now_ms`, the longest overdue first; without spans.
-    pub async fn expired_media_files(&self, now_ms: i64, limit: i64) -> Result<Vec<MediaFile>> {
-        let rows = sqlx::query(sqlx::AssertSqlSafe(format!(
-            "SELECT {COLUMNS} FROM media_file WHERE state = 'stored' AND expire_ms > 0 \
-             AND expire_ms <= $1 ORDER BY expire_ms, id LIMIT $2"
-        )))
-        .bind(now_ms)
-        .bind(limit)
-        .fetch_all(self.pool())
-        .await
-        .map_err(at("find expired media files"))?;
-        rows.iter().map(decode).collect()
-    }
-
     /// Takes a stored file out of VOD storage; its objects are to be removed after the commit.
     /// False if it was not stored.
     pub async fn delete_media_file(

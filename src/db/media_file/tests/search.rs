@@ -60,13 +60,13 @@ async fn expired_files_are_not_found_and_can_be_deleted() {
             MediaSearch { sub_app_id: file.sub_app_id, limit: 9, ..MediaSearch::default() };
         for (now_ms, found, expired) in [(4999, 1, 0), (5000, 0, 1)] {
             assert_eq!(db.search_media_files(&search, now_ms).await.unwrap().0, found);
-            assert_eq!(db.expired_media_files(now_ms, 10).await.unwrap().len(), expired);
+            assert_eq!(db.expired_media_files(now_ms, None, 10).await.unwrap().len(), expired);
         }
         for is_first in [true, false] {
             let mut tx = db.begin().await.unwrap();
             assert_eq!(Db::delete_media_file(&mut tx, file.id, 6000).await.unwrap(), is_first);
             tx.commit().await.unwrap();
         }
-        assert!(db.expired_media_files(9000, 10).await.unwrap().is_empty());
+        assert!(db.expired_media_files(9000, None, 10).await.unwrap().is_empty());
     }
 }

@@ -1,0 +1,160 @@
+//! The data directory: is it there, can it be written and synced, how much room is left, who holds it.
+
+use std::{
+    fs::{self, File},
+    io::{Read, Write},
+    os::unix::fs::MetadataExt,
+    path::Path,
+    time::{Duration, Instant},
+};
+
+use uuid::Uuid;
+
+use super::{advice, report::Finding};
+
+/// Less room than this is a warning, in bytes.
+const LITTLE_ROOM: u64 = 1 << 30;
+/// Less room than this is a failure, in bytes.
+const NO_ROOM: u64 = 64 << 20;
+/// A sync that takes longer is a warning.
+const SLOW_SYNC: Duration = Duration::from_millis(500);
+/// File times that differ more from the clock are a warning, in milliseconds.
+const OTHER_CLOCK_MS: i64 = 5_000;
+
+/// How much may be written to a directory's file system, in bytes.
+///
+/// # Errors
+/// The directory is not there.
+pub fn room(directory: &Path) -> std::io::Result<u64> {
+    let stat = rustix::fs::statvfs(directory)?;
+    Ok(stat.f_bavail.saturating_mul(stat.f_frsize))
+}
+
+/// Looks at the directory. Blocks.
+pub(super) fn look(directory: &Path, is_server: bool) -> Vec<Finding> {
+    let shown = directory.display();
+    let room = match room(directory) {
+        Ok(room) => room,
+        Err(error) => {
+            let found = format!("{shown}: {error}");
+            let advice = advice::for_disk(&error.to_string());
+            return vec![Finding::fail("data_dir", found, advice)];
+        }
+    };
+    let found = format!("{shown} has {} left", mebibytes(room));
+    let advice = "make room: journals stay here until their files are stored";
+    let mut findings = vec![match room {
+        ..NO_ROOM => Finding::fail("data_dir.room", found, advice),
+        ..LITTLE_ROOM => Finding::warn("data_dir.room", found, advice),
+        _ => Finding::ok("data_dir.room", found),
+    }];
+    if !is_server {
+        findings.push(holder(directory));
+    }
+    findings
+}
+
+/// Writes, syncs and removes a file. Blocks.
+pub(super) fn probe(directory: &Path, now_ms: i64) -> Vec<Finding> {
+    let path = directory.join(format!("doctor-{}.probe", Uuid::now_v7()));
+    let begun = Instant::now();
+    let probed = write(&path);
+    let removed = fs::remove_file(&path);
+    let took = begun.elapsed();
+    let modified_ms = match probed.and_then(|modified_ms| removed.map(|()| modified_ms)) {
+        Ok(modified_ms) => modified_ms,
+        Err(error) => {
+            let found = format!("{}: {error}", directory.display());
+            let advice = advice::for_disk(&error.to_string());
+            return vec![Finding::fail("data_dir.write", found, advice)];
+        }
+    };
+    let found = format!("a file was written, synced and removed in {} ms", took.as_millis());
+    let advice = "the disk is slow: every journal is synced within journal.sync_interval";
+    let write = match took > SLOW_SYNC {
+        true => Finding::warn("data_dir.write", found, advice),
+        false => Finding::ok("data_dir.write", found),
+    };
+    let ahead_ms = modified_ms.saturating_sub(now_ms);
+    let clock = match ahead_ms.abs() > OTHER_CLOCK_MS {
+        true => Finding::warn(
+            "clock.files",
+            format!("times of files in data_dir differ by {} s from the clock", ahead_ms / 1000),
+            "data_dir is on another machine's disk: set both clocks (NTP)",
+        ),
+        false => Finding::ok("clock.files", "times of files agree with the clock"),
+    };
+    vec![write, clock]
+}
+
+/// The file's time of modification, unix milliseconds.
+fn write(path: &Path) -> std::io::Result<i64> {
+    let mut file = File::create_new(path)?;
+    file.write_all(&[0x5A; 4096])?;
+    file.sync_all()?;
+    if let Some(parent) = path.parent() {
+        File::open(parent)?.sync_all()?;
+    }
+    let meta = file.metadata()?;
+    Ok(meta.mtime().saturating_mul(1000).saturating_add(meta.mtime_nsec() / 1_000_000))
+}
+
+/// Who holds the directory. The lock is only looked at: taking it, even for a moment, could make a
+/// server fail that starts just now.
+fn holder(directory: &Path) -> Finding {
+    let path = directory.join("lock");
+    let Ok(meta) = fs::metadata(&path) else {
+        return Finding::ok("data_dir.lock", "no server has used it yet");
+    };
+    let Ok(locks) = fs::read_to_string("/proc/locks") else {
+        return Finding::ok("data_dir.lock", "whether a server holds it cannot be seen here");
+    };
+    let inode = format!(":{}", meta.ino());
+    let is_held = locks.lines().any(|line| {
+        line.contains("FLOCK") && line.split_whitespace().any(|word| word.ends_with(&inode))
+    });
+    if !is_held {
+        return Finding::ok("data_dir.lock", "no running server holds it");
+    }
+    let mut holder = String::new();
+    let read = File::open(&path).and_then(|file| file.take(64).read_to_string(&mut holder));
+    let holder = if read.is_ok() { holder.trim() } else { "a process" };
+    Finding::ok("data_dir.lock", format!("a running server holds it ({holder})"))
+}
+
+/// Bytes for a person.
+pub(super) fn mebibytes(bytes: u64) -> String {
+    match bytes {
+        0..=0xF_FFFF => format!("{bytes} bytes"),
+        _ if bytes >> 30 >= 10 => format!("{} GiB", bytes >> 30),
+        _ => format!("{} MiB", bytes >> 20),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::doctor::report::Status;
+
+    #[test]
+    fn a_good_directory_and_none() {
+        let dir = tempfile::tempdir().unwrap();
+        let now_ms = chrono::Utc::now().timestamp_millis();
+        let probed = probe(dir.path(), now_ms);
+        assert!(probed.iter().all(|finding| finding.status != Status::Fail), "{probed:?}");
+        assert_eq!(fs::read_dir(dir.path()).unwrap().count(), 0, "nothing is left");
+        let far = probe(dir.path(), now_ms - 60_000);
+        assert_eq!(far[1].status, Status::Warn, "{far:?}");
+        assert_eq!(holder(dir.path()).status, Status::Ok);
+        let none = dir.path().join("none");
+        assert_eq!(look(&none, false)[0].status, Status::Fail);
+        assert_eq!(probe(&none, now_ms)[0].status, Status::Fail);
+    }
+
+    #[test]
+    fn bytes_are_shown_short() {
+        assert_eq!(mebibytes(7), "7 bytes");
+        assert_eq!(mebibytes(5 << 20), "5 MiB");
+        assert_eq!(mebibytes(50 << 30), "50 GiB");
+    }
+}
