@@ -20,6 +20,7 @@ use crate::{
     db::Db,
     doctor::{self, Depth, Doctor, Finding, Report, Status},
     journal::{self, Journal},
+    storage::ObjectStore,
 };
 
 /// Examines everything and prints what was found; true if nothing failed.
@@ -100,9 +101,7 @@ async fn open_database(config: &Config) -> std::result::Result<Db, Finding> {
     Db::connect_as_it_is(config.database.as_str()).await.map_err(|e| doctor::unreachable(&e))
 }
 
-fn open_store(
-    storage: &Storage,
-) -> std::result::Result<Arc<dyn crate::storage::ObjectStore>, Finding> {
+fn open_store(storage: &Storage) -> std::result::Result<Arc<dyn ObjectStore>, Finding> {
     if let Storage::Local { dir } = storage
         && !Path::new(dir).exists()
     {
@@ -125,6 +124,26 @@ fn open_journal(config: &Config) -> Option<Journal> {
         roll_bytes: ROLL_BYTES,
     };
     root.is_dir().then(|| Journal::open(settings).ok()).flatten()
+}
+
+/// The doctor of a running server.
+pub(super) fn of_server(
+    data_dir: &Path,
+    node_id: &str,
+    db: &Db,
+    store: &Arc<dyn ObjectStore>,
+    journal: &Journal,
+) -> Doctor {
+    Doctor {
+        data_dir: data_dir.to_owned(),
+        node_id: Some(node_id.to_owned()),
+        db: Some(db.clone()),
+        store: Some(store.clone()),
+        journal: Some(journal.clone()),
+        is_server: true,
+        now_ms,
+        turn: Arc::new(Semaphore::new(1)),
+    }
 }
 
 /// The look at the start of the server: reads only, and says what an operator should know.

@@ -1,8 +1,11 @@
-//! Metrics that are read from the rows now and then: files by state, delivery backlog.
+//! The metrics of the process, and those that are read from the rows now and then: files by state,
+//! delivery backlog.
 
-use std::time::Duration;
+use std::{sync::OnceLock, time::Duration};
 
+use anyhow::{Context, Result};
 use metrics::{counter, gauge};
+use metrics_exporter_prometheus::{PrometheusBuilder, PrometheusHandle};
 use tokio::time::sleep;
 use tokio_util::sync::CancellationToken;
 
@@ -30,4 +33,18 @@ pub async fn run(db: Db, node_id: String, token: CancellationToken) {
             () = sleep(EVERY) => {}
         }
     }
+}
+
+/// The metrics of this process; several servers in one process share them.
+pub(super) fn metrics_handle() -> Result<PrometheusHandle> {
+    static HANDLE: OnceLock<PrometheusHandle> = OnceLock::new();
+    if let Some(handle) = HANDLE.get() {
+        return Ok(handle.clone());
+    }
+    let recorder = PrometheusBuilder::new().build_recorder();
+    let handle = recorder.handle();
+    if metrics::set_global_recorder(recorder).is_ok() {
+        let _ = HANDLE.set(handle);
+    }
+    HANDLE.get().cloned().context("set up metrics")
 }

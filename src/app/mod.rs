@@ -17,19 +17,13 @@ mod store;
 mod tasks;
 mod verify;
 
-use std::{
-    io::Write,
-    net::SocketAddr,
-    sync::{Arc, OnceLock},
-    time::Duration,
-};
+use std::{io::Write, net::SocketAddr, sync::Arc, time::Duration};
 
 use anyhow::{Context, Result, bail};
 use arc_swap::ArcSwap;
-use metrics_exporter_prometheus::{PrometheusBuilder, PrometheusHandle};
 use tokio::{
     net::TcpListener,
-    sync::{Notify, Semaphore, mpsc, watch},
+    sync::{Notify, mpsc, watch},
     time::{Instant, sleep, timeout_at},
 };
 use tokio_util::sync::CancellationToken;
@@ -97,20 +91,6 @@ pub struct Server {
 /// Unix milliseconds of the system's clock.
 fn now_ms() -> i64 {
     chrono::Utc::now().timestamp_millis()
-}
-
-/// The metrics of this process; several servers in one process share them.
-fn metrics_handle() -> Result<PrometheusHandle> {
-    static HANDLE: OnceLock<PrometheusHandle> = OnceLock::new();
-    if let Some(handle) = HANDLE.get() {
-        return Ok(handle.clone());
-    }
-    let recorder = PrometheusBuilder::new().build_recorder();
-    let handle = recorder.handle();
-    if metrics::set_global_recorder(recorder).is_ok() {
-        let _ = HANDLE.set(handle);
-    }
-    HANDLE.get().cloned().context("set up metrics")
 }
 
 impl Server {
@@ -272,16 +252,7 @@ impl Server {
         tasks.spawn("janitor", janitor.run(work.clone()));
         tasks.spawn("gauges", gauges::run(db.clone(), node_id.clone(), work.clone()));
 
-        let doctor = Doctor {
-            data_dir: data_dir.path().to_owned(),
-            node_id: Some(node_id.clone()),
-            db: Some(db.clone()),
-            store: Some(store.clone()),
-            journal: Some(journal.clone()),
-            is_server: true,
-            now_ms,
-            turn: Arc::new(Semaphore::new(1)),
-        };
+        let doctor = doctor::of_server(data_dir.path(), &node_id, &db, &store, &journal);
         let state = api::State::new(
             db.clone(),
             store,
@@ -298,7 +269,7 @@ impl Server {
             },
             snapshot.clone(),
             nudge,
-            metrics_handle()?,
+            gauges::metrics_handle()?,
         )
         .with_journal(journal)
         .with_live(live)

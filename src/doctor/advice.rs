@@ -6,7 +6,7 @@
 /// Texts that an error of an S3 server holds, and what to do then.
 const STORE: &[(&[&str], &str)] = &[
     (
-        &["InvalidAccessKeyId", "InvalidAccessKey:"],
+        &["InvalidAccessKeyId", "InvalidAccessKey:", "NotSignedUp"],
         "the store does not know storage.s3.access_key_id: compare it with the key that the store shows, and look whether that key is enabled",
     ),
     (
@@ -91,7 +91,7 @@ const DATABASE: &[(&[&str], &str)] = &[
     (&["failed to lookup", "Name or service not known"], "the host in database.url has no address"),
     (
         &["timed out", "PoolTimedOut"],
-        "the database does not answer: look at the network and at its load",
+        "the database does not answer: is it running, are host and port in database.url right, is it overloaded?",
     ),
     (
         &["too many clients", "53300"],

