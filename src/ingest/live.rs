@@ -17,7 +17,6 @@ use tokio::sync::{Notify, mpsc, watch};
 use super::Control;
 use crate::{
     domain::{
-        ids::SessionId,
         session::{EndReason, Session},
         stream::StreamPath,
     },
@@ -82,7 +81,6 @@ struct Entry {
     state: Arc<PlaceState>,
     /// Once its journal is open.
     session: Option<Arc<LiveSession>>,
-    predecessor: Option<SessionId>,
 }
 
 /// The registry of live sessions.
@@ -125,25 +123,20 @@ impl Live {
             wake,
             received_bytes: AtomicU64::new(0),
         });
-        let predecessor = self.with(|entries| {
-            let predecessor = match entries.get(path) {
-                None => None,
+        self.with(|entries| {
+            match entries.get(path) {
+                None => {}
                 Some(old)
                     if old.state.is_signed && !is_signed && old.state.end_reason().is_none() =>
                 {
                     return Err(Occupied);
                 }
-                Some(old) => {
-                    old.state.end(EndReason::Replaced);
-                    // One that never came to be passes on whom it was going to replace.
-                    old.session.as_ref().map(|session| session.session.id).or(old.predecessor)
-                }
-            };
-            let entry = Entry { state: state.clone(), session: None, predecessor };
-            entries.insert(path.clone(), entry);
-            Ok(predecessor)
+                Some(old) => old.state.end(EndReason::Replaced),
+            }
+            entries.insert(path.clone(), Entry { state: state.clone(), session: None });
+            Ok(())
         })?;
-        Ok(Place { live: self.clone(), path: path.clone(), state, predecessor })
+        Ok(Place { live: self.clone(), path: path.clone(), state })
     }
 
     fn with<T>(&self, f: impl FnOnce(&mut HashMap<StreamPath, Entry>) -> T) -> T {
@@ -165,8 +158,6 @@ pub(super) struct Place {
     live: Arc<Live>,
     path: StreamPath,
     pub(super) state: Arc<PlaceState>,
-    /// The session that held it before, if that was not over yet.
-    pub(super) predecessor: Option<SessionId>,
 }
 
 impl Place {
@@ -199,7 +190,7 @@ impl Drop for Place {
 mod tests {
     use super::*;
     use crate::domain::{
-        ids::DecimalId,
+        ids::{DecimalId, SessionId},
         stream::{AppName, DomainName, StreamName},
     };
 
@@ -248,7 +239,6 @@ mod tests {
         assert_eq!(live.get(&path()).unwrap().session.id, shown.session.id);
 
         let second = enter(&live, true).unwrap();
-        assert_eq!(second.predecessor, Some(shown.session.id));
         assert_eq!(first.state.end_reason(), Some(EndReason::Replaced));
         assert!(shown.has_ended() && live.list().is_empty());
         let newer = session(&second, true);
@@ -262,19 +252,18 @@ mod tests {
         assert_eq!(second.state.end_reason(), Some(EndReason::Dropped));
         assert!(live.list().is_empty());
         drop(second);
-        assert!(enter(&live, true).unwrap().predecessor.is_none());
+        assert!(live.get(&path()).is_none());
     }
 
     #[test]
-    fn one_that_never_came_to_be_passes_its_predecessor_on() {
+    fn one_that_never_came_to_be_is_replaced_too() {
         let live = Arc::new(Live::default());
         let first = enter(&live, true).unwrap();
-        let shown = session(&first, true);
-        first.show(shown.clone());
         let second = enter(&live, true).unwrap();
         let third = enter(&live, true).unwrap();
+        assert_eq!(first.state.end_reason(), Some(EndReason::Replaced));
         assert_eq!(second.state.end_reason(), Some(EndReason::Replaced));
-        assert_eq!(third.predecessor, Some(shown.session.id));
+        assert_eq!(third.state.end_reason(), None);
     }
 
     #[test]

@@ -63,8 +63,6 @@ pub enum Event {
     Started {
         /// The session. Its journal is open.
         live: Arc<LiveSession>,
-        /// The session it took over from, whose end may be told later than this.
-        predecessor: Option<SessionId>,
         /// Takes the recordings to be attached from the first byte on.
         ready: oneshot::Sender<Vec<Recording>>,
     },

@@ -99,13 +99,7 @@ impl Opening {
             return Err(OpenError::Ended(EndReason::Replaced));
         }
         let (ready, recordings) = oneshot::channel();
-        let predecessor = place.predecessor;
-        if context
-            .events
-            .send(Event::Started { live: live.clone(), predecessor, ready })
-            .await
-            .is_err()
-        {
+        if context.events.send(Event::Started { live: live.clone(), ready }).await.is_err() {
             discard(&context, id, writer, EndReason::Shutdown).await;
             return Err(OpenError::Stopping);
         }

@@ -49,7 +49,7 @@ const PATIENCE: Duration = Duration::from_secs(20);
 /// What the supervisor was told.
 #[derive(Debug, Clone)]
 enum Told {
-    Started { session: Session, predecessor: Option<SessionId> },
+    Started { session: Session },
     Ended { session: SessionId, reason: EndReason, end_position: u64 },
 }
 
@@ -128,10 +128,10 @@ impl Server {
         eventually(find).await
     }
 
-    fn started(&self) -> Vec<(Session, Option<SessionId>)> {
+    fn started(&self) -> Vec<Session> {
         let told = self.told.lock().unwrap();
         let starts = told.iter().filter_map(|told| match told {
-            Told::Started { session, predecessor } => Some((session.clone(), *predecessor)),
+            Told::Started { session } => Some(session.clone()),
             Told::Ended { .. } => None,
         });
         starts.collect()
@@ -172,9 +172,9 @@ impl Server {
 async fn supervise(mut events: mpsc::Receiver<Event>, told: Arc<Mutex<Vec<Told>>>) {
     while let Some(event) = events.recv().await {
         match event {
-            Event::Started { live, predecessor, ready } => {
+            Event::Started { live, ready } => {
                 let session = live.session.clone();
-                told.lock().unwrap().push(Told::Started { session, predecessor });
+                told.lock().unwrap().push(Told::Started { session });
                 let recording = Recording {
                     id: RecordingId::new(0),
                     session_id: DecimalId(1),
@@ -308,7 +308,7 @@ async fn a_push_is_journaled_as_it_came() {
     let server = Server::start().await;
     let mut client = server.publishing("s?a=b").await;
     // The journal says everything before the publisher hears that it may begin.
-    let (session, _) = server.started().remove(0);
+    let session = server.started().remove(0);
     let end = *server.live.get(&session.path).unwrap().progress.borrow();
     let (_, notes) = server.journaled(session.id, end.written);
     assert!(matches!(&notes[..], [Note::Attach { from: 0, .. }]), "{notes:?}");
@@ -372,12 +372,11 @@ async fn a_newer_publisher_takes_over() {
     old.closed().await;
     let (id, reason, end) = server.ended(0).await;
     let started = server.started();
-    assert_eq!((id, reason), (started[0].0.id, EndReason::Replaced));
+    assert_eq!((id, reason), (started[0].id, EndReason::Replaced));
     assert_eq!(server.journaled(id, end).0, tags);
-    assert_eq!(started[1].1, Some(id));
     let live = server.live.list();
     assert_eq!(live.len(), 1);
-    assert_eq!(live[0].session.id, started[1].0.id);
+    assert_eq!(live[0].session.id, started[1].id);
 
     // The other way round it is refused: this one has no signature.
     let mut unsigned = server.client("s").await;
@@ -503,7 +502,7 @@ async fn stopping_closes_publishers_and_journals() {
     let mut client = server.publishing("s").await;
     let tags = tags(40);
     client.send(&tags).await;
-    let id = server.started()[0].0.id;
+    let id = server.started()[0].id;
     let (journal, told, folder) =
         (server.journal.clone(), server.told.clone(), server.token.clone());
     folder.cancel();

@@ -18,7 +18,7 @@ use super::{
     batch::Batch,
     file::{Disk, JournalFile, write_all},
     folder::Folder,
-    index::{HEADER_BYTES, IndexHeader, Seal, records_in},
+    index::{HEADER_BYTES, IndexHeader, Layout, Seal},
     live::LiveGuard,
     prefix::{self, Opening},
     progress::Progress,
@@ -132,7 +132,7 @@ impl Appender {
     /// No more is written to the current file.
     pub fn retire(&mut self, is_distrusted: bool) {
         if let Some(Open { handle, body_len, index_len }) = self.current.take() {
-            let seal = Seal { body_len, records: records_in(index_len) };
+            let seal = Seal { body_len, records: handle.header.layout.records_in(index_len) };
             self.retired.push(Retired { handle, seal, is_distrusted });
         }
     }
@@ -182,6 +182,7 @@ impl Appender {
         let [fresh_path, data_path, index_path] = paths;
         let prefix = prefix::encode(self.folder.session, number, opening, &self.head);
         let header = IndexHeader {
+            layout: Layout::Current,
             session: self.folder.session,
             number,
             base: opening.base,

@@ -4,9 +4,10 @@ use std::io::IoSlice;
 
 use bytes::Bytes;
 
-use super::{prefix::Opening, progress::Progress};
+use super::{checksum, index::encode_record, prefix::Opening, progress::Progress};
 use crate::media::{
     flv::header::{encode_tag_header, encode_tag_trailer, tag_len},
+    sample::Sample,
     tag::TagKind,
 };
 
@@ -61,11 +62,16 @@ impl Batch {
         self.parts.clear();
     }
 
-    /// Appends a tag.
-    pub fn push(&mut self, kind: TagKind, time_ms: i64, payload: Bytes) {
+    /// Appends a tag and the records of its samples.
+    pub fn push(&mut self, kind: TagKind, time_ms: i64, payload: Bytes, samples: &mut [Sample]) {
         let data_size = payload.len() as u32;
+        let header = encode_tag_header(kind, data_size, time_ms);
+        checksum::stamp(samples, &header, &payload);
+        for sample in samples {
+            encode_record(sample, &mut self.index);
+        }
         self.bytes += tag_len(payload.len());
-        self.around.extend_from_slice(&encode_tag_header(kind, data_size, time_ms));
+        self.around.extend_from_slice(&header);
         let header_end = self.around.len();
         self.around.extend_from_slice(&encode_tag_trailer(data_size));
         self.parts.push(Part { header_end, payload });

@@ -1,4 +1,4 @@
-//! The index beside a journal file: a header of 72 bytes, then one record of 48 bytes for every
+//! The index beside a journal file: a header of 72 bytes, then one record of 52 bytes for every
 //! sample of every tag, in the order of the data. All numbers are little-endian.
 //!
 //! ```text
@@ -11,8 +11,10 @@
 //!         24 data length u32   28 cts_ms i32   32 configuration u32
 //!         36 track u8  37 track id u8  38 kind u8  39 codec u8
 //!         40 flags u8: 1 key frame, 2 nanosecond offset   41 zero (3)
-//!         44 CRC-32 of 0..44
+//!         44 CRC-32 of the tag (see [`super::checksum`])   48 CRC-32 of 0..48
 //! ```
+//!
+//! Version 1 had records of 48 bytes without the checksum of the tag; they are read, never written.
 //!
 //! The header and the tags at the start of a file (see [`super::prefix`]) have no record. The
 //! body length and the number of records are filled in when data and index are known to have reached the disk: only then is
@@ -31,7 +33,9 @@ use crate::{
 /// Bytes of the header.
 pub(super) const HEADER_BYTES: usize = 72;
 /// Bytes of one record.
-pub(super) const RECORD_BYTES: usize = 48;
+pub(super) const RECORD_BYTES: usize = 52;
+/// Bytes of one record of version 1.
+const OLD_RECORD_BYTES: usize = 48;
 
 /// Beyond what any disk holds, so that sums of positions and lengths never overflow.
 pub(super) const MAX_POSITION: u64 = 1 << 60;
@@ -39,15 +43,61 @@ pub(super) const MAX_POSITION: u64 = 1 << 60;
 const MAX_TAG_LEN: u32 = (TAG_HEADER_LEN + PAYLOAD_MAX + TAG_TRAILER_LEN) as u32;
 
 const MAGIC: [u8; 8] = *b"LIVEREC\x01";
-const VERSION: u16 = 1;
 const UNSEALED: u64 = u64::MAX;
 /// Flags of a record; files written before there was a second one have it at 0.
 const KEYFRAME: u8 = 1;
 const NANOS: u8 = 2;
 
+/// How the records of an index are laid out.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub(super) enum Layout {
+    /// Version 1, without checksums of the tags.
+    Old,
+    /// What is written.
+    #[default]
+    Current,
+}
+
+impl Layout {
+    fn version(self) -> u16 {
+        match self {
+            Layout::Old => 1,
+            Layout::Current => 2,
+        }
+    }
+
+    /// Bytes of one record.
+    pub fn record_bytes(self) -> usize {
+        match self {
+            Layout::Old => OLD_RECORD_BYTES,
+            Layout::Current => RECORD_BYTES,
+        }
+    }
+
+    /// Whole records in an index of so many bytes.
+    pub fn records_in(self, index_len: u64) -> u64 {
+        index_len.saturating_sub(HEADER_BYTES as u64) / self.record_bytes() as u64
+    }
+
+    /// Where a record stands in the index; as many records before it.
+    pub fn record_offset(self, nth: u64) -> u64 {
+        nth.saturating_mul(self.record_bytes() as u64).saturating_add(HEADER_BYTES as u64)
+    }
+
+    /// The record that `bytes` begins with; `None` when these are not the bytes of one.
+    pub fn decode_record(self, bytes: &[u8]) -> Option<Sample> {
+        match self {
+            Layout::Old => decode_record::<OLD_RECORD_BYTES>(bytes.first_chunk()?),
+            Layout::Current => decode_record::<RECORD_BYTES>(bytes.first_chunk()?),
+        }
+    }
+}
+
 /// What is known of a journal file without reading it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct IndexHeader {
+    /// How the records after it are laid out.
+    pub layout: Layout,
     /// Whose journal.
     pub session: SessionId,
     /// Number of the file, from 1.
@@ -77,8 +127,9 @@ impl IndexHeader {
     pub fn encode(&self) -> [u8; HEADER_BYTES] {
         let mut out = [0; HEADER_BYTES];
         out[0..8].copy_from_slice(&MAGIC);
-        out[8..10].copy_from_slice(&VERSION.to_le_bytes());
-        out[10..12].copy_from_slice(&(RECORD_BYTES as u16).to_le_bytes());
+        out[8..10].copy_from_slice(&self.layout.version().to_le_bytes());
+        let record_bytes = self.layout.record_bytes() as u16;
+        out[10..12].copy_from_slice(&record_bytes.to_le_bytes());
         out[12..16].copy_from_slice(&self.number.to_le_bytes());
         out[16..32].copy_from_slice(self.session.0.as_bytes());
         out[32..40].copy_from_slice(&self.base.to_le_bytes());
@@ -94,19 +145,19 @@ impl IndexHeader {
         out
     }
 
-    /// `None` when these are not the bytes of a whole header of this version.
+    /// `None` when these are not the bytes of a whole header of a known version.
     pub fn decode(bytes: &[u8; HEADER_BYTES]) -> Option<Self> {
-        let known = bytes[0..8] == MAGIC
-            && u16_at(bytes, 8) == VERSION
-            && usize::from(u16_at(bytes, 10)) == RECORD_BYTES
-            && u32_at(bytes, 68) == crc32fast::hash(&bytes[..68]);
-        if !known {
-            return None;
-        }
+        let is_whole = bytes[0..8] == MAGIC && u32_at(bytes, 68) == crc32fast::hash(&bytes[..68]);
+        let layout = [Layout::Current, Layout::Old].into_iter().find(|layout| {
+            is_whole
+                && u16_at(bytes, 8) == layout.version()
+                && usize::from(u16_at(bytes, 10)) == layout.record_bytes()
+        })?;
         let session = Uuid::from_slice(&bytes[16..32]).ok()?;
         let seal = Seal { body_len: u64_at(bytes, 52), records: u64_at(bytes, 60) };
         let seal = (seal.body_len != UNSEALED).then_some(seal);
         let header = IndexHeader {
+            layout,
             session: SessionId(session),
             number: u32_at(bytes, 12),
             base: u64_at(bytes, 32),
@@ -121,17 +172,7 @@ impl IndexHeader {
     }
 }
 
-/// Whole records in an index of so many bytes.
-pub(super) fn records_in(index_len: u64) -> u64 {
-    index_len.saturating_sub(HEADER_BYTES as u64) / RECORD_BYTES as u64
-}
-
-/// Where a record stands in the index; as many records before it.
-pub(super) fn record_offset(nth: u64) -> u64 {
-    nth.saturating_mul(RECORD_BYTES as u64).saturating_add(HEADER_BYTES as u64)
-}
-
-/// Appends the record of `sample`.
+/// Appends the record of `sample`, whose tag has its checksum.
 pub(super) fn encode_record(sample: &Sample, out: &mut Vec<u8>) {
     let mut record = [0; RECORD_BYTES];
     record[0..8].copy_from_slice(&sample.position.to_le_bytes());
@@ -147,14 +188,15 @@ pub(super) fn encode_record(sample: &Sample, out: &mut Vec<u8>) {
     record[39] = sample.codec as u8;
     record[40] =
         if sample.keyframe { KEYFRAME } else { 0 } | if sample.has_nanos { NANOS } else { 0 };
-    let crc = crc32fast::hash(&record[..44]);
-    record[44..48].copy_from_slice(&crc.to_le_bytes());
+    record[44..48].copy_from_slice(&sample.crc.unwrap_or(0).to_le_bytes());
+    let crc = crc32fast::hash(&record[..48]);
+    record[48..52].copy_from_slice(&crc.to_le_bytes());
     out.extend_from_slice(&record);
 }
 
-/// `None` when these are not the bytes of a record.
-pub(super) fn decode_record(bytes: &[u8; RECORD_BYTES]) -> Option<Sample> {
-    if u32_at(bytes, 44) != crc32fast::hash(&bytes[..44]) {
+/// `None` when these are not the bytes of a record. Both layouts are the same up to byte 44.
+fn decode_record<const N: usize>(bytes: &[u8; N]) -> Option<Sample> {
+    if u32_at(bytes, N - 4) != crc32fast::hash(&bytes[..N - 4]) {
         return None;
     }
     let sample = Sample {
@@ -171,6 +213,7 @@ pub(super) fn decode_record(bytes: &[u8; RECORD_BYTES]) -> Option<Sample> {
         codec: Codec::from_byte(bytes[39])?,
         keyframe: bytes[40] & KEYFRAME != 0,
         has_nanos: bytes[40] & NANOS != 0,
+        crc: (N == RECORD_BYTES).then(|| u32_at(bytes, 44)),
     };
     // Whoever can make a checksum must not make readers ask for gigabytes or count in circles.
     let is_possible = sample.position <= MAX_POSITION
@@ -213,11 +256,13 @@ mod tests {
             codec: Codec::Hevc,
             keyframe: true,
             has_nanos: true,
+            crc: Some(0xcafe_f00d),
         }
     }
 
     fn header() -> IndexHeader {
         IndexHeader {
+            layout: Layout::Current,
             session: SessionId::new(0),
             number: 9,
             base: 1 << 40,
@@ -234,15 +279,18 @@ mod tests {
         encode_record(&sample(), &mut out);
         insta::assert_snapshot!(
             hex::encode(&out),
-            @"8967452301000000fbffffffffffffff671200001000000053120000000080ff0300000000070002030000001c1a5ac5"
+            @"8967452301000000fbffffffffffffff671200001000000053120000000080ff0300000000070002030000000df0fecaecde4037"
         );
     }
 
     #[test]
     fn no_number_of_records_is_too_large_to_be_refused() {
-        assert_eq!((record_offset(0), record_offset(2)), (72, 168));
-        assert_eq!(record_offset(u64::MAX), u64::MAX);
-        assert_eq!((records_in(71), records_in(119), records_in(120)), (0, 0, 1));
+        for (layout, bytes) in [(Layout::Old, 48), (Layout::Current, 52)] {
+            assert_eq!((layout.record_offset(0), layout.record_offset(2)), (72, 72 + 2 * bytes));
+            assert_eq!(layout.record_offset(u64::MAX), u64::MAX);
+            let records = [71, 71 + bytes, 72 + bytes].map(|len| layout.records_in(len));
+            assert_eq!(records, [0, 0, 1]);
+        }
     }
 
     #[test]
@@ -250,7 +298,7 @@ mod tests {
         let decode = |sample: Sample| {
             let mut out = Vec::new();
             encode_record(&sample, &mut out);
-            decode_record(out.first_chunk().unwrap())
+            Layout::Current.decode_record(&out)
         };
         let good = Sample { position: MAX_POSITION, tag_len: MAX_TAG_LEN, ..sample() };
         assert_eq!(decode(good), Some(good));
@@ -265,16 +313,28 @@ mod tests {
         assert_eq!(decode(IndexHeader { seal, ..header }), None);
     }
 
+    /// As version 1 wrote them: with both flags, and before there was a second one.
+    const OLD_RECORDS: [(&str, bool); 2] = [
+        (
+            "8967452301000000fbffffffffffffff671200001000000053120000000080ff0300000000070002030000001c1a5ac5",
+            true,
+        ),
+        (
+            "8967452301000000fbffffffffffffff671200001000000053120000000080ff03000000000700020100000097d2536f",
+            false,
+        ),
+    ];
+
     #[test]
-    fn records_without_the_second_flag_are_read() {
-        let mut out = Vec::new();
-        encode_record(&Sample { has_nanos: false, ..sample() }, &mut out);
-        assert_eq!(
-            hex::encode(&out),
-            "8967452301000000fbffffffffffffff671200001000000053120000000080ff03000000000700020100000097d2536f"
-        );
-        let old = decode_record(&out.try_into().unwrap()).unwrap();
-        assert_eq!(old, Sample { has_nanos: false, ..sample() });
+    fn records_of_version_1_are_read() {
+        for (record, has_nanos) in OLD_RECORDS {
+            let record = hex::decode(record).unwrap();
+            let read = Layout::Old.decode_record(&record);
+            assert_eq!(read, Some(Sample { has_nanos, crc: None, ..sample() }));
+            let beyond = [&record[..], &[0; 4]].concat();
+            assert_eq!(Layout::Current.decode_record(&beyond), None);
+            assert_eq!(Layout::Old.decode_record(&record[1..]), None);
+        }
     }
 
     #[test]
@@ -298,7 +358,7 @@ mod tests {
             assert_eq!(IndexHeader::decode(&bad), None, "bit {bit}");
         }
         assert_eq!(IndexHeader::decode(&[0; HEADER_BYTES]), None);
-        assert_eq!(decode_record(&[0; RECORD_BYTES]), None);
+        assert_eq!(decode_record::<RECORD_BYTES>(&[0; RECORD_BYTES]), None);
     }
 
     proptest! {
@@ -327,11 +387,13 @@ mod tests {
                 codec: Codec::from_byte(codec).unwrap(),
                 keyframe,
                 has_nanos: !keyframe,
+                crc: Some(numbers[5]),
             };
             let mut out = Vec::new();
             encode_record(&sample, &mut out);
-            prop_assert_eq!(decode_record(out.first_chunk().unwrap()), Some(sample));
+            prop_assert_eq!(Layout::Current.decode_record(&out), Some(sample));
             let header = IndexHeader {
+                layout: if keyframe { Layout::Current } else { Layout::Old },
                 session: SessionId::new(i64::from(numbers[1])),
                 number: numbers[2],
                 base: position,
@@ -349,9 +411,12 @@ mod tests {
             as_record: bool,
         ) {
             if as_record {
-                let crc = crc32fast::hash(&bytes[..44]);
-                bytes[44..48].copy_from_slice(&crc.to_le_bytes());
-                decode_record(bytes.first_chunk().unwrap());
+                for layout in [Layout::Old, Layout::Current] {
+                    let covered = layout.record_bytes() - 4;
+                    let crc = crc32fast::hash(&bytes[..covered]);
+                    bytes[covered..covered + 4].copy_from_slice(&crc.to_le_bytes());
+                    layout.decode_record(&bytes);
+                }
             } else {
                 let crc = crc32fast::hash(&bytes[..68]);
                 bytes[68..72].copy_from_slice(&crc.to_le_bytes());

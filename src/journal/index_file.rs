@@ -5,7 +5,7 @@ use std::{fs::File, io, os::unix::fs::FileExt, path::PathBuf};
 use super::{
     error::{JournalError, Result},
     folder::Folder,
-    index::{HEADER_BYTES, IndexHeader, RECORD_BYTES, decode_record, record_offset, records_in},
+    index::{HEADER_BYTES, IndexHeader, RECORD_BYTES},
 };
 use crate::media::sample::Sample;
 
@@ -38,9 +38,14 @@ impl IndexFile {
         Ok(IndexFile { header, file, path })
     }
 
+    /// Bytes of one record.
+    pub fn record_bytes(&self) -> usize {
+        self.header.layout.record_bytes()
+    }
+
     /// Whole records that are there by now.
     pub fn count(&self) -> Result<u64> {
-        self.len().map(records_in)
+        Ok(self.header.layout.records_in(self.len()?))
     }
 
     /// Bytes that are there by now.
@@ -50,15 +55,15 @@ impl IndexFile {
 
     /// Replaces `out` by `records` records from number `nth` on.
     pub fn load(&self, nth: u64, records: u64, out: &mut Vec<u8>) -> Result<()> {
-        out.resize(records as usize * RECORD_BYTES, 0);
+        out.resize(records as usize * self.record_bytes(), 0);
         self.file
-            .read_exact_at(out, record_offset(nth))
+            .read_exact_at(out, self.header.layout.record_offset(nth))
             .map_err(JournalError::io("read", &self.path))
     }
 
     /// The record that `bytes` begins with.
     pub fn decode(&self, bytes: &[u8]) -> Result<Sample> {
-        let record = bytes.first_chunk().and_then(decode_record);
+        let record = self.header.layout.decode_record(bytes);
         record.ok_or_else(|| JournalError::damaged(&self.path, "it has a bad record"))
     }
 

@@ -6,7 +6,6 @@ use bytes::Bytes;
 
 use super::{
     batch::Batch,
-    index::encode_record,
     prefix::Opening,
     private::Private,
     progress::Progress,
@@ -183,10 +182,8 @@ impl Intake {
     fn append(&mut self, kind: TagKind, time_ms: i64, payload: Bytes, mut records: Vec<Sample>) {
         let tag_bytes = tag_len(payload.len());
         let batch = self.open_batch();
-        for sample in records.drain(..) {
-            encode_record(&sample, &mut batch.index);
-        }
-        batch.push(kind, time_ms, payload);
+        batch.push(kind, time_ms, payload, &mut records);
+        records.clear();
         self.records = records;
         self.position += tag_bytes;
         self.file_bytes += tag_bytes;

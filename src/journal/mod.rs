@@ -14,6 +14,7 @@
 
 mod append;
 mod batch;
+mod checksum;
 mod configs;
 mod error;
 mod file;
@@ -44,6 +45,7 @@ use std::{fs, io, path::PathBuf, sync::Arc, time::Duration};
 
 use tokio::sync::watch;
 
+pub use checksum::is_intact;
 pub use error::JournalError;
 pub use progress::{Mark, Progress};
 pub use reader::Reader;

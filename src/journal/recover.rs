@@ -14,10 +14,11 @@ use std::{
 use tracing::{info, warn};
 
 use super::{
+    checksum,
     error::{JournalError, Result},
     file::Disk,
     folder::Folder,
-    index::{IndexHeader, RECORD_BYTES, Seal, encode_record, record_offset},
+    index::{IndexHeader, Layout, Seal, encode_record},
     index_file::IndexFile,
     prefix::Prefix,
     progress::Progress,
@@ -162,10 +163,11 @@ impl Repair<'_> {
         let Some(seal) = index.header.seal else { return Ok(false) };
         let path = self.folder.data(self.number);
         let data_len = fs::metadata(&path).map_err(JournalError::io("look at", &path))?.len();
-        let is_fit = index.header == self.header(Some(seal))
+        let layout = index.header.layout;
+        let is_fit = index.header == self.header(layout, Some(seal))
             && self.prefix.len.checked_add(seal.body_len) == Some(data_len)
             && limit.is_none_or(|limit| seal.body_len <= limit)
-            && index.len()? == record_offset(seal.records);
+            && index.len()? == layout.record_offset(seal.records);
         if !is_fit {
             return Ok(false);
         }
@@ -174,7 +176,7 @@ impl Repair<'_> {
         let mut tag = (self.prefix.head.base, self.prefix.head.base);
         for nth in (0..count).step_by(CHUNK as usize) {
             index.load(nth, CHUNK.min(count - nth), &mut chunk)?;
-            for record in chunk.chunks(RECORD_BYTES) {
+            for record in chunk.chunks(index.record_bytes()) {
                 let Ok(sample) = index.decode(record) else { return Ok(false) };
                 if sample.tag_len > 0 {
                     tag = (tag.1, tag.1.saturating_add(u64::from(sample.tag_len)));
@@ -203,7 +205,7 @@ impl Repair<'_> {
         let cut_bytes = self.cut(self.prefix.len + seal.body_len)?;
         // As when a writer ends a file: first everything, then the seal, then the name.
         file.sync_data().map_err(JournalError::io("sync", &fresh))?;
-        let sealed = self.header(Some(seal)).encode();
+        let sealed = self.header(Layout::Current, Some(seal)).encode();
         file.write_all_at(&sealed, 0).map_err(JournalError::io("write", &fresh))?;
         file.sync_data().map_err(JournalError::io("sync", &fresh))?;
         fs::rename(&fresh, &path).map_err(JournalError::io("rename", &fresh))?;
@@ -219,8 +221,10 @@ impl Repair<'_> {
     ) -> Result<Seal> {
         let data_path = self.folder.data(self.number);
         let index_path = self.folder.index(self.number);
+        let mut known = KnownChecksums::open(self.folder, self.number);
         let mut tracker = Tracker::new(self.prefix.state.clone());
-        let (mut samples, mut bytes) = (Vec::new(), self.header(None).encode().to_vec());
+        let (mut samples, mut bytes) =
+            (Vec::new(), self.header(Layout::Current, None).encode().to_vec());
         let Seal { mut body_len, mut records } = Seal { body_len: 0, records: 0 };
         loop {
             out.write_all(&bytes).map_err(JournalError::io("write", &index_path))?;
@@ -234,6 +238,8 @@ impl Repair<'_> {
             }
             let position = self.prefix.head.base + body_len;
             tracker.replay(position, tag.kind, tag.time, tag.payload, &mut samples);
+            checksum::stamp(&mut samples, &tag.header, tag.payload);
+            known.keep(&mut samples);
             records += samples.len() as u64;
             for sample in samples.drain(..) {
                 encode_record(&sample, &mut bytes);
@@ -265,8 +271,9 @@ impl Repair<'_> {
         self.progress.observe(sample, self.progress.wall_ms);
     }
 
-    fn header(&self, seal: Option<Seal>) -> IndexHeader {
+    fn header(&self, layout: Layout, seal: Option<Seal>) -> IndexHeader {
         IndexHeader {
+            layout,
             session: self.folder.session,
             number: self.number,
             base: self.prefix.head.base,
@@ -275,6 +282,67 @@ impl Repair<'_> {
             notes: self.prefix.state.notes,
             seal,
         }
+    }
+}
+
+/// The checksums of an index that is made again, as far as its records are whole. They were made of
+/// what came, so they tell of damage that the data have suffered since; new ones would hide it.
+struct KnownChecksums {
+    index: Option<IndexFile>,
+    next: u64,
+    count: u64,
+    chunk: Vec<u8>,
+    /// Bytes of `chunk` that were looked at.
+    at: usize,
+}
+
+impl KnownChecksums {
+    fn open(folder: &Folder, number: u32) -> Self {
+        let index = IndexFile::open(folder, number).ok();
+        let count = index.as_ref().and_then(|index| index.count().ok()).unwrap_or(0);
+        KnownChecksums { index, next: 0, count, chunk: Vec::new(), at: 0 }
+    }
+
+    /// Gives the samples of the next tag the checksums that are known of them.
+    fn keep(&mut self, samples: &mut [Sample]) {
+        for sample in samples {
+            while let Some(known) = self.peek() {
+                let place = |sample: &Sample| (sample.position, sample.data_offset);
+                if known.is_some_and(|known| place(&known) > place(sample)) {
+                    break;
+                }
+                self.advance();
+                // A position is that of one tag for ever.
+                let extent = |sample: &Sample| (place(sample).0, sample.tag_len);
+                let is_same = |known: &Sample| match sample.tag_len {
+                    0 => (place(known), known.data_len) == (place(sample), sample.data_len),
+                    _ => extent(known) == extent(sample),
+                };
+                if let Some(crc @ Some(_)) = known.filter(is_same).map(|known| known.crc) {
+                    sample.crc = crc;
+                    break;
+                }
+            }
+        }
+    }
+
+    /// The next record, none of it if it is no whole one; `None` at the end.
+    fn peek(&mut self) -> Option<Option<Sample>> {
+        let index = self.index.as_ref()?;
+        if self.at >= self.chunk.len() {
+            let records = CHUNK.min(self.count - self.next);
+            if records == 0 || index.load(self.next, records, &mut self.chunk).is_err() {
+                self.index = None;
+                return None;
+            }
+            self.next += records;
+            self.at = 0;
+        }
+        Some(self.chunk.get(self.at..).and_then(|record| index.decode(record).ok()))
+    }
+
+    fn advance(&mut self) {
+        self.at += self.index.as_ref().map_or(0, IndexFile::record_bytes);
     }
 }
 

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use super::{error::Result, index::RECORD_BYTES, index_file::IndexFile, reader::Reader};
+use super::{error::Result, index_file::IndexFile, reader::Reader};
 use crate::media::sample::Sample;
 
 /// Records read at a time.
@@ -63,7 +63,7 @@ impl<'a> Samples<'a> {
                     }
                     sample => sample?,
                 };
-                self.at += RECORD_BYTES;
+                self.at += open.index.record_bytes();
                 if sample.position >= self.to {
                     self.file = None;
                 } else if open.limit.is_none_or(|limit| sample.position < limit) {

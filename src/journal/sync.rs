@@ -15,7 +15,7 @@ use super::{
     append::{Handle, Retired},
     file::{Disk, JournalFile, write_all},
     folder::Folder,
-    index::{IndexHeader, record_offset},
+    index::IndexHeader,
     live::LiveGuard,
 };
 
@@ -97,7 +97,7 @@ fn settle(disk: &dyn Disk, folder: &Folder, file: &mut Retired) -> io::Result<()
         disk.sync_dir(&folder.path)?;
     }
     // Records first, then the seal that says they can be believed.
-    handle.index.cut(record_offset(seal.records))?;
+    handle.index.cut(handle.header.layout.record_offset(seal.records))?;
     handle.index.sync()?;
     let sealed = IndexHeader { seal: Some(*seal), ..handle.header.clone() };
     handle.index.overwrite(&sealed.encode())?;

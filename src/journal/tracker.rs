@@ -113,6 +113,7 @@ impl Tracker {
                 codec: found.codec,
                 keyframe: found.keyframe,
                 has_nanos: found.has_nanos,
+                crc: None,
             });
             if found.kind == SampleKind::Script && is_metadata(payload) {
                 let fits = payload.len() <= MAX_REPEATED_BYTES;
@@ -159,6 +160,7 @@ impl Tracker {
             codec: Codec::None,
             keyframe: false,
             has_nanos: false,
+            crc: None,
         });
     }
 

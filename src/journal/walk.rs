@@ -27,6 +27,8 @@ pub(super) struct Walk<R> {
 
 /// A tag as it stands in the file.
 pub(super) struct RawTag<'a> {
+    /// Its header.
+    pub header: [u8; TAG_HEADER_LEN],
     /// Its kind.
     pub kind: TagKind,
     /// Its time, 32 bits of it.
@@ -54,11 +56,11 @@ impl<R: Read> Walk<R> {
     /// # Errors
     /// The file cannot be read; that says nothing about what is in it.
     pub fn next(&mut self) -> io::Result<Option<RawTag<'_>>> {
-        let mut header = [0; TAG_HEADER_LEN];
-        if !fill(&mut self.input, &mut header)? {
+        let mut bytes = [0; TAG_HEADER_LEN];
+        if !fill(&mut self.input, &mut bytes)? {
             return Ok(None);
         }
-        let header = TagHeader::decode(&header);
+        let header = TagHeader::decode(&bytes);
         let Some(kind) = header.kind().filter(|_| header.stream_id == 0) else { return Ok(None) };
         self.payload.resize(header.data_size as usize, 0);
         let mut trailer = [0; TAG_TRAILER_LEN];
@@ -68,7 +70,7 @@ impl<R: Read> Walk<R> {
             return Ok(None);
         }
         self.len += header.tag_len();
-        Ok(Some(RawTag { kind, time: header.time_ms, payload: &self.payload }))
+        Ok(Some(RawTag { header: bytes, kind, time: header.time_ms, payload: &self.payload }))
     }
 }
 

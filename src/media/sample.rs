@@ -172,6 +172,9 @@ pub struct Sample {
     pub keyframe: bool,
     /// True if the tag moves its time by a part of a millisecond, which is not in `dts_ms`.
     pub has_nanos: bool,
+    /// CRC-32 of what was received: of the whole tag for the first sample of one, of its data alone
+    /// for a further one. `None` in a journal of a version that wrote none.
+    pub crc: Option<u32>,
 }
 
 impl Sample {

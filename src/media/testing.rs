@@ -37,5 +37,6 @@ pub fn frame(track: Track, dts_ms: i64) -> Sample {
         codec: if track == Track::Video { Codec::H264 } else { Codec::Aac },
         keyframe: true,
         has_nanos: false,
+        crc: None,
     }
 }

@@ -24,7 +24,7 @@ use crate::{
 
 use super::{
     continuation,
-    rows::Rows,
+    rows::{Begun, Rows},
     tracker::{Change, Tracker},
     turns::Turn,
 };
@@ -99,13 +99,19 @@ impl Follow {
     async fn follow(&mut self) -> Result<(), JournalError> {
         let may_continue = self.turn.wait().await;
         let rows = Rows { shared: self.shared.clone(), session: self.session.clone() };
-        rows.begin().await;
-        let mut state = self.open(&rows).await?;
+        let begun = rows.begin().await;
+        // Behind our back only a session may suspend that we have not waited for.
+        let may_settle = begun.has_suspended || !may_continue;
+        let may_continue = may_continue && begun.has_suspended;
+        let mut state = self.open(&rows, begun).await?;
         loop {
             let Progress { written, notes, closed, .. } = *self.progress.borrow();
             while state.cursor < written {
                 state = run_read(&self.shared.journal, move || state.step(written)).await?;
-                let changes = std::mem::take(&mut state.changes);
+                let mut changes = std::mem::take(&mut state.changes);
+                if !may_settle {
+                    changes.retain(|change| *change != Change::Settle);
+                }
                 rows.commit(&changes).await;
                 if state.tracker.is_settled() {
                     self.turn.settle();
@@ -139,12 +145,16 @@ impl Follow {
     }
 
     /// Opens the journal at its beginning, with everything running that the rows know of.
-    async fn open(&self, rows: &Rows) -> Result<State, JournalError> {
+    async fn open(&self, rows: &Rows, begun: Begun) -> Result<State, JournalError> {
         let (id, journal) = (self.session.id, self.shared.journal.clone());
         let reader = run_read(&self.shared.journal, move || journal.reader(id)).await?;
         let mut tracker = Tracker::new(reader.wall_ms());
         tracker.watch().restore(rows.told_to().await);
-        for Attachment { attached, running } in rows.attachments().await {
+        let known = match begun.is_new {
+            true => Vec::new(),
+            false => rows.attachments().await,
+        };
+        for Attachment { attached, running } in known {
             let running = match running {
                 Some((recording, file)) => Some(
                     continuation::restored(&self.shared.journal, attached, recording, file).await,

@@ -138,7 +138,7 @@ impl Supervisor {
 
     fn on_event(&mut self, event: Event) {
         match event {
-            Event::Started { live, ready, .. } => {
+            Event::Started { live, ready } => {
                 let recordings = self.start(live);
                 if ready.send(recordings).is_err() {
                     info!("a publisher went away before its recordings were attached");

@@ -14,7 +14,7 @@ use crate::{
         callback::{self, NewCallback, RecordEvent},
         ids::DecimalId,
         media_file::{MediaFacts, MediaFile, MediaFileState},
-        recording::{Recording, Span},
+        recording::{Recording, Span, Suspended},
         session::{EndReason, Session},
         stream::StreamPath,
     },
@@ -25,6 +25,16 @@ use super::{cut::CutReason, follow::Shared, tracker::Change, watch::Report};
 /// Pause before a change that the database refused is tried again.
 const RETRY: Duration = Duration::from_secs(1);
 
+/// What the rows said when a session began, so that a new session of a stream without interrupted
+/// recordings need not ask again and again.
+#[derive(Debug, Clone, Copy)]
+pub struct Begun {
+    /// The rows did not know the session, so they know nothing that it attaches either.
+    pub is_new: bool,
+    /// Earlier sessions of the stream left recordings that are suspended.
+    pub has_suspended: bool,
+}
+
 /// The rows of one session.
 pub struct Rows {
     /// Common parts.
@@ -34,19 +44,29 @@ pub struct Rows {
 }
 
 impl Rows {
-    /// The session has begun: its row and event 1.
-    pub async fn begin(&self) {
+    /// The session has begun: its row and event 1. To be called when the sessions before have left
+    /// what they leave behind.
+    pub async fn begin(&self) -> Begun {
         let session = &self.session;
-        self.retry("begin a session", || async {
-            let mut tx = self.shared.db.begin().await?;
-            if Db::insert_session(&mut tx, session).await? {
-                let events = self.route(callback::push_started(session, self.shared.app_id, 0, 0));
-                Db::enqueue_callbacks(&mut tx, (self.shared.now_ms)(), &events).await?;
-            }
-            commit(tx).await
-        })
-        .await;
+        let begun = self
+            .retry("begin a session", || async {
+                let mut tx = self.shared.db.begin().await?;
+                let is_new = Db::insert_session(&mut tx, session).await?;
+                if is_new {
+                    let event = callback::push_started(session, self.shared.app_id, 0, 0);
+                    let events = self.route(event);
+                    Db::enqueue_callbacks(&mut tx, (self.shared.now_ms)(), &events).await?;
+                }
+                let (node_id, path) = (&session.node_id, &session.path);
+                let suspended = Db::suspended_recordings_of(&mut tx, node_id, path).await?;
+                let is_earlier = |s: &Suspended| s.last_session < session.id;
+                let has_suspended = suspended.iter().any(is_earlier);
+                commit(tx).await?;
+                Ok(Begun { is_new, has_suspended })
+            })
+            .await;
         self.shared.db.outbox_changed().notify_one();
+        begun
     }
 
     /// The session has ended: its row and event 0. `dimensions` are those of the pictures, 0 if unknown.

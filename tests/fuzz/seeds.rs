@@ -257,6 +257,7 @@ fn journals() {
     fs::write(folder().join("journal.flv"), &one[0].0).unwrap();
     write("journal_index", "sealed", &[&[0], &one[0].1[..]].concat());
     write("journal_index", "forged", &[&[1], &one[0].1[..]].concat());
+    write("journal_index", "version_1", &[&[1], &as_version_1(&one[0].1)[..]].concat());
     let several = journal(&runtime, 300, &stream());
     assert!(several.len() >= 3, "{} files", several.len());
     write("journal_recovery", "closed", &input(&several[..3]));
@@ -269,6 +270,16 @@ fn journals() {
     }
     let zeros = [&data[..data.len() - 50], &[0; 64]].concat();
     write("journal_recovery", "zeros", &input(&[(zeros, Vec::new())]));
+}
+
+/// An index with the records of version 1; its checksums are made right by the target.
+fn as_version_1(index: &[u8]) -> Vec<u8> {
+    let mut old = index[..72].to_vec();
+    old[8..12].copy_from_slice(&[1, 0, 48, 0]);
+    for record in index[72..].chunks_exact(52) {
+        old.extend([&record[..44], &[0; 4]].concat());
+    }
+    old
 }
 
 /// Data and index.

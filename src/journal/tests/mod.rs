@@ -1,6 +1,7 @@
 //! Journals end to end: written, read back, broken, repaired. What these tests share.
 
 mod broken_disk;
+mod checksums;
 mod faults;
 mod layout;
 mod recovery;
@@ -14,7 +15,7 @@ use proptest::prelude::*;
 use tokio::{runtime::Runtime, time::Instant};
 
 use super::{
-    Journal, Reader, Settings, Writer,
+    Journal, Reader, Settings, Writer, checksum,
     file::{Disk, FileSystem},
     tracker::{State, Tracker},
 };
@@ -148,7 +149,11 @@ pub fn expected(tags: &[Tag]) -> Vec<Sample> {
     let mut position = 0;
     for tag in tags {
         tracker.examine(tag.kind, &tag.payload);
+        let first = samples.len();
         tracker.record(position, tag.time_ms, &tag.payload, &mut samples);
+        let data_size = tag.payload.len() as u32;
+        let header = encode_tag_header(tag.kind, data_size, tag.time_ms);
+        checksum::stamp(&mut samples[first..], &header, &tag.payload);
         position += tag_len(tag.payload.len());
     }
     meaning(samples)

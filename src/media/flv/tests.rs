@@ -41,6 +41,7 @@ impl Journal {
                 codec: sample.codec,
                 keyframe: sample.keyframe,
                 has_nanos: false,
+                crc: None,
             };
             let is_metadata = kind == TagKind::Script && script::is_metadata(payload);
             self.samples.push((sample, is_metadata));

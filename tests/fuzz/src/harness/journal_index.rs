@@ -6,7 +6,8 @@ use std::{fs, sync::OnceLock};
 use super::journal_recovery::{Place, check, read_all};
 
 const HEADER_BYTES: usize = 72;
-const RECORD_BYTES: usize = 48;
+/// Of this version's records, and of those before.
+const RECORD_BYTES: [usize; 2] = [52, 48];
 
 /// The data file that the index is beside: of the seeds' first journal.
 const DATA: &[u8] = include_bytes!("../../journal.flv");
@@ -58,7 +59,9 @@ fn has_valid_header(index: &[u8]) -> bool {
 /// Makes every checksum right.
 fn forge(index: &mut [u8]) {
     let (header, records) = index.split_at_mut(HEADER_BYTES.min(index.len()));
-    for block in [header].into_iter().chain(records.chunks_exact_mut(RECORD_BYTES)) {
+    let is_old = header.get(8) == Some(&1);
+    let record_bytes = RECORD_BYTES[usize::from(is_old)];
+    for block in [header].into_iter().chain(records.chunks_exact_mut(record_bytes)) {
         if let Some((covered, crc)) = block.split_last_chunk_mut::<4>() {
             *crc = crc32fast::hash(covered).to_le_bytes();
         }
