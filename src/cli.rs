@@ -131,7 +131,11 @@ pub struct PushUrlArguments {
 }
 
 fn file_id(text: &str) -> Result<FileId, String> {
-    DecimalId::parse(text).ok_or_else(|| "must be a decimal number".to_owned())
+    let is_number = !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_digit());
+    DecimalId::parse(text).ok_or_else(|| match is_number {
+        true => "is larger than any file id".to_owned(),
+        false => "must be a decimal number".to_owned(),
+    })
 }
 
 fn assignment(text: &str) -> Result<(String, String), String> {

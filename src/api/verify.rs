@@ -17,8 +17,8 @@ use super::{
 };
 use crate::{
     db::media_file::MediaSearch,
-    domain::ids::DecimalId,
-    verify::{CHECKS_MAX, Report, VerifyError},
+    domain::{ids::DecimalId, media_file::MediaFileState},
+    verify::{CHECKS_MAX, Report, VerifyError, report::Difference},
 };
 
 /// Longest check. Shorter than what the gateway gives an action, so that the answer says what to do.
@@ -42,7 +42,10 @@ pub async fn verify_file(state: &State, caller: &Caller, mut params: Params) -> 
     };
     let (_, found) = state.db.search_media_files(&search, state.now_ms()).await?;
     if found.is_empty() {
-        return Err(missing());
+        // A search finds what is stored; of the rest there is only something to say.
+        let file = state.db.media_file(id).await?;
+        let file = file.filter(|file| file.sub_app_id == search.sub_app_id);
+        return Err(file.and_then(|file| unready(file.state, &file_id)).unwrap_or_else(missing));
     }
     // A search does not answer where in the journals a file lies.
     let file = state.db.media_file(id).await?.ok_or_else(missing)?;
@@ -59,6 +62,19 @@ pub async fn verify_file(state: &State, caller: &Caller, mut params: Params) -> 
     }
 }
 
+/// Why a file that was never stored cannot be verified.
+fn unready(state: MediaFileState, file_id: &str) -> Option<ApiError> {
+    let why = match state {
+        MediaFileState::Recording => "is still being recorded",
+        MediaFileState::Ended => "was recorded and is not stored yet",
+        MediaFileState::Failed => "could not be made",
+        MediaFileState::Empty => "has no frame",
+        MediaFileState::Stored | MediaFileState::Deleted => return None,
+    };
+    let message = format!("The file {} {why}, so there is nothing to verify.", shown(file_id));
+    Some(ApiError::new("FailedOperation", message))
+}
+
 fn refusal(error: VerifyError) -> ApiError {
     match error {
         VerifyError::Db(error) => error.into(),
@@ -73,21 +89,19 @@ fn refusal(error: VerifyError) -> ApiError {
     }
 }
 
+fn shown_difference(difference: &Difference) -> Value {
+    json!({
+        "What": difference.what,
+        "Object": difference.object,
+        "Track": difference.track,
+        "Packet": difference.packet,
+        "Expected": difference.expected,
+        "Found": difference.found,
+    })
+}
+
 fn answer(report: &Report) -> Value {
-    let differences: Vec<Value> = report
-        .differences
-        .iter()
-        .map(|difference| {
-            json!({
-                "What": difference.what,
-                "Object": difference.object,
-                "Track": difference.track,
-                "Packet": difference.packet,
-                "Expected": difference.expected,
-                "Found": difference.found,
-            })
-        })
-        .collect();
+    let differences: Vec<Value> = report.differences.iter().map(shown_difference).collect();
     let tracks: Vec<Value> = report
         .tracks
         .iter()
@@ -109,6 +123,7 @@ fn answer(report: &Report) -> Value {
         "TrackSet": tracks,
         "DifferenceSet": differences,
         "Notes": report.notes,
+        "JournalDifference": report.journal_difference.as_ref().map(shown_difference),
         "Summary": report.summary,
     })
 }

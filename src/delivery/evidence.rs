@@ -20,6 +20,8 @@ use crate::{
     },
 };
 
+use super::damage::Damage;
+
 /// Length of NAL unit lengths where no configuration says it.
 const USUAL_NAL_LENGTH_SIZE: u8 = 4;
 
@@ -139,7 +141,8 @@ impl Evidence {
     }
 
     /// The summary of the product, which is stored in these objects.
-    pub(super) fn finish(self, objects: Vec<ObjectEvidence>) -> Verification {
+    pub(super) fn finish(mut self, objects: Vec<ObjectEvidence>, damage: Damage) -> Verification {
+        self.known.irregularities.insert(IrregularityKind::DamagedPackets, damage.count);
         let [video, audio] = self.tracks;
         let tracks = [("video", Track::Video, video), ("audio", Track::Audio, audio)];
         let irregularities = self.known.irregularities.into_iter();
@@ -152,6 +155,7 @@ impl Evidence {
                 .collect(),
             sessions: self.known.sessions,
             gaps: self.known.gaps,
+            damaged: damage.first,
             irregularities: irregularities
                 .filter(|(_, count)| *count > 0)
                 .map(|(kind, count)| Irregularity { kind: kind.as_str().to_owned(), count })

@@ -17,7 +17,7 @@ use crate::{
         hls::{Error as HlsError, SegmentType, inits::InitPlanner},
         mp4::{self, Mp4Builder},
         product_clock::TimeRule,
-        sample::Sample,
+        sample::{Sample, SampleKind},
         ts,
     },
 };
@@ -60,6 +60,9 @@ pub(super) struct FirstWalk {
     plan: Plan,
     hls: HlsSettings,
     has_frames: bool,
+    /// Span that the walk is in, and where its next tag begins if none is lost.
+    at: Option<usize>,
+    next: Option<u64>,
 }
 
 /// What each container's first walk collects.
@@ -114,7 +117,8 @@ impl FirstWalk {
             .collect();
         let (facts, observer) = (Facts::default(), Observer::default());
         let timeline = Timeline::new(gap_rule);
-        Self { facts, observer, timeline, causes, sessions, plan, hls, has_frames: false }
+        let (has_frames, at, next) = (false, None, None);
+        Self { facts, observer, timeline, causes, sessions, plan, hls, has_frames, at, next }
     }
 
     pub(super) fn begin_span(
@@ -142,6 +146,9 @@ impl FirstWalk {
 
     /// Where a span begins another push, places it on the file's timeline.
     fn begin_push(&mut self, source: &mut Source, span: usize) -> Result<(), ProjectError> {
+        self.notice_loss(source, span);
+        self.at = Some(span);
+        self.next = source.extent(span).map(|(from, _)| from);
         let Some(before) = span.checked_sub(1) else { return Ok(()) };
         let session = |nth: usize| self.sessions.get(nth).map(|session| &session.session);
         if session(span) != session(before) {
@@ -157,12 +164,34 @@ impl FirstWalk {
         Ok(())
     }
 
+    /// Where the spans up to `span` are not there to their ends, says so.
+    fn notice_loss(&mut self, source: &Source, span: usize) {
+        let first = self.at.unwrap_or(0);
+        let is_lost = (first..span).any(|nth| {
+            let reached = self.next.filter(|_| self.at == Some(nth));
+            source.extent(nth).is_some_and(|(from, to)| reached.unwrap_or(from) < to)
+        });
+        if is_lost {
+            self.timeline.lose();
+        }
+    }
+
     pub(super) fn push(
         &mut self,
         source: &mut Source,
         span: usize,
         sample: &Sample,
     ) -> Result<(), ProjectError> {
+        if self.next.is_some_and(|next| sample.position > next) {
+            self.timeline.lose();
+        }
+        if sample.tag_len > 0 {
+            self.next = Some(sample.position.saturating_add(u64::from(sample.tag_len)));
+        }
+        // What describes the frames is read now and never again, except into FLV.
+        if sample.kind == SampleKind::Config && !matches!(self.plan, Plan::Flv(_)) {
+            source.check_apart(span, sample)?;
+        }
         let placed = sample.moved_by(self.timeline.push(sample));
         self.observer.push(sample);
         let mut head = Vec::new();
@@ -204,13 +233,14 @@ impl FirstWalk {
     }
 
     pub(super) fn finish(
-        self,
+        mut self,
         source: &mut Source,
         known: MediaFacts,
     ) -> Result<Planned, ProjectError> {
         if !self.has_frames {
             return Err(ProjectError::Empty);
         }
+        self.notice_loss(source, self.sessions.len());
         let (codecs, sound) = (self.facts.codecs(), self.facts.audio_codecs());
         let unlisted_gaps = self.timeline.unlisted_gaps();
         let (gaps, paused_ms) = self.timeline.finish();
@@ -239,7 +269,6 @@ impl FirstWalk {
                     layout => layout.map_err(unsupported(Container::Mp4))?,
                 };
                 facts.shift_ms = layout.start_ms.saturating_neg();
-                facts.irregularities.extend(remarks(layout.irregularities));
                 irregularities.extend(counts(layout.irregularities));
                 left_out = layout.left_out;
                 (TimeRule::Mp4, layout.total_len, single(layout.head, layout.tail, Emit::Mp4))
@@ -273,7 +302,6 @@ impl FirstWalk {
                 facts.segment_type = SegmentType::Fmp4;
                 facts.init_segments = u32::try_from(plan.inits.len()).unwrap_or(u32::MAX);
                 facts.shift_ms = plan.shift_ms;
-                facts.irregularities.extend(remarks(plan.irregularities));
                 irregularities.extend(counts(plan.irregularities));
                 let shifts = self.sessions.iter().map(|session| session.shift_ms).collect();
                 let body = HlsBody::fmp4(plan, shifts, self.hls.segment_ms);
@@ -305,23 +333,4 @@ fn counts(seen: mp4::Irregularities) -> [(IrregularityKind, u64); 4] {
         (IrregularityKind::MovedFrames, seen.moved_frames),
         (IrregularityKind::DamagedConfigs, seen.damaged_configs),
     ]
-}
-
-/// What an MP4 had to absorb, in words for the file's row.
-fn remarks(seen: mp4::Irregularities) -> Vec<String> {
-    [
-        (seen.undescribed_frames, "frames that no configuration describes are not in the file"),
-        (seen.hidden_frames, "frames before the first key frame are hidden by the edit list"),
-        (seen.backward_steps, "steps back of the clock were absorbed"),
-        (seen.moved_frames, "frames could not keep their presentation time"),
-        (seen.damaged_configs, "configurations could not be read"),
-        (
-            seen.early_decode_ms,
-            "ms before their time is a track decoded, part of which is shown so early",
-        ),
-    ]
-    .into_iter()
-    .filter(|(count, _)| *count > 0)
-    .map(|(count, what)| format!("{count} {what}"))
-    .collect()
 }

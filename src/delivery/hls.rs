@@ -239,6 +239,12 @@ impl HlsBody {
         Ok(out.into())
     }
 
+    /// How long the playlist plays: the sum of its segments so far.
+    pub(super) fn duration_ms(&self) -> i64 {
+        let total = self.segments.iter().map(|segment| segment.duration_ms).sum::<u64>();
+        i64::try_from(total).unwrap_or(i64::MAX)
+    }
+
     fn playlist(&self) -> String {
         let (segment_type, plan) = match &self.muxer {
             Muxer::Ts(_) => (SegmentType::Ts, None),
@@ -301,7 +307,7 @@ impl TsSegment {
                 self.muxer.set_configs(&configs);
                 out.evidence.set_configs(&configs);
             }
-            let data = source.bytes(*span, sample.data_position(), sample.data_len)?;
+            let data = source.packet(*span, sample)?;
             out.evidence.packet(*span, sample, data);
             self.muxer
                 .write_sample(sample, data, &mut out.bytes)
@@ -338,9 +344,9 @@ impl Fmp4Segment {
                 self.rest = None;
                 return Ok(true);
             };
-            let data = source.bytes(span, sample.data_position(), sample.data_len)?;
             let shift_ms = self.shifts_ms.get(span).copied().unwrap_or(0);
             let pushed = sample.moved_by(shift_ms.saturating_neg());
+            let data = source.packet(span, &pushed)?;
             out.evidence.packet(span, &pushed, data);
             out.bytes.extend_from_slice(data);
         }

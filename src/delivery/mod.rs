@@ -7,6 +7,7 @@
 
 pub mod callback;
 mod clock_guard;
+mod damage;
 pub mod evidence;
 mod expiry;
 pub mod facts;
@@ -260,7 +261,12 @@ impl Delivery {
             return Err(DeliverError::LeaseLost);
         }
         if state == MediaFileState::Failed {
-            warn!(reason, "a media file cannot be made; its journal is kept");
+            match error {
+                ProjectError::Journal(_) => {
+                    error!(reason, "a media file cannot be made; nothing is left of its journal");
+                }
+                _ => warn!(reason, "a media file cannot be made; its journal is kept"),
+            }
             if let Some(recording) = Db::load_recording(&mut tx, file.recording).await? {
                 let seq = DecimalId::next(now_ms);
                 let failed = event::record_status(

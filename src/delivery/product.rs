@@ -98,6 +98,7 @@ impl Delivery {
                 return Err(error.into());
             }
         }
+        facts.duration_ms = projection.playlist_ms().unwrap_or(facts.duration_ms);
         file.facts = facts;
         file.storage_key = main.as_str().to_owned();
         self.commit(file, &projection.finish(objects), fence).await

@@ -60,7 +60,8 @@ impl ProjectError {
     pub fn is_final(&self) -> bool {
         match self {
             ProjectError::Empty | ProjectError::Unsupported { .. } => true,
-            ProjectError::Journal(_) => false,
+            // One that could be repaired was, before this was said.
+            ProjectError::Journal(error) => matches!(error, JournalError::Missing(_)),
         }
     }
 }
@@ -172,7 +173,7 @@ impl Projection {
         facts: MediaFacts,
         hls: HlsSettings,
     ) -> Result<Self, ProjectError> {
-        let mut source = Source::open(journal, spans)?;
+        let mut source = Source::open_remaining(journal, spans)?;
         let creation_s = facts.start_ms.div_euclid(1000);
         let mut first = FirstWalk::new(container, hls, creation_s, spans, causes);
         let mut at = None;
@@ -206,9 +207,18 @@ impl Projection {
         }
     }
 
+    /// How long an HLS product plays by its playlist, when all blocks have been taken: jumps of the
+    /// encoder's clock that a discontinuity stands for are not in it.
+    pub fn playlist_ms(&self) -> Option<i64> {
+        match &self.body {
+            Body::Single(_) => None,
+            Body::Hls(hls) => Some(hls.duration_ms()),
+        }
+    }
+
     /// The verification summary, when all blocks have been taken and stored as these objects.
     pub fn finish(self, objects: Vec<ObjectEvidence>) -> Verification {
-        self.evidence.finish(objects)
+        self.evidence.finish(objects, self.source.into_damage())
     }
 }
 
@@ -269,6 +279,9 @@ impl Emit {
                 while let Some(insert) = inserts.pop_front_if(is_here) {
                     out.extend_from_slice(&insert.tags);
                 }
+                if flv::takes(sample) {
+                    source.check(span, sample)?;
+                }
                 let is_skipped = *skip_position == Some((span, sample.position));
                 if flv::takes(sample) && !is_skipped {
                     let start = out.len();
@@ -300,7 +313,7 @@ impl Emit {
             }
         };
         if has_data {
-            let data = data(source, span, sample)?;
+            let data = source.packet(span, sample)?;
             evidence.packet(span, sample, data);
             out.extend_from_slice(data);
         }

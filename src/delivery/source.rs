@@ -7,6 +7,7 @@ use std::collections::VecDeque;
 
 use bytes::Bytes;
 
+use super::damage::{self, Damage};
 use crate::{
     domain::recording::Span,
     journal::{Journal, JournalError, Reader},
@@ -20,9 +21,12 @@ const WINDOW_BYTES: u64 = 512 << 10;
 
 /// One span, opened.
 struct OpenSpan {
-    reader: Reader,
+    /// None if its journal is gone.
+    reader: Option<Reader>,
     from: u64,
     to: u64,
+    /// One past what should be there.
+    wanted_to: u64,
 }
 
 /// The samples of a file in order, and their bytes.
@@ -33,6 +37,9 @@ pub struct Source {
     queue: VecDeque<Sample>,
     window: Window,
     is_final: bool,
+    damage: Damage,
+    /// The sample that was looked at last.
+    checked: Option<(usize, u64, u32)>,
 }
 
 /// A stretch of one span's journal held in memory.
@@ -46,7 +53,19 @@ struct Window {
 impl Source {
     /// Opens the journals of all spans of a file that is complete.
     pub fn open(journal: &Journal, spans: &[Span]) -> Result<Self, JournalError> {
-        Self::open_spans(journal, spans, true)
+        Self::open_spans(spans, true, |span| journal.reader(span.session).map(Some))
+    }
+
+    /// The same, without the spans whose journals are gone for good.
+    ///
+    /// # Errors
+    /// Nothing is left ([`JournalError::Missing`]), or what is there cannot be read.
+    pub fn open_remaining(journal: &Journal, spans: &[Span]) -> Result<Self, JournalError> {
+        let source = Self::open_spans(spans, true, |span| damage::open_remaining(journal, span))?;
+        match (spans.first(), source.spans.iter().any(|span| span.reader.is_some())) {
+            (Some(first), false) => Err(JournalError::Missing(first.session)),
+            _ => Ok(source),
+        }
     }
 
     /// Opens the journals of a file that may still grow. A last span without an end is read up to
@@ -60,7 +79,7 @@ impl Source {
         if let Some(last) = spans.last_mut() {
             last.to.get_or_insert(decided.max(last.from));
         }
-        Self::open_spans(journal, &spans, false)
+        Self::open_spans(&spans, false, |span| journal.reader(span.session).map(Some))
     }
 
     /// Whether the file is complete: without a next sample now there will be none later.
@@ -68,53 +87,77 @@ impl Source {
         self.is_final
     }
 
-    fn open_spans(journal: &Journal, spans: &[Span], is_final: bool) -> Result<Self, JournalError> {
-        let spans = spans
-            .iter()
-            .map(|span| {
-                let mut reader = journal.reader(span.session)?;
-                let end = reader.end()?;
-                Ok(OpenSpan { from: span.from, to: span.to.unwrap_or(end).min(end), reader })
-            })
-            .collect::<Result<Vec<_>, JournalError>>()?;
+    fn open_spans(
+        spans: &[Span],
+        is_final: bool,
+        open: impl Fn(&Span) -> Result<Option<Reader>, JournalError>,
+    ) -> Result<Self, JournalError> {
+        let open = |span: &Span| {
+            let Some(mut reader) = open(span)? else {
+                let wanted_to = span.to.unwrap_or(u64::MAX);
+                return Ok(OpenSpan { reader: None, from: span.from, to: span.from, wanted_to });
+            };
+            let end = reader.end()?;
+            let wanted_to = span.to.unwrap_or(end);
+            let (from, to) = (span.from, wanted_to.min(end));
+            Ok(OpenSpan { reader: Some(reader), from, to, wanted_to })
+        };
+        let spans = spans.iter().map(open).collect::<Result<Vec<_>, JournalError>>()?;
         let (queue, window) = (VecDeque::new(), Window::default());
-        let mut source = Self { spans, at: (0, 0), queue, window, is_final };
+        let (damage, checked) = (Damage::default(), None);
+        let mut source = Self { spans, at: (0, 0), queue, window, is_final, damage, checked };
         source.rewind();
         Ok(source)
     }
 
     /// The configurations that samples of one span refer to.
     pub fn configs(&mut self, span: usize) -> Result<Configs, JournalError> {
-        match self.spans.get_mut(span) {
-            Some(open) => open.reader.configs(open.from, open.to),
+        match self.reader(span) {
+            Some((reader, from, to)) => reader.configs(from.max(reader.start()), to),
             None => Ok(Configs::new()),
         }
     }
 
     /// The encoder's metadata in force where the file begins.
     pub fn metadata(&mut self) -> Result<Option<Bytes>, JournalError> {
-        match self.spans.first_mut() {
-            Some(open) => open.reader.metadata(open.from),
+        match self.reader(0) {
+            Some((reader, from, _)) => reader.metadata(from.max(reader.start())),
             None => Ok(None),
         }
     }
 
     /// The payload of the tag that a sample was found in.
     pub fn payload(&mut self, span: usize, sample: &Sample) -> Result<Bytes, JournalError> {
-        match self.spans.get_mut(span) {
-            Some(open) => open.reader.payload(sample),
+        match self.reader(span) {
+            Some((reader, ..)) => reader.payload(sample),
             None => Ok(Bytes::new()),
         }
     }
 
     /// The first samples of a span, private ones too, at most `max`.
     pub fn first_samples(&mut self, span: usize, max: usize) -> Result<Vec<Sample>, JournalError> {
-        match self.spans.get_mut(span) {
-            Some(open) if open.from < open.to => {
-                open.reader.samples(open.from, open.to)?.take(max).collect()
+        match self.reader(span) {
+            Some((reader, from, to)) if from < to => {
+                reader.samples(from.max(reader.start()), to)?.take(max).collect()
             }
             _ => Ok(Vec::new()),
         }
+    }
+
+    /// First position of a span and one past its last, as they should be; `None` behind the last
+    /// span. What its journal still holds may be less.
+    pub fn extent(&self, span: usize) -> Option<(u64, u64)> {
+        self.spans.get(span).map(|open| (open.from, open.wanted_to))
+    }
+
+    /// The tags that were not what came, of those that were looked at.
+    pub fn into_damage(self) -> Damage {
+        self.damage
+    }
+
+    fn reader(&mut self, span: usize) -> Option<(&mut Reader, u64, u64)> {
+        let open = self.spans.get_mut(span)?;
+        Some((open.reader.as_mut()?, open.from, open.to))
     }
 
     /// Begins the walk again.
@@ -129,8 +172,9 @@ impl Source {
             let (index, position) = self.at;
             let Some(span) = self.spans.get_mut(index) else { return Ok(None) };
             let mut next = span.to;
-            if position < span.to {
-                for sample in span.reader.samples(position, span.to)? {
+            if let Some(reader) = span.reader.as_mut().filter(|_| position < span.to) {
+                let position = position.max(reader.start()).min(span.to);
+                for sample in reader.samples(position, span.to)? {
                     let sample = sample?;
                     // A batch ends only where a tag does: its further samples have no length.
                     if self.queue.len() >= BATCH && sample.tag_len > 0 {
@@ -151,6 +195,45 @@ impl Source {
         }
         let index = self.at.0;
         Ok(self.queue.pop_front().map(|sample| (index, sample)))
+    }
+
+    /// The data of a sample, as they came from the journal (times and all). Its tag is compared with
+    /// what the index knows of it.
+    pub fn packet(&mut self, span: usize, sample: &Sample) -> Result<&[u8], JournalError> {
+        self.check(span, sample)?;
+        self.bytes(span, sample.data_position(), sample.data_len)
+    }
+
+    /// Compares the tag of a sample with what the index knows of it.
+    pub fn check(&mut self, span: usize, sample: &Sample) -> Result<(), JournalError> {
+        let checked = Some((span, sample.position, sample.data_offset));
+        if self.checked == checked {
+            return Ok(());
+        }
+        self.checked = checked;
+        let (from, len) = match sample.tag_len {
+            0 => (sample.data_position(), sample.data_len),
+            len => (sample.position, len),
+        };
+        self.bytes(span, from, len)?;
+        let reader = self.spans.get(span).and_then(|open| open.reader.as_ref());
+        if let (Some(reader), Some(bytes)) = (reader, self.window.slice(span, from, len as usize)) {
+            self.damage.look(reader, sample, bytes);
+        }
+        Ok(())
+    }
+
+    /// The same for one that is looked at out of turn: nothing is read ahead.
+    pub fn check_apart(&mut self, span: usize, sample: &Sample) -> Result<(), JournalError> {
+        let Some(reader) = self.spans.get_mut(span).and_then(|open| open.reader.as_mut()) else {
+            return Ok(());
+        };
+        if sample.tag_len > 0 {
+            let mut tag = vec![0; sample.tag_len as usize];
+            reader.read(sample.position, &mut tag)?;
+            self.damage.look(reader, sample, &tag);
+        }
+        Ok(())
     }
 
     /// `len` journal bytes from `position` of a span, where they lie in memory. Empty if there is no
@@ -178,12 +261,13 @@ impl Source {
     /// Reads ahead from `position`, at least `len` bytes.
     fn load(&mut self, span: usize, position: u64, len: usize) -> Result<(), JournalError> {
         let Some(open) = self.spans.get_mut(span) else { return Ok(()) };
+        let Some(reader) = &mut open.reader else { return Ok(()) };
         let available = open.to.saturating_sub(position);
         let ahead = usize::try_from(available.min(WINDOW_BYTES)).unwrap_or(0).max(len);
         self.window.bytes.resize(ahead, 0);
         self.window.span = span;
         self.window.from = position;
-        let read = open.reader.read(position, &mut self.window.bytes);
+        let read = reader.read(position, &mut self.window.bytes);
         if read.is_err() {
             self.window.bytes.clear();
         }

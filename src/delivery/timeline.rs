@@ -17,6 +17,8 @@ use crate::{
 const BEHIND_MARK_MAX_MS: i64 = 2_000;
 /// Gaps that are listed; a broken clock may jump at every frame.
 const GAPS_MAX: usize = 1_000;
+/// Cause of a gap where a part of the journal is gone.
+const JOURNAL_LOST: &str = "journal_lost";
 /// Duration of the only frame of a track.
 const LONE_FRAME_MS: i64 = 40;
 /// Samples that are looked at to find where a push begins: more than a second of any stream.
@@ -86,6 +88,8 @@ pub(super) struct Timeline {
     gaps: Vec<Gap>,
     unlisted_gaps: u64,
     paused_ms: i64,
+    /// A part of the journal is not there.
+    is_lost: bool,
 }
 
 #[derive(Debug, Clone, Copy)]
@@ -108,12 +112,14 @@ impl Timeline {
             gaps: Vec::new(),
             unlisted_gaps: 0,
             paused_ms: 0,
+            is_lost: false,
         }
     }
 
     /// Another push begins like this; the one before it ended because of `cause`. Answers what is
     /// added to its times.
     pub fn begin_push(&mut self, opening: Option<Opening>, cause: &str) -> i64 {
+        let cause = if self.is_lost { JOURNAL_LOST } else { cause };
         let (Some(latest_ms), Some(opening)) = (self.latest_ms, opening) else {
             // Without a frame on both sides there is nothing to be apart.
             return self.shift_ms;
@@ -130,6 +136,7 @@ impl Timeline {
         self.shift_ms = latest_ms.saturating_add(step_ms).saturating_sub(opening.dts_ms);
         let wall_ms = passed_ms.unwrap_or(step_ms);
         self.note_gap(cause, latest_ms, wall_ms, step_ms, least_ms);
+        self.is_lost = false;
         (self.mark, self.wall_ms) = (None, None);
         // What lies between two pushes is neither how long a frame lasts nor a jump of a clock.
         let resumed_ms = latest_ms.saturating_add(step_ms);
@@ -148,7 +155,11 @@ impl Timeline {
         }
         let Some(nth) = track_of(sample) else { return self.shift_ms };
         let is_known = self.tracks.get(nth).is_some_and(Option::is_some);
-        if let (Some(latest_ms), true) = (self.latest_ms, is_known) {
+        if self.is_lost && self.latest_ms.is_none() {
+            self.list_gap(JOURNAL_LOST, 0, 0, 0);
+            self.is_lost = false;
+        }
+        if let (Some(latest_ms), true) = (self.latest_ms, is_known || self.is_lost) {
             self.notice_jump(sample.dts_ms.saturating_add(self.shift_ms), latest_ms);
         }
         // Where gaps are left out, the jump has changed it.
@@ -179,21 +190,33 @@ impl Timeline {
         (self.rule == GapRule::Shown).then_some(self.shift_ms)
     }
 
+    /// A part of the journal that should come next is not there.
+    pub fn lose(&mut self) {
+        self.is_lost = true;
+    }
+
     /// Gaps beyond those that are listed.
     pub fn unlisted_gaps(&self) -> u64 {
         self.unlisted_gaps
     }
 
     /// What the file has seen of time without media, and how much of its own time that is.
-    pub fn finish(self) -> (Vec<Gap>, i64) {
+    pub fn finish(mut self) -> (Vec<Gap>, i64) {
+        if self.is_lost {
+            let at_ms = self.latest_ms.unwrap_or(0).saturating_sub(self.first_ms.unwrap_or(0));
+            self.list_gap(JOURNAL_LOST, at_ms, 0, 0);
+        }
         (self.gaps, self.paused_ms)
     }
 
     fn notice_jump(&mut self, dts_ms: i64, latest_ms: i64) {
         let jump_ms = dts_ms.saturating_sub(latest_ms);
-        if jump_ms <= CLOCK_JUMP_MS {
+        if jump_ms <= CLOCK_JUMP_MS && !self.is_lost {
             return;
         }
+        let cause = if self.is_lost { JOURNAL_LOST } else { "clock_jump" };
+        let is_jump = jump_ms > CLOCK_JUMP_MS;
+        self.is_lost = false;
         let least_ms = self.end_ms().saturating_sub(latest_ms);
         // Without a mark between the two frames, less than the time between two marks has passed.
         let wall_ms = match (self.mark, self.wall_ms) {
@@ -201,13 +224,14 @@ impl Timeline {
             _ => 0,
         };
         let media_ms = match self.rule {
-            GapRule::Shown => jump_ms,
+            GapRule::Shown => jump_ms.max(0),
+            GapRule::LeftOut if !is_jump => jump_ms.max(0),
             GapRule::LeftOut => {
                 self.shift_ms = self.shift_ms.saturating_sub(jump_ms.saturating_sub(least_ms));
                 least_ms
             }
         };
-        self.note_gap("clock_jump", latest_ms, wall_ms, media_ms, least_ms);
+        self.note_gap(cause, latest_ms, wall_ms, media_ms, least_ms);
     }
 
     fn note_gap(&mut self, cause: &str, at_ms: i64, wall_ms: i64, step_ms: i64, least_ms: i64) {
@@ -215,8 +239,13 @@ impl Timeline {
             GapRule::Shown => step_ms,
             GapRule::LeftOut => 0,
         };
-        self.paused_ms = self.paused_ms.saturating_add(step_ms.saturating_sub(least_ms));
+        let paused_ms = step_ms.saturating_sub(least_ms).max(0);
+        self.paused_ms = self.paused_ms.saturating_add(paused_ms);
         let at_ms = at_ms.saturating_sub(self.first_ms.unwrap_or(at_ms));
+        self.list_gap(cause, at_ms, wall_ms, media_ms);
+    }
+
+    fn list_gap(&mut self, cause: &str, at_ms: i64, wall_ms: i64, media_ms: i64) {
         if self.gaps.len() < GAPS_MAX {
             self.gaps.push(Gap { cause: cause.to_owned(), at_ms, wall_ms, media_ms });
         } else {

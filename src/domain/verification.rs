@@ -30,6 +30,9 @@ pub struct Verification {
     pub gaps: Vec<Gap>,
     /// What was not as a tidy stream has it.
     pub irregularities: Vec<Irregularity>,
+    /// The first of the tags that the journal does not hold as they came.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub damaged: Vec<DamagedPacket>,
     /// Every stored part, or every object of an HLS file, in the order of the product.
     pub objects: Vec<ObjectEvidence>,
     /// SHA-256, in hexadecimal, of the lines `object/number size sha256\n` of [`Self::objects`].
@@ -123,7 +126,8 @@ pub struct SessionEvidence {
 #[serde(default)]
 pub struct Gap {
     /// Why: the end reason of the interrupted push (`network`, `replaced`, `crashed`, ...), or
-    /// `clock_jump` where the encoder's clock jumped forward.
+    /// `clock_jump` where the encoder's clock jumped forward, or `journal_lost` where a part of the
+    /// journal was gone when the file was made.
     pub cause: String,
     /// Where in the product, milliseconds of its own timeline.
     pub at_ms: i64,
@@ -161,6 +165,9 @@ pub enum IrregularityKind {
     EndOfSequence,
     /// Gaps beyond the thousand that are listed.
     UnlistedGaps,
+    /// Tags that the journal does not hold as they came; the first ones are listed. They are in the
+    /// file as the journal has them.
+    DamagedPackets,
 }
 
 impl IrregularityKind {
@@ -179,8 +186,21 @@ impl IrregularityKind {
             Self::OtherTracks => "other_tracks",
             Self::EndOfSequence => "end_of_sequence",
             Self::UnlistedGaps => "unlisted_gaps",
+            Self::DamagedPackets => "damaged_packets",
         }
     }
+}
+
+/// A tag that the journal does not hold as it came.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct DamagedPacket {
+    /// Session id.
+    pub session: String,
+    /// Logical position in the journal of that session.
+    pub position: u64,
+    /// `video`, `audio` or `script`.
+    pub track: String,
 }
 
 /// Something worth knowing, counted.

@@ -238,6 +238,11 @@ impl Journal {
         self.shared.floors.clear(session);
     }
 
+    /// Where the journal of a session is, or would be.
+    pub fn path(&self, session: SessionId) -> PathBuf {
+        self.folder(session).path
+    }
+
     fn folder(&self, session: SessionId) -> Folder {
         Folder::new(&self.shared.settings.root, session)
     }

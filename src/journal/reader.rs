@@ -3,7 +3,7 @@
 //! Holds two open files at most and looks only into the files it is asked about: opening a
 //! journal of ten hours costs no more than one of ten seconds.
 
-use std::{collections::HashMap, fs::File, io, os::unix::fs::FileExt, sync::Arc};
+use std::{collections::HashMap, fs::File, io, os::unix::fs::FileExt, path::PathBuf, sync::Arc};
 
 use super::{
     error::{JournalError, Result},
@@ -85,6 +85,14 @@ impl Reader {
     /// Logical position of the first tag that was kept when the journal was opened.
     pub fn start(&self) -> u64 {
         self.start
+    }
+
+    /// The data file that holds a logical position, as far as is known without reading more.
+    pub fn file_of(&self, position: u64) -> Option<PathBuf> {
+        let begins_before =
+            |number: &&u32| self.headers.get(*number).is_some_and(|header| header.base <= position);
+        let number = self.numbers.iter().rev().find(begins_before)?;
+        Some(self.folder.data(*number))
     }
 
     /// Logical position after the last tag that can be read by now.

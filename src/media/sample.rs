@@ -17,6 +17,17 @@ pub enum Track {
     Script = 2,
 }
 
+impl Track {
+    /// The name of it: `video`, `audio` or `script`.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Track::Video => "video",
+            Track::Audio => "audio",
+            Track::Script => "script",
+        }
+    }
+}
+
 /// What kind of thing a tag carries.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 #[repr(u8)]

@@ -98,6 +98,11 @@ impl Comparison {
             (false, false) => Against::Nothing,
         };
         let (has_journal, is_cut) = (self.has_journal, self.is_cut);
+        let is_stored_as_recorded = report.has_hashes && report.differences.is_empty();
+        let mut same_blocks = [0; 3];
+        let mut differences = Vec::new();
+        let mut altered: Option<Difference> = None;
+        let mut are_digests_same = self.has_digests && !is_cut;
         for (name, lane) in Lane::ALL.into_iter().zip(self.lanes) {
             let evidence = summary
                 .and_then(|summary| summary.tracks.iter().find(|t| t.track == name.as_str()));
@@ -111,23 +116,53 @@ impl Comparison {
                 ));
             }
             let mut track =
-                TrackReport { track: name.as_str(), packets: lane.packets, compared: 0 };
-            let mut differences = Vec::new();
+                TrackReport { track: name.as_str(), packets: lane.packets, compared: None };
+            let mut by_journal = None;
             if has_journal {
-                track.compared = lane.compared;
-                differences.extend(lane.difference);
+                track.compared = Some(lane.compared);
+                by_journal = lane.difference;
             }
+            let mut by_digests = None;
             if self.has_digests && name != Lane::Data {
                 let (same, difference) = blocks(name, evidence, lane.packets, lane.digest, is_cut);
                 if !has_journal {
-                    track.compared = same;
+                    track.compared = Some(same);
                 }
-                // What the journal has named more exactly need not be said twice.
-                differences.extend(difference.filter(|_| differences.is_empty()));
+                if let Some(blocks) = same_blocks.get_mut(name as usize) {
+                    *blocks = same;
+                }
+                are_digests_same &= difference.is_none();
+                by_digests = difference;
             }
-            report.differ(differences);
+            if altered.is_none() {
+                altered.clone_from(&by_journal);
+            }
+            // What the journal has named more exactly need not be said twice.
+            differences.extend(by_journal.or(by_digests));
             report.tracks.push(track);
         }
+        // The digests were made of the journal when the product was, and the product still has
+        // them, to the byte: if anything was altered since, it is the journal.
+        if let Some(altered) = altered
+            && is_stored_as_recorded
+            && are_digests_same
+        {
+            report.notes.push(
+                "the journal was altered after the product was made; the product has the sizes, \
+                 SHA-256 and digests that were recorded then"
+                    .to_owned(),
+            );
+            report.journal_difference = Some(altered);
+            report.against = Against::Digests;
+            for track in &mut report.tracks {
+                let lane = Lane::ALL.into_iter().find(|lane| lane.as_str() == track.track);
+                track.compared = lane
+                    .filter(|lane| *lane != Lane::Data)
+                    .and_then(|lane| same_blocks.get(lane as usize).copied());
+            }
+            return;
+        }
+        report.differ(differences);
         if is_cut && report.differences.is_empty() {
             report.differ([Difference::new("not all packets can be read")]);
         }
@@ -278,4 +313,111 @@ fn blocks(
         return (same, differ(what, None, count.to_string(), packets.to_string()));
     }
     (same, None)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::domain::{
+        container::Container,
+        verification::{ObjectEvidence, VERSION},
+    };
+
+    /// A product of two pictures and a script tag; its journal, its digests and its bytes are as
+    /// they should be, or are not, or are not there.
+    fn check(
+        has_journal: bool,
+        is_journal_same: bool,
+        are_digests_same: Option<bool>,
+        are_bytes_same: Option<bool>,
+    ) -> Report {
+        let mut digest = PacketDigest::default();
+        (0..2).for_each(|nth| {
+            digest.push(nth, nth, if are_digests_same == Some(false) { b"x" } else { b"a" })
+        });
+        let track = TrackEvidence {
+            track: "video".to_owned(),
+            packets: 2,
+            blocks: digest.finish().iter().map(hex::encode).collect(),
+            ..TrackEvidence::default()
+        };
+        let summary = Verification {
+            version: VERSION,
+            tracks: are_digests_same.map(|_| track).into_iter().collect(),
+            objects: are_bytes_same.map(|_| ObjectEvidence::default()).into_iter().collect(),
+            ..Verification::default()
+        };
+        let mut comparison = Comparison::new(None, are_digests_same.is_some());
+        for nth in 0..2 {
+            comparison.packet(Packet::frame(Lane::Video, nth, nth, b"a"));
+        }
+        comparison.packet(Packet::frame(Lane::Data, 0, 0, b"s"));
+        comparison.has_journal = has_journal;
+        for (lane, count) in comparison.lanes.iter_mut().zip([2, 0, 1]) {
+            lane.compared = count;
+            if count == 2 && !is_journal_same {
+                lane.difference = Some(Difference::new("by the journal"));
+            }
+        }
+        let mut report = Report::new("7".to_owned(), Container::Flv, Some(summary.clone()));
+        if are_bytes_same == Some(false) {
+            report.differ([Difference::new("by the bytes")]);
+        }
+        comparison.finish(Some(&summary), &mut report);
+        report.conclude()
+    }
+
+    #[test]
+    fn who_is_to_blame() {
+        let (yes, no) = (Some(true), Some(false));
+        let (by_bytes, by_journal) = ("by the bytes", "by the journal");
+        let by_digests = "it or one behind it, up to packet 1, was altered";
+        // Journal there, the same; digests the same; bytes the same: what is said.
+        let cases: [(bool, bool, Option<bool>, Option<bool>, &[&str], bool); 18] = [
+            (true, true, yes, yes, &[], false),
+            (true, true, yes, no, &[by_bytes], false),
+            (true, true, no, yes, &[by_digests], false),
+            (true, true, no, no, &[by_bytes, by_digests], false),
+            (true, false, yes, yes, &[], true),
+            (true, false, yes, no, &[by_bytes, by_journal], false),
+            (true, false, no, yes, &[by_journal], false),
+            (true, false, no, no, &[by_bytes, by_journal], false),
+            // An earlier version recorded less.
+            (true, true, yes, None, &[], false),
+            (true, false, yes, None, &[by_journal], false),
+            (true, true, None, None, &[], false),
+            (true, false, None, None, &[by_journal], false),
+            (true, false, None, yes, &[by_journal], false),
+            // The journal is gone.
+            (false, true, yes, yes, &[], false),
+            (false, true, yes, no, &[by_bytes], false),
+            (false, true, no, yes, &[by_digests], false),
+            (false, true, no, no, &[by_bytes, by_digests], false),
+            (false, true, None, None, &[], false),
+        ];
+        for (has_journal, journal, digests, bytes, expected, is_altered) in cases {
+            let report = check(has_journal, journal, digests, bytes);
+            let case = format!("{has_journal} {journal} {digests:?} {bytes:?}: {report}");
+            let told: Vec<&str> = report.differences.iter().map(|d| d.what.as_str()).collect();
+            assert_eq!(told, expected, "{case}");
+            assert_eq!(report.journal_difference.is_some(), is_altered, "{case}");
+            let against = match (has_journal && !is_altered, digests) {
+                (true, _) => Against::Journal,
+                (false, Some(_)) => Against::Digests,
+                (false, None) => Against::Nothing,
+            };
+            assert_eq!(report.against, against, "{case}");
+            assert_eq!(report.verified, told.is_empty() && against != Against::Nothing, "{case}");
+        }
+        let report = check(true, false, yes, yes);
+        insta::assert_snapshot!(report, @r"
+        flv file 7 is what was sent
+          objects  0, 0 bytes, against the recorded sizes and SHA-256
+          packets  against the recorded digests, 1024 packets at a time
+            video  2 found, 2 the same
+            data   1 found, not compared one by one
+          note     the journal was altered after the product was made; the product has the sizes, SHA-256 and digests that were recorded then
+          first difference of the journal: by the journal
+        ");
+    }
 }

@@ -209,6 +209,17 @@ impl<'a> Check<'a> {
             self.report.differ([differ("it is not in the store", expected)]);
             return Ok(Outcome::Unreadable);
         };
+        // What was added need not be read to be known.
+        let recorded = parts.iter().fold(0u64, |sum, part| sum.saturating_add(part.size_bytes));
+        let found = info.size;
+        let mut info = info;
+        if !parts.is_empty() && found > recorded {
+            info.size = recorded;
+            self.report.differ([Difference {
+                found: Some(format!("{found} bytes, of which the first {recorded} were read")),
+                ..differ("the object is longer than it was", Some(format!("{recorded} bytes")))
+            }]);
+        }
         let mut hashed = Hashed::new(self.job.objects.open(key, &info), name, parts);
         let outcome = read(&mut Input::new(&mut hashed), &mut self.comparison, &info);
         let outcome = match outcome {

@@ -4,7 +4,10 @@ use std::fmt;
 
 use serde::Serialize;
 
-use crate::domain::{container::Container, verification::Verification};
+use crate::domain::{
+    container::Container,
+    verification::{DamagedPacket, IrregularityKind, Verification},
+};
 
 /// Differences that a report keeps.
 const DIFFERENCES_MAX: usize = 16;
@@ -68,8 +71,9 @@ pub struct TrackReport {
     pub track: &'static str,
     /// Packets found in the product.
     pub packets: u64,
-    /// Packets that were found to be as they should.
-    pub compared: u64,
+    /// Packets that were found to be as they should; none if there is nothing to compare them with
+    /// but the hashes of whole objects.
+    pub compared: Option<u64>,
 }
 
 /// The outcome.
@@ -94,6 +98,10 @@ pub struct Report {
     pub tracks: Vec<TrackReport>,
     /// Differences, the first ones first; never more than a few.
     pub differences: Vec<Difference>,
+    /// The first place where the journal is not what it was when the product was made. The product
+    /// is not to blame: it is as it was recorded then.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub journal_difference: Option<Difference>,
     /// What else is worth knowing.
     pub notes: Vec<String>,
     /// The summary that was kept when the file was made.
@@ -113,6 +121,7 @@ impl Report {
             has_hashes: summary.as_ref().is_some_and(|s| !s.objects.is_empty()),
             tracks: Vec::new(),
             differences: Vec::new(),
+            journal_difference: None,
             notes: Vec::new(),
             summary,
         }
@@ -124,8 +133,27 @@ impl Report {
         self.differences.extend(differences.into_iter().take(room));
     }
 
+    /// Packets that had rotted in the journal before the product was made.
+    pub fn damaged_packets(&self) -> u64 {
+        let kind = IrregularityKind::DamagedPackets.as_str();
+        let seen = self.summary.iter().flat_map(|summary| &summary.irregularities);
+        seen.filter(|seen| seen.kind == kind).map(|seen| seen.count).sum()
+    }
+
     /// Everything was looked at: draws the conclusion.
     pub fn conclude(mut self) -> Self {
+        let damaged = self.damaged_packets();
+        if damaged > 0 {
+            let listed = self.summary.iter().flat_map(|summary| &summary.damaged);
+            let first = listed.take(3).map(|DamagedPacket { session, position, track }| {
+                format!("; {track} at position {position} of session {session}")
+            });
+            self.notes.push(format!(
+                "{damaged} packets had been damaged in the journal before the product was made, which \
+                 has them as they were found{}",
+                first.collect::<String>()
+            ));
+        }
         self.verified = self.differences.is_empty() && self.against != Against::Nothing;
         self
     }
@@ -156,7 +184,9 @@ impl fmt::Display for Difference {
 impl fmt::Display for Report {
     /// The report as a person reads it; lines end with a line feed.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let damaged = self.damaged_packets();
         let verdict = match (self.verified, self.differences.is_empty()) {
+            (true, _) if damaged > 0 => "is what its journal held, which was damaged",
             (true, _) => "is what was sent",
             (false, false) => "DIFFERS from what was sent",
             (false, true) => "cannot be verified",
@@ -169,19 +199,26 @@ impl fmt::Display for Report {
         writeln!(f, "  objects  {}, {} bytes, {hashes}", self.objects, self.bytes)?;
         let against = match self.against {
             Against::Journal => "against the journal, packet by packet",
-            Against::Digests => {
-                "against the recorded digests, 1024 packets at a time (the journal is gone)"
-            }
+            Against::Digests => match self.journal_difference {
+                None => "against the recorded digests, 1024 packets at a time (no journal)",
+                Some(_) => "against the recorded digests, 1024 packets at a time",
+            },
             Against::Nothing => {
                 "with nothing to compare with (the journal is gone, no digests were recorded)"
             }
         };
         writeln!(f, "  packets  {against}")?;
         for TrackReport { track, packets, compared } in &self.tracks {
-            writeln!(f, "    {track:6} {packets} found, {compared} the same")?;
+            match compared {
+                Some(same) => writeln!(f, "    {track:6} {packets} found, {same} the same")?,
+                None => writeln!(f, "    {track:6} {packets} found, not compared one by one")?,
+            }
         }
         for note in &self.notes {
             writeln!(f, "  note     {note}")?;
+        }
+        if let Some(difference) = &self.journal_difference {
+            writeln!(f, "  first difference of the journal: {difference}")?;
         }
         for (nth, difference) in self.differences.iter().enumerate() {
             let name = if nth == 0 { "first difference" } else { "difference" };

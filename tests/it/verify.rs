@@ -281,6 +281,65 @@ fn a_file_without_a_summary_needs_its_journal() {
     }
 }
 
+/// Data files of all journals.
+fn journal_files(server: &Server) -> Vec<PathBuf> {
+    let sessions = fs::read_dir(server.data_dir().join("journal")).unwrap();
+    let files = sessions.flat_map(|session| fs::read_dir(session.unwrap().path()).unwrap());
+    files
+        .map(|file| file.unwrap().path())
+        .filter(|path| path.extension().is_some_and(|kind| kind == "flv"))
+        .collect()
+}
+
+#[test]
+fn a_journal_that_was_altered_afterwards_is_not_the_products_fault() {
+    for backend in BACKENDS {
+        let (server, files) = recorded(backend, Codecs::H264Aac);
+        for path in journal_files(&server) {
+            let mut bytes = fs::read(&path).unwrap();
+            let middle = bytes.len() / 2;
+            bytes[middle..middle + 64].iter_mut().for_each(|byte| *byte ^= 0x10);
+            fs::write(path, bytes).unwrap();
+        }
+        let mut noticed = 0;
+        for file in &files {
+            let (code, report) = verify(&server, file);
+            assert_eq!((code, &report["verified"]), (0, &json!(true)), "{report:#}");
+            assert_eq!(report["differences"], json!([]), "{report:#}");
+            if report["journal_difference"].is_object() {
+                noticed += 1;
+                assert_eq!(report["against"], "digests", "{report:#}");
+                let notes = report["notes"].to_string();
+                assert!(notes.contains("the journal was altered after"), "{report:#}");
+            }
+        }
+        assert!(noticed >= 3, "{noticed}: all but perhaps the sound alone");
+        // With another byte altered in the store, the product differs.
+        let path = object(&server, &files[0], None);
+        let mut bytes = fs::read(&path).unwrap();
+        let middle = bytes.len() / 3;
+        flip(&mut bytes, middle);
+        fs::write(&path, bytes).unwrap();
+        assert_eq!(verify(&server, &files[0]).0, 1);
+    }
+}
+
+#[test]
+fn what_was_added_to_an_object_is_not_read() {
+    let (server, files) = recorded(Backend::Plain, Codecs::H264Aac);
+    for file in files.iter().filter(|file| format_of(file) != "hls") {
+        let path = object(&server, file, None);
+        let len = fs::metadata(&path).unwrap().len();
+        // A hole: it takes no room.
+        fs::OpenOptions::new().write(true).open(&path).unwrap().set_len(len + (6 << 30)).unwrap();
+        let (code, report) = verify(&server, file);
+        assert_eq!((code, &report["bytes"]), (1, &json!(len)), "{report:#}");
+        let first = &report["differences"][0];
+        assert!(first["what"].as_str().unwrap().contains("longer"), "{report:#}");
+        assert!(first["found"].as_str().unwrap().contains("were read"), "{report:#}");
+    }
+}
+
 #[test]
 fn the_action_answers_the_same() {
     for backend in BACKENDS {
@@ -306,13 +365,15 @@ fn the_action_answers_the_same() {
 #[test]
 fn files_that_cannot_be_verified_are_refused() {
     let server = Server::start(Backend::Plain, &[]);
-    let code = |arguments: &[&str]| {
+    let exit = |arguments: &[&str]| {
         let output = server.cli().arg("verify").args(arguments).output().unwrap();
         (output.status.code().unwrap(), String::from_utf8(output.stderr).unwrap())
     };
-    assert_eq!(code(&[]).0, 2);
-    assert_eq!(code(&["one"]).0, 2);
-    assert_eq!(code(&["1", "--set", "no.such=key"]).0, 2);
-    let (code, told) = code(&["1"]);
+    assert_eq!(exit(&[]).0, 2);
+    assert_eq!(exit(&["one"]).0, 2);
+    assert_eq!(exit(&["1", "--set", "no.such=key"]).0, 2);
+    let (code, told) = exit(&["1"]);
     assert!(code == 1 && told.contains("there is no file 1"), "{told}");
+    let (code, told) = exit(&["99999999999999999999999"]);
+    assert!(code == 2 && told.contains("larger than any file id"), "{told}");
 }

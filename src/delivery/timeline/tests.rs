@@ -47,6 +47,42 @@ fn walk(rule: GapRule, pushes: &[Vec<Sample>]) -> (Vec<(Track, i64)>, Vec<Gap>, 
 }
 
 #[test]
+fn what_is_lost_is_a_gap() {
+    let samples = push(WALL_MS, 0, 10_000);
+    // Three seconds in the middle, the beginning, and the end.
+    for rule in [GapRule::Shown, GapRule::LeftOut] {
+        let mut timeline = Timeline::new(rule);
+        timeline.lose();
+        for sample in &samples {
+            let at_ms = sample.dts_ms - if track_of(sample).is_some() { 0 } else { WALL_MS };
+            match at_ms {
+                3_000..6_000 => timeline.lose(),
+                _ => assert_eq!(timeline.push(sample), 0),
+            }
+        }
+        timeline.lose();
+        let (gaps, paused_ms) = timeline.finish();
+        let gaps: Vec<_> = gaps
+            .iter()
+            .map(|gap| (gap.cause.as_str(), gap.at_ms, gap.wall_ms, gap.media_ms))
+            .collect();
+        let shown_ms = if rule == GapRule::Shown { 3_020 } else { 0 };
+        let middle = ("journal_lost", 2_980, 3_020, shown_ms);
+        assert_eq!(gaps, [("journal_lost", 0, 0, 0), middle, ("journal_lost", 9_980, 0, 0)]);
+        assert_eq!(paused_ms, 3_000, "a frame lasts 20 ms");
+    }
+    // Between two pushes it is the cause.
+    let mut timeline = Timeline::new(GapRule::LeftOut);
+    for sample in &samples {
+        timeline.push(sample);
+    }
+    timeline.lose();
+    timeline.begin_push(Opening::find(&samples), "network");
+    let (gaps, _) = timeline.finish();
+    assert_eq!((gaps.len(), gaps[0].cause.as_str()), (1, "journal_lost"));
+}
+
+#[test]
 fn the_step_between_two_pushes_is_the_time_on_the_wall() {
     // The last frame, at 4980 ms, arrived at WALL_MS + 4980.
     let pushes = [push(WALL_MS, 777, 5000), push(WALL_MS + 12_480, 40, 2000)];

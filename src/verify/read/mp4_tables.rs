@@ -324,12 +324,12 @@ impl Iterator for Samples<'_> {
 
 /// The boxes in a box, each whole.
 pub fn children(parent: &[u8]) -> Result<Vec<([u8; 4], &[u8])>> {
-    let (_, mut rest) =
-        BoxHeader::decode_header_and_payload(parent).map_err(|e| format!("a box: {e}"))?;
+    let (_, mut rest) = BoxHeader::decode_header_and_payload(parent)
+        .map_err(|_| "a box is not whole".to_owned())?;
     let mut found = Vec::new();
     while !rest.is_empty() {
-        let (header, payload) =
-            BoxHeader::decode_header_and_payload(rest).map_err(|e| format!("a box: {e}"))?;
+        let (header, payload) = BoxHeader::decode_header_and_payload(rest)
+            .map_err(|_| "a box is not whole".to_owned())?;
         let len = header.external_size() + payload.len();
         let Some((whole, behind)) = rest.split_at_checked(len) else {
             return Err("a box is longer than the one it is in".to_owned());
@@ -344,5 +344,7 @@ pub fn children(parent: &[u8]) -> Result<Vec<([u8; 4], &[u8])>> {
 
 /// Decodes a whole box.
 pub fn decode<T: Decode>(bytes: &[u8], name: &str) -> Result<T> {
-    T::decode(bytes).map(|(decoded, _)| decoded).map_err(|error| format!("{name}: {error}"))
+    T::decode(bytes)
+        .map(|(decoded, _)| decoded)
+        .map_err(|_| format!("the {name} box cannot be read"))
 }

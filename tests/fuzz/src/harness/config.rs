@@ -63,6 +63,7 @@ pub fn write_frame(codec: Codec, configs: &Configs, config: u32, data: &[u8]) {
         codec,
         keyframe: true,
         has_nanos: false,
+        crc: None,
     };
     let mut mp4 = Mp4Builder::new(configs, 0);
     mp4.wants_frame(&frame);

@@ -1,0 +1,145 @@
+//! Products of journals that rotted or of which something is gone.
+
+use std::fs;
+
+use crate::media::sample::Track;
+
+use super::*;
+
+const FORMATS: [(Container, SegmentType); 5] = [
+    (Container::Flv, SegmentType::Ts),
+    (Container::Mp4, SegmentType::Ts),
+    (Container::Aac, SegmentType::Ts),
+    (Container::Hls, SegmentType::Ts),
+    (Container::Hls, SegmentType::Fmp4),
+];
+
+fn open(
+    place: &Place,
+    (container, segment_type): (Container, SegmentType),
+    spans: &[Span],
+) -> Result<Projection, ProjectError> {
+    let causes = vec!["network".to_owned(); spans.len() - 1];
+    let hls = HlsSettings { segment_type, ..HLS };
+    Projection::open(&place.journal, container, spans, causes, MediaFacts::default(), hls)
+}
+
+fn make(
+    place: &Place,
+    format: (Container, SegmentType),
+    spans: &[Span],
+) -> (Vec<u8>, Verification) {
+    let mut projection = open(place, format, spans).unwrap();
+    let mut out = Vec::new();
+    loop {
+        match projection.next_block(700).unwrap() {
+            Block::Bytes { bytes, .. } => out.extend_from_slice(&bytes),
+            Block::EndOfObject => {}
+            Block::End | Block::Starved => return (out, projection.finish(Vec::new())),
+        }
+    }
+}
+
+fn damaged_packets(summary: &Verification) -> u64 {
+    let kind = "damaged_packets";
+    summary.irregularities.iter().find(|i| i.kind == kind).map_or(0, |i| i.count)
+}
+
+/// Changes the byte at a logical position.
+fn rot(place: &Place, push: &Push, position: u64) {
+    let mut reader = place.journal.reader(push.session).unwrap();
+    reader.samples(0, push.end).unwrap().for_each(drop);
+    let path = reader.file_of(position).unwrap();
+    let mut tag = [0; 16];
+    reader.read(position - 8, &mut tag).unwrap();
+    let mut data = fs::read(&path).unwrap();
+    let at = data.windows(16).position(|window| window == tag).unwrap() + 8;
+    data[at] ^= 0x10;
+    fs::write(path, data).unwrap();
+}
+
+#[test]
+fn what_rotted_is_counted_and_named_and_costs_nothing_else() {
+    let place = Place::new();
+    let push = place.push(WALL_MS, 0, METADATA);
+    let good: Vec<_> = FORMATS.iter().map(|format| make(&place, *format, &[span(&push)])).collect();
+    let mut reader = place.journal.reader(push.session).unwrap();
+    let samples: Vec<Sample> =
+        reader.samples(0, push.end).unwrap().collect::<Result<_, _>>().unwrap();
+    let frame = |is: fn(&Sample) -> bool| *samples.iter().filter(|s| is(s)).nth(20).unwrap();
+    let picture = frame(Sample::is_video_frame);
+    rot(&place, &push, picture.position + u64::from(picture.tag_len) - 5);
+    // Of the sound the header rots, which only FLV has.
+    let sound = frame(Sample::is_audio_frame);
+    rot(&place, &push, sound.position + 6);
+    for (format, (file, summary)) in FORMATS.into_iter().zip(&good) {
+        assert_eq!((damaged_packets(summary), summary.damaged.len()), (0, 0), "{format:?}");
+        let (rotten, seen) = make(&place, format, &[span(&push)]);
+        assert_eq!(rotten.len(), file.len(), "{format:?}");
+        assert_eq!(rotten == *file, format.0 == Container::Aac, "{format:?}");
+        let named: Vec<_> = seen.damaged.iter().map(|d| (d.position, d.track.as_str())).collect();
+        let mut expected = vec![(sound.position, "audio")];
+        if format.0 != Container::Aac {
+            expected.push((picture.position, "video"));
+        }
+        expected.sort_unstable();
+        assert!(seen.damaged.iter().all(|damaged| damaged.session == push.session.to_string()));
+        let mut sorted = named.clone();
+        sorted.sort_unstable();
+        assert_eq!((sorted, damaged_packets(&seen)), (expected.clone(), expected.len() as u64));
+    }
+    let config = samples.iter().find(|s| s.track == Track::Video).unwrap();
+    rot(&place, &push, config.position + 12);
+    for format in FORMATS {
+        let more = if format.0 == Container::Aac { 2 } else { 3 };
+        assert_eq!(damaged_packets(&make(&place, format, &[span(&push)]).1), more, "{format:?}");
+    }
+}
+
+#[test]
+fn a_span_that_is_gone_is_left_out() {
+    for gone in [0, 1, 2] {
+        let place = Place::new();
+        let pushes: Vec<Push> =
+            (0..3).map(|nth| place.push(WALL_MS + 5_000 * nth, 0, METADATA)).collect();
+        let spans: Vec<Span> = pushes.iter().map(span).collect();
+        fs::remove_dir_all(place.journal.path(pushes[gone].session)).unwrap();
+        for format in FORMATS {
+            let (_, summary) = make(&place, format, &spans);
+            let audio = summary.tracks.last().unwrap();
+            assert_eq!(audio.packets, 200, "{format:?}");
+            let causes: Vec<&str> = summary.gaps.iter().map(|gap| gap.cause.as_str()).collect();
+            let expected: &[&str] = match gone {
+                0 => &["journal_lost", "network"],
+                1 => &["journal_lost"],
+                _ => &["network", "journal_lost"],
+            };
+            assert_eq!(causes, expected, "{format:?} without {gone}");
+        }
+        pushes.iter().enumerate().filter(|(nth, _)| *nth != gone).for_each(|(_, push)| {
+            fs::remove_dir_all(place.journal.path(push.session)).unwrap();
+        });
+        let Err(error) = open(&place, FORMATS[0], &spans) else { panic!("of nothing") };
+        assert!(error.is_final());
+        let text = format!("read the journal: there is no journal of session {}", spans[0].session);
+        assert_eq!(error.to_string(), text);
+    }
+}
+
+#[test]
+fn files_that_are_gone_are_left_out() {
+    let place = Place::rolling(1024);
+    let push = place.push(WALL_MS, 0, METADATA);
+    let folder = place.journal.path(push.session);
+    fs::remove_file(folder.join("00000001.flv")).unwrap();
+    fs::remove_file(folder.join("00000003.flv")).unwrap();
+    // An index can be made again.
+    fs::remove_file(folder.join("00000002.idx")).unwrap();
+    for format in FORMATS {
+        let (_, summary) = make(&place, format, &[span(&push)]);
+        let causes: Vec<&str> = summary.gaps.iter().map(|gap| gap.cause.as_str()).collect();
+        assert_eq!(causes, ["journal_lost", "journal_lost"], "{format:?}");
+        let audio = summary.tracks.last().unwrap();
+        assert!((1..200).contains(&audio.packets), "{format:?}");
+    }
+}
