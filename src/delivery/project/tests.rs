@@ -15,6 +15,7 @@ use crate::{
 use super::*;
 
 mod damage;
+mod duration;
 
 const HLS: HlsSettings = HlsSettings { segment_ms: 10_000, segment_type: SegmentType::Ts };
 const WALL_MS: i64 = 1_795_344_236_000;
@@ -72,11 +73,19 @@ impl Place {
             }
             tags.push(tag(TagKind::Audio, first_ms + at, vec![0xaf, 1, at as u8, 7, 7]));
         }
+        self.record(wall_ms, tags)
+    }
+
+    /// These tags, arriving in real time but for jumps of their clock.
+    fn record(&self, mut wall_ms: i64, tags: Vec<Tag>) -> Push {
+        let mut before_ms = tags.first().map_or(0, |tag| tag.time_ms);
         let session = SessionId::new(0);
         let end = self.runtime.block_on(async {
             let mut writer = self.journal.create(session, "{}".to_owned(), wall_ms).await.unwrap();
             for tag in &tags {
-                writer.push(tag, wall_ms + tag.time_ms - first_ms);
+                wall_ms += (tag.time_ms - before_ms).min(1000);
+                before_ms = tag.time_ms;
+                writer.push(tag, wall_ms);
             }
             writer.close("{}").await.unwrap()
         });
@@ -85,10 +94,19 @@ impl Place {
 
     /// All bytes of the file's objects, one behind the other, and what is said of them.
     fn make(&self, container: Container, spans: &[Span]) -> (Vec<u8>, MediaFacts, Verification) {
+        self.make_as(container, spans, HLS)
+    }
+
+    fn make_as(
+        &self,
+        container: Container,
+        spans: &[Span],
+        hls: HlsSettings,
+    ) -> (Vec<u8>, MediaFacts, Verification) {
         let causes = vec!["network".to_owned(); spans.len() - 1];
         let (facts, journal) = (MediaFacts::default(), &self.journal);
         let mut projection =
-            Projection::open(journal, container, spans, causes, facts, HLS).unwrap();
+            Projection::open(journal, container, spans, causes, facts, hls).unwrap();
         let mut out = Vec::new();
         loop {
             match projection.next_block(700).unwrap() {

@@ -220,10 +220,14 @@ impl Segmenter {
     }
 
     fn remember(&mut self, sample: &Sample) {
-        let last = self.track(sample.track).last.as_ref();
+        let track = self.track(sample.track);
+        let last = track.last.as_ref();
+        // What lies behind a discontinuity does not say how long a frame lasts.
+        let is_behind = self.open.is_some_and(|open| open.is_discontinuous);
+        let is_apart = is_behind && track.begun_ms.is_none();
         let step_ms = last.map_or(0, |last| sample.dts_ms.saturating_sub(last.dts_ms));
         let step_ms = match last {
-            Some(_) if (1..=JUMP_MS).contains(&step_ms) => step_ms,
+            Some(_) if (1..=JUMP_MS).contains(&step_ms) && !is_apart => step_ms,
             Some(last) => last.step_ms,
             None => LONE_FRAME_MS,
         };
