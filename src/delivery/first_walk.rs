@@ -326,11 +326,12 @@ fn undescribed(container: Container) -> ProjectError {
 }
 
 /// What an MP4 had to absorb that nobody else sees.
-fn counts(seen: mp4::Irregularities) -> [(IrregularityKind, u64); 4] {
+fn counts(seen: mp4::Irregularities) -> [(IrregularityKind, u64); 5] {
     [
         (IrregularityKind::UndescribedFrames, seen.undescribed_frames),
         (IrregularityKind::HiddenFrames, seen.hidden_frames),
         (IrregularityKind::MovedFrames, seen.moved_frames),
         (IrregularityKind::DamagedConfigs, seen.damaged_configs),
+        (IrregularityKind::EarlyDecodeMs, seen.early_decode_ms),
     ]
 }

@@ -153,6 +153,9 @@ pub enum IrregularityKind {
     HiddenFrames,
     /// Frames whose presentation time the container could not keep.
     MovedFrames,
+    /// Milliseconds by which an MP4 track is decoded before its time, because a frame of it is shown
+    /// that much before it is decoded.
+    EarlyDecodeMs,
     /// Configurations that cannot be read; the one before stays in force.
     DamagedConfigs,
     /// Pictures in MPEG-TS whose NAL units could not be told apart; they are in it as they came.
@@ -180,6 +183,7 @@ impl IrregularityKind {
             Self::UndescribedFrames => "undescribed_frames",
             Self::HiddenFrames => "hidden_frames",
             Self::MovedFrames => "moved_frames",
+            Self::EarlyDecodeMs => "early_decode_ms",
             Self::DamagedConfigs => "damaged_configs",
             Self::MalformedFrames => "malformed_frames",
             Self::NanosecondOffset => "nanosecond_offset",
