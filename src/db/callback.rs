@@ -78,7 +78,7 @@ impl Db {
     /// How many rows are in each state.
     pub async fn count_callbacks(&self) -> Result<CallbackCounts> {
         let rows = sqlx::query("SELECT state, COUNT(*) AS n FROM callback GROUP BY state")
-            .fetch_all(self.pool())
+            .fetch_all(self.reader())
             .await
             .map_err(at("count callbacks"))?;
         let mut counts = CallbackCounts::default();

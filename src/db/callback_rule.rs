@@ -61,7 +61,7 @@ impl Db {
 
     /// Every rule, by scope.
     pub async fn callback_rules(&self) -> Result<Vec<CallbackRule>> {
-        let mut connection = self.pool().acquire().await.map_err(at("read callback rules"))?;
+        let mut connection = self.reader().acquire().await.map_err(at("read callback rules"))?;
         all(&mut connection).await
     }
 }

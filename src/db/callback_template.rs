@@ -59,7 +59,7 @@ impl Db {
     pub async fn callback_template(&self, id: i64) -> Result<Option<CallbackTemplate>> {
         let row = sqlx::query("SELECT id, body FROM callback_template WHERE id = $1")
             .bind(id)
-            .fetch_optional(self.pool())
+            .fetch_optional(self.reader())
             .await
             .map_err(at("read a callback template"))?;
         row.as_ref().map(read).transpose()
@@ -67,7 +67,8 @@ impl Db {
 
     /// Every template, by id.
     pub async fn callback_templates(&self) -> Result<Vec<CallbackTemplate>> {
-        let mut connection = self.pool().acquire().await.map_err(at("read callback templates"))?;
+        let mut connection =
+            self.reader().acquire().await.map_err(at("read callback templates"))?;
         all(&mut connection).await
     }
 }

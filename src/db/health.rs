@@ -3,7 +3,7 @@
 
 use sqlx::Row;
 
-use super::{Access, Db, Kind, MIGRATOR, Result, at};
+use super::{Db, Kind, MIGRATOR, Result, at, pools::Pools};
 
 /// The schema of a database and of this program.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -20,7 +20,7 @@ impl Db {
     /// # Errors
     /// The database cannot be reached, or refuses.
     pub async fn connect_as_it_is(url: &str) -> Result<Self> {
-        let db = Self::open(url, Access::Inspect).await?;
+        let db = Self::over(Pools::open_as_it_is(url).await?);
         db.ping().await?;
         Ok(db)
     }

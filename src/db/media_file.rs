@@ -104,7 +104,7 @@ impl Db {
             "SELECT {COLUMNS} FROM media_file WHERE id = $1"
         )))
         .bind(id.to_string())
-        .fetch_optional(self.pool())
+        .fetch_optional(self.reader())
         .await
         .map_err(at("read a media file"))?;
         let Some(row) = row else { return Ok(None) };
@@ -235,7 +235,7 @@ impl Db {
             "SELECT session_id, from_pos, to_pos FROM media_file_span WHERE file_id = $1 ORDER BY ordinal",
         )
         .bind(id.to_string())
-        .fetch_all(self.pool())
+        .fetch_all(self.reader())
         .await
         .map_err(at("read the spans of a media file"))?;
         rows.iter()

@@ -2,7 +2,7 @@
 //!
 //! Columns are BIGINT, TEXT and DOUBLE PRECISION only; booleans are 0/1; placeholders are numbered.
 //! Data meet the database at file granularity, never per packet. On SQLite every write transaction
-//! is `BEGIN IMMEDIATE` with nothing else awaited inside.
+//! is `BEGIN IMMEDIATE` with nothing else awaited inside; who writes when is said in `pools`.
 
 pub mod api_key;
 pub mod callback;
@@ -11,6 +11,7 @@ pub mod callback_template;
 pub mod forbidden_stream;
 pub mod health;
 pub mod media_file;
+mod pools;
 pub mod play_domain;
 pub mod push_domain;
 pub mod record_rule;
@@ -24,14 +25,16 @@ pub mod setting;
 pub mod snapshot;
 pub mod template;
 
-use std::{str::FromStr, sync::Arc, time::Duration};
+use std::{path::Path, sync::Arc};
 
 use sqlx::{
-    AnyPool, ConnectOptions, Executor, Row, Transaction,
-    any::{Any, AnyConnectOptions, AnyPoolOptions},
-    migrate::Migrator,
+    AnyPool, Connection, Row, Transaction,
+    any::Any,
+    migrate::{MigrateError, Migrator},
 };
 use tokio::sync::Notify;
+
+use pools::Pools;
 
 /// What went wrong at the database.
 #[derive(Debug, thiserror::Error)]
@@ -48,6 +51,16 @@ pub enum DbError {
     /// The schema is of an earlier version, and was to be left as it is.
     #[error("the database is of an earlier version: start the server once to bring it up to date")]
     Outdated,
+    /// The schema is of a later version than this program knows.
+    #[error(
+        "the database is of a newer version of liverec (migration {found}, this program knows {known}): use that version, or a backup from before the upgrade"
+    )]
+    Newer {
+        /// A migration that the database has had.
+        found: i64,
+        /// The last one that this program has.
+        known: i64,
+    },
     /// The schema could not be brought up to date.
     #[error("migrate the database: {0}")]
     Migrate(#[from] sqlx::migrate::MigrateError),
@@ -98,23 +111,13 @@ pub enum Kind {
     Postgres,
 }
 
-/// What a connection is for.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Access {
-    Write,
-    Read,
-    /// May write, but makes nothing that is not there.
-    Inspect,
-}
-
 /// The schema, version by version.
 static MIGRATOR: Migrator = sqlx::migrate!("migrations/common");
 
 /// The database.
 #[derive(Clone)]
 pub struct Db {
-    pool: AnyPool,
-    kind: Kind,
+    pools: Pools,
     configuration: Arc<Notify>,
     outbox: Arc<Notify>,
     media: Arc<Notify>,
@@ -122,9 +125,15 @@ pub struct Db {
 
 impl Db {
     /// Connects and brings the schema up to date. `url` is `sqlite://path` or `postgres://...`.
+    ///
+    /// # Errors
+    /// As [`Db::probe`]; [`DbError::Newer`] where the schema is newer than this program.
     pub async fn connect(url: &str) -> Result<Self> {
-        let db = Self::open(url, Access::Write).await?;
-        MIGRATOR.run(&db.pool).await?;
+        let db = Self::over(Pools::open(url).await?);
+        MIGRATOR.run(&db.pools.writer).await.map_err(|error| match error {
+            MigrateError::VersionMissing(found) => newer(found),
+            error => error.into(),
+        })?;
         Ok(db)
     }
 
@@ -134,90 +143,83 @@ impl Db {
     /// # Errors
     /// As [`Db::connect`]; [`DbError::Outdated`] where the schema is older than this program.
     pub async fn connect_read_only(url: &str) -> Result<Self> {
-        let db = Self::open(url, Access::Read).await?;
-        let row = sqlx::query("SELECT COALESCE(MAX(version), 0) AS version FROM _sqlx_migrations")
-            .fetch_one(&db.pool)
-            .await
-            .map_err(at("read the version of the database"))?;
-        let version: i64 =
-            row.try_get("version").map_err(at("read the version of the database"))?;
-        match MIGRATOR.iter().all(|migration| migration.version <= version) {
-            true => Ok(db),
-            false => Err(DbError::Outdated),
+        let db = Self::over(Pools::open_read_only(url).await?);
+        match db.version().await? {
+            version if version < latest() => Err(DbError::Outdated),
+            version if version > latest() => Err(newer(version)),
+            _ => Ok(db),
         }
     }
 
-    async fn open(url: &str, access: Access) -> Result<Self> {
-        sqlx::any::install_default_drivers();
-        let kind = match url {
-            u if u.starts_with("sqlite:") => Kind::Sqlite,
-            u if u.starts_with("postgres:") || u.starts_with("postgresql:") => Kind::Postgres,
-            _ => return Err(DbError::Url),
-        };
-        let options = AnyPoolOptions::new()
-            .max_connections(8)
-            .acquire_timeout(Duration::from_secs(10))
-            .after_connect(move |connection, _| {
-                Box::pin(async move {
-                    let settings: &[&'static str] = match (kind, access) {
-                        (Kind::Sqlite, Access::Write) => &[
-                            "PRAGMA journal_mode = WAL",
-                            "PRAGMA synchronous = FULL",
-                            "PRAGMA busy_timeout = 10000",
-                            "PRAGMA foreign_keys = ON",
-                        ],
-                        (Kind::Sqlite, Access::Inspect) => &["PRAGMA busy_timeout = 10000"],
-                        (Kind::Sqlite, Access::Read) => {
-                            &["PRAGMA busy_timeout = 10000", "PRAGMA query_only = ON"]
-                        }
-                        (Kind::Postgres, Access::Write | Access::Inspect) => &[],
-                        (Kind::Postgres, Access::Read) => {
-                            &["SET SESSION CHARACTERISTICS AS TRANSACTION READ ONLY"]
-                        }
-                    };
-                    for setting in settings {
-                        connection.execute(*setting).await?;
-                    }
-                    Ok(())
-                })
-            });
-        let url = match kind {
-            // Read-only connections too need the files beside the database, which SQLite makes.
-            Kind::Sqlite if !url.contains('?') => match access {
-                Access::Write => format!("{url}?mode=rwc"),
-                Access::Read | Access::Inspect => format!("{url}?mode=rw"),
-            },
-            _ => url.to_owned(),
-        };
-        let target = AnyConnectOptions::from_str(&url)
-            .map_err(at("read database.url"))?
-            // A busy disk is no defect that an operator must look into.
-            .log_slow_statements(log::LevelFilter::Info, Duration::from_secs(1));
-        let pool = options.connect_with(target).await.map_err(at("connect to the database"))?;
-        Ok(Self {
-            pool,
-            kind,
-            configuration: Arc::default(),
-            outbox: Arc::default(),
-            media: Arc::default(),
-        })
+    /// Connects to a database whose schema is that of this program, beside whoever uses it, and
+    /// may change rows.
+    ///
+    /// # Errors
+    /// As [`Db::connect_read_only`].
+    pub async fn connect_beside(url: &str) -> Result<Self> {
+        Self::connect_read_only(url).await?.close().await;
+        Ok(Self::over(Pools::open(url).await?))
+    }
+
+    /// Whether the database answers at all: one connection, made and closed.
+    ///
+    /// # Errors
+    /// It does not; see [`DbError::is_transient`]. Or the URL names none.
+    pub async fn probe(url: &str) -> Result<()> {
+        let connection = pools::connect_one(url).await?;
+        // It has answered.
+        let _ = connection.close().await;
+        Ok(())
+    }
+
+    /// Writes a consistent copy of a SQLite database to a new file, while others go on using it.
+    ///
+    /// # Errors
+    /// The disk refuses, or the file is there already.
+    pub async fn copy_sqlite(url: &str, to: &Path) -> Result<()> {
+        let mut connection = pools::connect_one(url).await?;
+        let copied = sqlx::query("VACUUM INTO $1")
+            .bind(to.to_string_lossy().into_owned())
+            .execute(&mut connection)
+            .await
+            .map_err(at("copy the database"));
+        let _ = connection.close().await;
+        copied.map(|_| ())
+    }
+
+    fn over(pools: Pools) -> Self {
+        Self { pools, configuration: Arc::default(), outbox: Arc::default(), media: Arc::default() }
+    }
+
+    async fn version(&self) -> Result<i64> {
+        let row = sqlx::query("SELECT COALESCE(MAX(version), 0) AS version FROM _sqlx_migrations")
+            .fetch_one(self.reader())
+            .await
+            .map_err(at("read the version of the database"))?;
+        row.try_get("version").map_err(at("read the version of the database"))
     }
 
     /// Which database this is.
     pub fn kind(&self) -> Kind {
-        self.kind
+        self.pools.kind
     }
 
-    /// The pool, for single statements.
+    /// The pool for single statements that write; on SQLite one at a time, in the order in which
+    /// they came. Never to be asked for inside a transaction.
     pub(crate) fn pool(&self) -> &AnyPool {
-        &self.pool
+        &self.pools.writer
     }
 
-    /// Begins a write transaction.
+    /// The pool for statements that only read: no writer delays them.
+    pub(crate) fn reader(&self) -> &AnyPool {
+        &self.pools.reader
+    }
+
+    /// Begins a write transaction; on SQLite when those that came before have ended.
     pub async fn begin(&self) -> Result<Transaction<'static, Any>> {
-        match self.kind {
-            Kind::Sqlite => self.pool.begin_with("BEGIN IMMEDIATE").await,
-            Kind::Postgres => self.pool.begin().await,
+        match self.kind() {
+            Kind::Sqlite => self.pool().begin_with("BEGIN IMMEDIATE").await,
+            Kind::Postgres => self.pool().begin().await,
         }
         .map_err(at("begin a transaction"))
     }
@@ -239,12 +241,24 @@ impl Db {
 
     /// A cheap round trip, for `/readyz`.
     pub async fn ping(&self) -> Result<()> {
-        sqlx::query("SELECT 1").execute(&self.pool).await.map_err(at("ping the database"))?;
+        sqlx::query("SELECT 1").execute(self.reader()).await.map_err(at("ping the database"))?;
         Ok(())
     }
 
-    /// Closes the pool.
+    /// Closes every connection.
     pub async fn close(&self) {
-        self.pool.close().await;
+        self.pools.close().await;
     }
 }
+
+/// The last migration of this program.
+fn latest() -> i64 {
+    MIGRATOR.iter().map(|migration| migration.version).max().unwrap_or(0)
+}
+
+fn newer(found: i64) -> DbError {
+    DbError::Newer { found, known: latest() }
+}
+
+#[cfg(test)]
+mod tests;

@@ -58,7 +58,7 @@ impl Db {
 
     /// Every rule, by scope.
     pub async fn record_rules(&self) -> Result<Vec<RecordRule>> {
-        let mut connection = self.pool().acquire().await.map_err(at("read record rules"))?;
+        let mut connection = self.reader().acquire().await.map_err(at("read record rules"))?;
         all(&mut connection).await
     }
 }

@@ -111,7 +111,7 @@ impl Db {
         }
         let row = sqlx::query("SELECT id FROM record_task WHERE id = $1 AND deleted_ms = 0")
             .bind(id)
-            .fetch_optional(self.pool())
+            .fetch_optional(self.reader())
             .await
             .map_err(at("read a record task"))?;
         Ok(row.is_some())
@@ -182,7 +182,7 @@ impl Db {
         .bind(after_s)
         .bind(after_id)
         .bind(limit)
-        .fetch_all(self.pool())
+        .fetch_all(self.reader())
         .await
         .map_err(at("read record tasks"))?;
         rows.iter().map(read).collect()

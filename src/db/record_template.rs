@@ -53,7 +53,7 @@ impl Db {
     pub async fn record_template(&self, id: i64) -> Result<Option<RecordTemplate>> {
         let row = sqlx::query("SELECT id, body FROM record_template WHERE id = $1")
             .bind(id)
-            .fetch_optional(self.pool())
+            .fetch_optional(self.reader())
             .await
             .map_err(at("read a record template"))?;
         row.as_ref().map(read).transpose()
@@ -65,7 +65,7 @@ impl Db {
             "SELECT id, body FROM record_template WHERE is_delay_live = $1 ORDER BY id",
         )
         .bind(is_delay_live)
-        .fetch_all(self.pool())
+        .fetch_all(self.reader())
         .await
         .map_err(at("read record templates"))?;
         rows.iter().map(read).collect()

@@ -144,7 +144,7 @@ impl Db {
     pub async fn session_has_ended(&self, id: SessionId) -> Result<Option<bool>> {
         let row = sqlx::query("SELECT ended_ms FROM session WHERE id = $1")
             .bind(id.to_string())
-            .fetch_optional(self.pool())
+            .fetch_optional(self.reader())
             .await
             .map_err(at("read a session"))?;
         let Some(row) = row else { return Ok(None) };
@@ -156,7 +156,7 @@ impl Db {
     pub async fn session_end_reason(&self, id: SessionId) -> Result<Option<String>> {
         let row = sqlx::query("SELECT end_reason FROM session WHERE id = $1")
             .bind(id.to_string())
-            .fetch_optional(self.pool())
+            .fetch_optional(self.reader())
             .await
             .map_err(at("read a session"))?;
         let Some(row) = row else { return Ok(None) };

@@ -9,7 +9,7 @@ impl Db {
     pub async fn setting(&self, name: &str) -> Result<Option<String>> {
         let row = sqlx::query("SELECT value FROM setting WHERE name = $1")
             .bind(name)
-            .fetch_optional(self.pool())
+            .fetch_optional(self.reader())
             .await
             .map_err(at("read a setting"))?;
         row.map(|row| row.try_get(0).map_err(at("read a setting"))).transpose()

@@ -44,9 +44,9 @@ pub async fn load(db: &Db, now_ms: i64) -> Result<Snapshot> {
 /// transactions are that already; PostgreSQL must be told.
 async fn begin_read(db: &Db) -> Result<Transaction<'static, Any>> {
     match db.kind() {
-        Kind::Sqlite => db.pool().begin().await,
+        Kind::Sqlite => db.reader().begin().await,
         Kind::Postgres => {
-            db.pool().begin_with("BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY").await
+            db.reader().begin_with("BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY").await
         }
     }
     .map_err(at("begin reading the snapshot"))

@@ -114,7 +114,7 @@ pub(super) async fn remove(db: &Db, sql: &Statements, id: i64) -> Result<Removal
     }
     let row = sqlx::query(sql.exists)
         .bind(id)
-        .fetch_optional(db.pool())
+        .fetch_optional(db.reader())
         .await
         .map_err(at("read a template"))?;
     Ok(if row.is_some() { Removal::InUse } else { Removal::Absent })

@@ -138,7 +138,7 @@ impl Db {
 
         let sql = format!("SELECT COUNT(*) AS n FROM media_file WHERE {}", conditions.sql);
         let row = bind_all!(sqlx::query(sqlx::AssertSqlSafe(sql)), &conditions.arguments)
-            .fetch_one(self.pool())
+            .fetch_one(self.reader())
             .await
             .map_err(at("count media files"))?;
         let total = u64::try_from(int(&row, "n")?).unwrap_or_default();
@@ -152,7 +152,7 @@ impl Db {
             conditions.sql
         );
         let rows = bind_all!(sqlx::query(sqlx::AssertSqlSafe(sql)), &conditions.arguments)
-            .fetch_all(self.pool())
+            .fetch_all(self.reader())
             .await
             .map_err(at("search media files"))?;
         let files = rows.iter().map(decode).collect::<Result<_>>()?;
@@ -163,7 +163,7 @@ impl Db {
     pub async fn sub_app_has_media(&self, sub_app_id: u64) -> Result<bool> {
         let row = sqlx::query("SELECT id FROM media_file WHERE sub_app_id = $1 LIMIT 1")
             .bind(to_i64(sub_app_id))
-            .fetch_optional(self.pool())
+            .fetch_optional(self.reader())
             .await
             .map_err(at("look for media files of an application"))?;
         Ok(row.is_some())
@@ -205,7 +205,7 @@ impl Db {
         .bind(session.to_string())
         .bind(stored_since_ms)
         .bind(failed_since_ms)
-        .fetch_one(self.pool())
+        .fetch_one(self.reader())
         .await
         .map_err(at("find what needs a journal"))?;
         let needed: Option<i64> =
@@ -217,7 +217,7 @@ impl Db {
     /// How many files are in each state.
     pub async fn count_media_files(&self) -> Result<Vec<(MediaFileState, u64)>> {
         let rows = sqlx::query("SELECT state, COUNT(*) AS n FROM media_file GROUP BY state")
-            .fetch_all(self.pool())
+            .fetch_all(self.reader())
             .await
             .map_err(at("count media files by state"))?;
         let mut counts: Vec<_> = MediaFileState::ALL.iter().map(|state| (*state, 0)).collect();
@@ -237,7 +237,7 @@ impl Db {
              WHERE state = 'ended' AND node_id = $1",
         )
         .bind(node_id)
-        .fetch_one(self.pool())
+        .fetch_one(self.reader())
         .await
         .map_err(at("measure the delivery backlog"))?;
         Ok(Backlog {

@@ -34,7 +34,7 @@ impl Db {
     pub async fn media_file_verification(&self, id: FileId) -> Result<Option<Verification>> {
         let row = sqlx::query("SELECT body FROM media_file_verification WHERE file_id = $1")
             .bind(id.to_string())
-            .fetch_optional(self.pool())
+            .fetch_optional(self.reader())
             .await
             .map_err(at("read the verification summary of a media file"))?;
         let Some(row) = row else { return Ok(None) };

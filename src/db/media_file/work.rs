@@ -86,7 +86,7 @@ impl Db {
             let row = sqlx::query(sqlx::AssertSqlSafe(waiting.clone()))
                 .bind(node_id)
                 .bind(now_ms)
-                .fetch_one(self.pool())
+                .fetch_one(self.reader())
                 .await
                 .map_err(at("count the media files to make"))?;
             if int(&row, "n")? == 0 {
@@ -103,7 +103,7 @@ impl Db {
         )
         .bind(node_id)
         .bind(now_ms)
-        .fetch_one(self.pool())
+        .fetch_one(self.reader())
         .await
         .map_err(at("look for media files that are due"))?;
         Ok(int(&row, "n")? > 0)
@@ -243,7 +243,7 @@ impl Db {
             "SELECT projector, upload_id, part_size, reserve_bytes FROM media_file WHERE id = $1",
         )
         .bind(id.to_string())
-        .fetch_optional(self.pool())
+        .fetch_optional(self.reader())
         .await
         .map_err(at("read an upload"))?;
         row.map(|row| {

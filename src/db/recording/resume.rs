@@ -177,14 +177,14 @@ impl Db {
             "SELECT id AS session_id FROM session WHERE node_id = $1 AND has_journal = 1 AND ended_ms <> 0",
         )
         .bind(node_id)
-        .fetch_all(self.pool())
+        .fetch_all(self.reader())
         .await
         .map_err(at("list the complete sessions"))?;
         rows.iter().map(session_id).collect()
     }
 
     async fn acquire(&self) -> Result<sqlx::pool::PoolConnection<Any>> {
-        self.pool().acquire().await.map_err(at("reach the database"))
+        self.reader().acquire().await.map_err(at("reach the database"))
     }
 }
 
