@@ -17,6 +17,7 @@ use crate::{
     config::{Config, Sources, parse_duration},
     db::{self, Db},
     domain::{
+        container::Container,
         ids::{DecimalId, FileId},
         push_domain::PushKeys,
         push_url::{PushUrl, explicit_domain},
@@ -64,6 +65,13 @@ pub enum Command {
     /// Check configuration, database, data directory, clock and store, and say what to do: exit code 0
     /// if nothing failed, 1 if something did
     Doctor(DoctorArguments),
+    /// Make a file again from its journal, while that is kept (journal.retention)
+    Remake(RemakeArguments),
+    /// Copy database, configuration, credentials and node id, while the server runs
+    Backup {
+        /// Folder to make; must not be there yet, or be empty
+        dir: PathBuf,
+    },
 }
 
 /// Arguments of `doctor`.
@@ -76,6 +84,18 @@ pub struct DoctorArguments {
     /// confirm the clock where it is in doubt
     #[arg(long)]
     pub fix: bool,
+}
+
+/// Arguments of `remake`.
+#[derive(Debug, Clone, Args)]
+pub struct RemakeArguments {
+    /// File id, or a session by the id of its journal or its session_id
+    #[arg(value_name = "FILE_ID|SESSION")]
+    pub of: String,
+    /// What to make: flv, hls, mp4 or aac. A failed file of that format is made good; anything else
+    /// becomes a new file
+    #[arg(long, value_parser = container)]
+    pub format: Container,
 }
 
 /// What `keys` does.
@@ -136,6 +156,10 @@ fn file_id(text: &str) -> Result<FileId, String> {
         true => "is larger than any file id".to_owned(),
         false => "must be a decimal number".to_owned(),
     })
+}
+
+fn container(text: &str) -> Result<Container, String> {
+    Container::parse(text).ok_or_else(|| "must be flv, hls, mp4 or aac".to_owned())
 }
 
 fn assignment(text: &str) -> Result<(String, String), String> {

@@ -41,7 +41,7 @@ fn main() -> ExitCode {
             return ExitCode::from(2);
         }
     };
-    match run(arguments.command(), config) {
+    match run(&arguments, config) {
         Ok(code) => code,
         Err(error) => {
             if tracing::dispatcher::has_been_set() {
@@ -54,7 +54,8 @@ fn main() -> ExitCode {
     }
 }
 
-fn run(command: Command, mut config: Config) -> anyhow::Result<ExitCode> {
+fn run(arguments: &Arguments, mut config: Config) -> anyhow::Result<ExitCode> {
+    let command = arguments.command();
     if let Command::Demo { verbose } = &command {
         config.log.level = if *verbose { "info" } else { "error" }.to_owned();
     }
@@ -70,6 +71,11 @@ fn run(command: Command, mut config: Config) -> anyhow::Result<ExitCode> {
         match command {
             Command::Serve => until_signal(app::serve(config, shutdown.clone()), &shutdown).await?,
             Command::Demo { .. } => until_signal(app::demo(shutdown.clone()), &shutdown).await?,
+            Command::Remake(asked) => {
+                let remade = app::remake(&config, &asked.of, asked.format, shutdown.clone());
+                until_signal(remade, &shutdown).await?;
+            }
+            Command::Backup { dir } => app::backup(&config, &arguments.sources(), &dir).await?,
             Command::PushUrl(push_url) => push_url.run(&config).await?,
             Command::Keys { command } => {
                 let text = app::keys(&config, &command).await?;

@@ -35,6 +35,20 @@ impl DataDir {
     /// # Errors
     /// Another process holds the lock; the message names it.
     pub fn lock(path: &Path) -> Result<Self> {
+        match Self::lock_or_holder(path)? {
+            Ok(held) => Ok(held),
+            Err(holder) => {
+                bail!("data_dir {} is in use by another liverec ({holder})", path.display())
+            }
+        }
+    }
+
+    /// The same; `None` where another process holds the lock.
+    pub fn try_lock(path: &Path) -> Result<Option<Self>> {
+        Ok(Self::lock_or_holder(path)?.ok())
+    }
+
+    fn lock_or_holder(path: &Path) -> Result<Result<Self, String>> {
         fs::create_dir_all(path).with_context(|| format!("create data_dir {}", path.display()))?;
         let path =
             path.canonicalize().with_context(|| format!("find data_dir {}", path.display()))?;
@@ -52,11 +66,7 @@ impl DataDir {
                 let mut holder = String::new();
                 // Only for the message; the holder may be writing it this very moment.
                 let _ = Read::by_ref(&mut lock).take(64).read_to_string(&mut holder);
-                bail!(
-                    "data_dir {} is in use by another liverec ({})",
-                    path.display(),
-                    holder.trim()
-                );
+                return Ok(Err(holder.trim().to_owned()));
             }
             Err(TryLockError::Error(error)) => {
                 return Err(error).with_context(|| format!("lock {}", file.display()));
@@ -65,7 +75,7 @@ impl DataDir {
         lock.set_len(0)
             .and_then(|()| write!(lock, "process {}", std::process::id()))
             .with_context(|| format!("write {}", file.display()))?;
-        Ok(Self { path, _lock: lock })
+        Ok(Ok(Self { path, _lock: lock }))
     }
 
     /// The directory, absolute.
@@ -84,6 +94,17 @@ impl DataDir {
         let id = Uuid::new_v4().to_string();
         write_private(&file, &format!("{id}\n"))?;
         Ok(id)
+    }
+
+    /// The id of the node whose directory this is, held or not.
+    ///
+    /// # Errors
+    /// It never was a server's.
+    pub fn known_node_id(path: &Path) -> Result<String> {
+        let file = path.join("node_id");
+        let text = read_small(&file)?;
+        let text = text.with_context(|| format!("there is no {}", file.display()))?;
+        Ok(text.trim().to_owned())
     }
 
     /// The configured key pair, or the generated one of `credentials.toml`. The flag says that it

@@ -4,7 +4,9 @@
 //! waits for the end and drains in the order of the data: intake, journals and rows, products,
 //! HTTP, database.
 
+mod backup;
 mod data_dir;
+mod database;
 mod demo;
 mod doctor;
 mod first_start;
@@ -13,6 +15,8 @@ mod http;
 mod keys;
 mod master_key;
 mod recovery;
+mod remake;
+mod service;
 mod store;
 mod tasks;
 mod verify;
@@ -32,7 +36,7 @@ use tracing::{info, warn};
 use crate::{
     api,
     config::{Config, UnknownParameters},
-    db::{self, Db},
+    db::Db,
     delivery::{self, Delivery, callback::CallbackSender, janitor::Janitor},
     doctor::Doctor,
     ingest,
@@ -41,9 +45,11 @@ use crate::{
     record::{self, Supervisor, follow::Shared, resume::Expiry, turns::Turns},
 };
 
+pub use backup::backup;
 pub use demo::demo;
 pub use doctor::doctor;
 pub use keys::run as keys;
+pub use remake::remake;
 pub use verify::verify;
 
 use data_dir::DataDir;
@@ -61,8 +67,13 @@ const ROLL_BYTES: u64 = 32 << 20;
 
 /// Runs the server until `shutdown`, then drains. The whole of `liverec serve`.
 pub async fn serve(config: Config, shutdown: CancellationToken) -> Result<()> {
-    let server = Server::start(config).await?;
+    let server = tokio::select! {
+        started = Server::start(config) => started?,
+        // It may be waiting for its database.
+        () = shutdown.cancelled() => return Ok(()),
+    };
     server.announce();
+    service::ready(server.rtmp, server.http);
     server.run(shutdown).await
 }
 
@@ -93,6 +104,26 @@ fn now_ms() -> i64 {
     chrono::Utc::now().timestamp_millis()
 }
 
+/// What delivery is told, by the server and by `remake`.
+fn delivery_settings(
+    config: &Config,
+    node_id: String,
+    public_url: String,
+) -> Result<delivery::Settings> {
+    Ok(delivery::Settings {
+        node_id,
+        app_id: u64::try_from(config.api.app_id).unwrap_or_default(),
+        public_url,
+        utc_offset_s: config.api.utc_offset.local_minus_utc(),
+        hls: delivery::HlsSettings {
+            segment_ms: i64::try_from(config.hls.segment_duration.as_millis())?,
+            segment_type: config.hls.segment_type,
+        },
+        part_size: store::part_size(&config.storage),
+        workers: DELIVERY_WORKERS,
+    })
+}
+
 impl Server {
     /// Binds the sockets and starts every room. Nothing accepts before everything is ready.
     pub async fn start(config: Config) -> Result<Self> {
@@ -104,15 +135,7 @@ impl Server {
         let (secret_id, secret_key, is_new_key) =
             data_dir.credentials(config.api.credentials.as_ref())?;
 
-        if let Some(file) = config.database.sqlite_file() {
-            data_dir::create_private(&file)?;
-        }
-        let db = Db::connect(config.database.as_str()).await.context("open the database")?;
-        let is_first = db::seed::run(&db, &config.rtmp.default_domain, now_ms())
-            .await
-            .context("seed the database")?;
-        let snapshot =
-            db::snapshot::load(&db, now_ms()).await.context("read the configuration rows")?;
+        let (db, snapshot, is_first) = database::open(&config).await?;
         let snapshot = Arc::new(ArcSwap::from_pointee(snapshot));
         let store = store::open(&config.storage, store::Access::Write)?;
         let journal = Journal::open(journal::Settings {
@@ -121,6 +144,9 @@ impl Server {
             roll_bytes: ROLL_BYTES.min((config.journal.unclaimed_max_bytes / 2).max(1 << 20)),
         })
         .context("open the journals")?;
+        // Taken before anything accepts: what is there now was left by an earlier process.
+        let left_behind = journal.sessions().context("list the journals")?;
+        recovery::refuse_newer(&journal, &left_behind)?;
 
         let rtmp_listener = TcpListener::bind(config.rtmp.listen)
             .await
@@ -143,14 +169,7 @@ impl Server {
         let app_id = u64::try_from(config.api.app_id).unwrap_or_default();
         let nudge = Arc::new(Notify::new());
 
-        // Taken before anything accepts: what is there now was left by an earlier process.
-        let left_behind = journal.sessions().context("list the journals")?;
-
-        let turns = Arc::new(Turns::default());
-        let left_behind = recovery::line_up(&db, &journal, &turns, &node_id, left_behind)
-            .await
-            .context("find unfinished sessions")?;
-
+        let turns = Arc::new(Turns::new());
         let (events, event_receiver) = mpsc::channel(EVENTS);
         let (found, found_receiver) = mpsc::channel(FOUND);
         let shared = Arc::new(Shared {
@@ -175,17 +194,16 @@ impl Server {
         );
         tasks.spawn("record", supervisor.run(found_receiver));
         let (recovered, is_recovered) = watch::channel(false);
-        tasks.spawn(
-            "recovery",
-            recovery::run(
-                db.clone(),
-                journal.clone(),
-                left_behind,
-                found,
-                recovered,
-                abandon.clone(),
-            ),
-        );
+        let recovery = recovery::Recovery {
+            db: db.clone(),
+            journal: journal.clone(),
+            turns: turns.clone(),
+            node_id: node_id.clone(),
+            sessions: left_behind,
+            found,
+            recovered,
+        };
+        tasks.spawn("recovery", recovery.run(abandon.clone()));
         let expiry = Expiry { shared, turns, node_id: node_id.clone() };
         tasks.spawn("expiry", expiry.run(is_recovered, work.clone()));
 
@@ -208,18 +226,7 @@ impl Server {
         );
         tasks.spawn("ingest", ingest.run(rtmp_listener, intake.clone()));
 
-        let settings = delivery::Settings {
-            node_id: node_id.clone(),
-            app_id,
-            public_url: public_url.clone(),
-            utc_offset_s: config.api.utc_offset.local_minus_utc(),
-            hls: delivery::HlsSettings {
-                segment_ms: i64::try_from(config.hls.segment_duration.as_millis())?,
-                segment_type: config.hls.segment_type,
-            },
-            part_size: store::part_size(&config.storage),
-            workers: DELIVERY_WORKERS,
-        };
+        let settings = delivery_settings(&config, node_id.clone(), public_url.clone())?;
         let delivery = Delivery {
             settings: Arc::new(settings),
             db: db.clone(),
@@ -250,6 +257,7 @@ impl Server {
             now_ms,
         };
         tasks.spawn("janitor", janitor.run(work.clone()));
+        tasks.spawn("watchdog", service::watchdog(work.clone()));
         tasks.spawn("gauges", gauges::run(db.clone(), node_id.clone(), work.clone()));
 
         let doctor = doctor::of_server(data_dir.path(), &node_id, &db, &store, &journal);
@@ -347,6 +355,7 @@ impl Server {
             }
         };
         info!(grace_s = self.grace.as_secs(), "stopping");
+        service::stopping();
         let deadline = Instant::now() + self.grace;
         // A little is kept back, so that the exit itself lies within the grace period.
         let deadline = deadline.checked_sub(Duration::from_millis(500)).unwrap_or(deadline);

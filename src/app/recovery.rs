@@ -1,11 +1,14 @@
 //! What an earlier process left behind: its journals are made whole and followed to their end.
 //!
-//! Runs beside normal work; a publish never waits for it. Files whose rows were complete already
-//! only need their journals readable for delivery. The others take their places in line first, so
-//! that a session that begins now finds what they leave behind.
+//! All of it beside normal work; a publish never waits for it, nor does listening. Files whose rows
+//! were complete already only need their journals readable for delivery. The others take their
+//! places in line first: of a session that begins meanwhile the journal is written at once, its
+//! rows when they have.
 
 use std::{collections::HashSet, sync::Arc, time::Duration};
 
+use anyhow::{Result, bail};
+use futures_util::{StreamExt, stream};
 use tokio::{
     sync::{mpsc, watch},
     time::sleep,
@@ -24,121 +27,151 @@ use crate::{
 };
 
 const RETRY: Duration = Duration::from_secs(1);
+/// Heads of journals read at the same time.
+const HEADS: usize = 4;
+/// The newest journals, by which a later version of the program is known.
+const NEWEST: usize = 4;
 
-/// A session with a journal of an earlier process.
-pub struct LeftBehind {
-    session: SessionId,
-    /// Its place among the sessions of its stream, if it may be unfinished and says which that is.
-    turn: Option<Turn>,
-}
-
-/// Gives the sessions that may be unfinished their places in line, oldest first. To be called
-/// before anything can be published.
+/// Refuses what a later version of the program has written. Looks at the newest journals only:
+/// whatever wrote them also saw the older ones.
 ///
 /// # Errors
-/// The database does not answer.
-pub async fn line_up(
-    db: &Db,
-    journal: &Journal,
-    turns: &Arc<Turns>,
-    node_id: &str,
-    sessions: Vec<SessionId>,
-) -> Result<Vec<LeftBehind>, DbError> {
-    let complete: HashSet<SessionId> = db.complete_sessions(node_id).await?.into_iter().collect();
-    let mut left_behind = Vec::with_capacity(sessions.len());
-    for session in sessions {
-        let mut turn = None;
-        if !complete.contains(&session) {
-            let reading = journal.clone();
-            let head = journal
-                .run_read(move || reading.reader(session).map(|reader| reader.head().to_owned()))
-                .await;
-            // One that cannot be read yet gets its place when it is recovered.
-            let head = head.ok().and_then(|head| serde_json::from_str::<JournalHead>(&head).ok());
-            turn = head.map(|head| turns.enter(&head.session, None));
-        }
-        left_behind.push(LeftBehind { session, turn });
-    }
-    Ok(left_behind)
-}
-
-/// Recovers every session in turn and hands the unfinished ones to the supervisor. `recovered`
-/// turns true when all have been.
-pub async fn run(
-    db: Db,
-    journal: Journal,
-    sessions: Vec<LeftBehind>,
-    found: mpsc::Sender<Found>,
-    recovered: watch::Sender<bool>,
-    abandon: CancellationToken,
-) {
-    for LeftBehind { session, turn } in sessions {
-        let handed_over = hand_over(&db, &journal, session, turn, &found);
-        let is_open = tokio::select! {
-            () = abandon.cancelled() => return,
-            is_open = handed_over => is_open,
-        };
-        if !is_open {
-            return;
+/// There is such a journal, or the disk refuses.
+pub fn refuse_newer(journal: &Journal, sessions: &[SessionId]) -> Result<()> {
+    for session in sessions.iter().rev().take(NEWEST) {
+        match journal.newer_format(*session) {
+            Ok(None) | Err(JournalError::Missing(_)) => {}
+            Ok(Some((found, known))) => bail!(
+                "the journal of session {session} is of a newer version of liverec (format {found}, this program knows {known}): use that version"
+            ),
+            Err(error) => return Err(error.into()),
         }
     }
-    recovered.send_replace(true);
+    Ok(())
 }
 
-/// Recovers one session. False if nobody takes what is found any more.
-async fn hand_over(
-    db: &Db,
-    journal: &Journal,
-    session: SessionId,
-    turn: Option<Turn>,
-    found: &mpsc::Sender<Found>,
-) -> bool {
-    match recover(db, journal, session).await {
-        Ok(Some(unfinished)) => return found.send(Found { turn, ..unfinished }).await.is_ok(),
-        Ok(None) => {}
-        Err(error) => error!(
-            session.id = %session, %error,
-            "a journal cannot be recovered; its folder is kept as it is"
-        ),
+/// Recovers what earlier processes left behind.
+pub struct Recovery {
+    /// Rows.
+    pub db: Db,
+    /// Journals.
+    pub journal: Journal,
+    /// The lines of the streams.
+    pub turns: Arc<Turns>,
+    /// This node.
+    pub node_id: String,
+    /// The journals that were there before anything could be published, oldest first.
+    pub sessions: Vec<SessionId>,
+    /// Who follows what is unfinished.
+    pub found: mpsc::Sender<Found>,
+    /// Turns true when everything has been handed over.
+    pub recovered: watch::Sender<bool>,
+}
+
+impl Recovery {
+    /// Recovers every session in turn and hands the unfinished ones to the supervisor.
+    pub async fn run(self, abandon: CancellationToken) {
+        tokio::select! {
+            () = abandon.cancelled() => {}
+            () = self.recover_all() => {}
+        }
     }
-    true
-}
 
-async fn recover(
-    db: &Db,
-    journal: &Journal,
-    session: SessionId,
-) -> Result<Option<Found>, JournalError> {
-    let reader = journal.clone();
-    let recovered = journal.run_read(move || reader.recover(session)).await?;
-    if has_ended(db, session).await {
-        return Ok(None);
-    }
-    let head = recovered.head.as_deref().map(serde_json::from_str::<JournalHead>);
-    let Some(Ok(head)) = head else {
-        // Nothing was ever acknowledged for it: a publish needs the head first.
-        info!(session.id = %session, "a journal without a readable head is kept as it is");
-        return Ok(None);
-    };
-    // Held until its rows are written.
-    journal.set_floor(session, 0);
-    // The sender may go: a closed progress needs no further word.
-    let (_, progress) = watch::channel(recovered.progress);
-    Ok(Some(Found { session: head.session, progress, turn: None }))
-}
-
-/// Whether the rows of a session are complete; asks until the database answers.
-async fn has_ended(db: &Db, session: SessionId) -> bool {
-    let mut is_warned = false;
-    loop {
-        match db.session_has_ended(session).await {
-            Ok(ended) => return ended == Some(true),
-            Err(error) if !is_warned => {
-                is_warned = true;
-                warn!(%error, "recovery waits for the database");
+    async fn recover_all(&self) {
+        let left_behind = self.line_up().await;
+        self.turns.all_found();
+        for (session, turn) in left_behind {
+            match self.recover(session).await {
+                Ok(Some(unfinished)) => {
+                    if self.found.send(Found { turn, ..unfinished }).await.is_err() {
+                        return;
+                    }
+                }
+                Ok(None) => {}
+                Err(error) => error!(
+                    session.id = %session, %error,
+                    "a journal cannot be recovered; its folder is kept as it is"
+                ),
             }
-            Err(_) => {}
         }
-        sleep(RETRY).await;
+        self.recovered.send_replace(true);
+    }
+
+    /// Gives the sessions that may be unfinished their places in line, oldest first.
+    async fn line_up(&self) -> Vec<(SessionId, Option<Turn>)> {
+        let complete = self.retry(|| self.db.complete_sessions(&self.node_id)).await;
+        let complete: HashSet<SessionId> = complete.into_iter().collect();
+        let complete = &complete;
+        stream::iter(self.sessions.clone())
+            .map(|session| async move {
+                match complete.contains(&session) {
+                    true => (session, None),
+                    false => (session, self.head(session).await),
+                }
+            })
+            .buffered(HEADS)
+            // One that cannot be read yet gets its place when it is recovered.
+            .map(|(session, head)| {
+                (session, head.map(|head| self.turns.enter_found(&head.session)))
+            })
+            .collect()
+            .await
+    }
+
+    async fn head(&self, session: SessionId) -> Option<JournalHead> {
+        let journal = self.journal.clone();
+        let head = self.journal.run_read(move || {
+            journal.reader(session).map(|reader| reader.head().to_owned())
+        });
+        serde_json::from_str(&head.await.ok()?).ok()
+    }
+
+    async fn recover(&self, session: SessionId) -> Result<Option<Found>, JournalError> {
+        let journal = self.journal.clone();
+        let recovered = self
+            .journal
+            .run_read(move || match journal.newer_format(session)? {
+                // To this program it would look damaged.
+                Some((format, _)) => {
+                    error!(session.id = %session, format, "a journal of a newer version is left alone");
+                    Ok(None)
+                }
+                None => journal.recover(session).map(Some),
+            })
+            .await?;
+        let Some(recovered) = recovered else { return Ok(None) };
+        if self.retry(|| self.db.session_has_ended(session)).await == Some(true) {
+            return Ok(None);
+        }
+        let head = recovered.head.as_deref().map(serde_json::from_str::<JournalHead>);
+        let Some(Ok(head)) = head else {
+            // Nothing was ever acknowledged for it: a publish needs the head first.
+            info!(session.id = %session, "a journal without a readable head is kept as it is");
+            return Ok(None);
+        };
+        // Held until its rows are written.
+        self.journal.set_floor(session, 0);
+        // The sender may go: a closed progress needs no further word.
+        let (_, progress) = watch::channel(recovered.progress);
+        Ok(Some(Found { session: head.session, progress, turn: None }))
+    }
+
+    /// Asks until the database answers.
+    async fn retry<T, F>(&self, mut ask: impl FnMut() -> F) -> T
+    where
+        F: Future<Output = Result<T, DbError>>,
+    {
+        let mut is_warned = false;
+        loop {
+            match ask().await {
+                Ok(answer) => return answer,
+                Err(error) if !is_warned => {
+                    is_warned = true;
+                    warn!(%error, "recovery waits for the database");
+                }
+                Err(_) => {}
+            }
+            sleep(RETRY).await;
+        }
     }
 }

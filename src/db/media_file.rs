@@ -5,6 +5,7 @@
 //! with it under a lease, [`search`] who asks for many, [`verification`] what was hashed.
 
 mod expiry;
+mod remake;
 mod search;
 mod verification;
 mod work;

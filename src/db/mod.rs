@@ -83,6 +83,19 @@ impl DbError {
         matches!(self, DbError::Sql { .. })
     }
 
+    /// Whether the database could not be reached, or is starting up, or takes no more connections.
+    pub fn is_away(&self) -> bool {
+        let DbError::Sql { source, .. } = self else { return false };
+        match source {
+            sqlx::Error::Io(_) | sqlx::Error::PoolTimedOut => true,
+            // cannot_connect_now, too_many_connections, admin_shutdown
+            sqlx::Error::Database(error) => {
+                error.code().is_some_and(|code| ["57P03", "53300", "57P01"].contains(&&*code))
+            }
+            _ => false,
+        }
+    }
+
     /// True when a UNIQUE or PRIMARY KEY constraint was violated.
     pub fn is_unique_violation(&self) -> bool {
         match self {
@@ -164,7 +177,7 @@ impl Db {
     /// Whether the database answers at all: one connection, made and closed.
     ///
     /// # Errors
-    /// It does not; see [`DbError::is_transient`]. Or the URL names none.
+    /// It does not; see [`DbError::is_away`]. Or the URL names none.
     pub async fn probe(url: &str) -> Result<()> {
         let connection = pools::connect_one(url).await?;
         // It has answered.

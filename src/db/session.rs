@@ -194,13 +194,18 @@ impl Db {
 
     /// Notes that a session's journal folder is about to be removed. Written before the unlink, so
     /// that a crash between the two leaves a folder without need, never a need without a folder.
-    pub async fn forget_journal(&self, id: SessionId) -> Result<()> {
-        sqlx::query("UPDATE session SET has_journal = 0 WHERE id = $1")
-            .bind(id.to_string())
-            .execute(self.pool())
-            .await
-            .map_err(at("release a journal"))?;
-        Ok(())
+    /// False if a file is to be made from it after all: nothing was noted.
+    pub async fn forget_journal(&self, id: SessionId) -> Result<bool> {
+        let done = sqlx::query(
+            "UPDATE session SET has_journal = 0 WHERE id = $1 AND NOT EXISTS (SELECT 1 FROM \
+             media_file_span s JOIN media_file f ON f.id = s.file_id \
+             WHERE s.session_id = $1 AND f.state IN ('recording', 'ended'))",
+        )
+        .bind(id.to_string())
+        .execute(self.pool())
+        .await
+        .map_err(at("release a journal"))?;
+        Ok(done.rows_affected() == 1)
     }
 }
 

@@ -111,8 +111,8 @@ impl Janitor {
             (None, Some(true), needed) => needed,
             (None, Some(false) | None, _) => return Ok(()),
         };
-        if keep_from.is_none() {
-            self.db.forget_journal(session).await?;
+        if keep_from.is_none() && !self.db.forget_journal(session).await? {
+            return Ok(());
         }
         let journal = self.journal.clone();
         let freed = self.journal.run_read(move || journal.release(session, keep_from)).await?;

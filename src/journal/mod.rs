@@ -20,6 +20,7 @@ mod error;
 mod file;
 mod floor;
 mod folder;
+mod format;
 mod index;
 mod index_file;
 mod intake;

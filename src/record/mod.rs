@@ -22,7 +22,7 @@ use std::{
 };
 
 use tokio::{
-    sync::{Notify, mpsc},
+    sync::{Notify, Semaphore, mpsc},
     task::JoinSet,
     time::sleep,
 };
@@ -48,6 +48,10 @@ use turns::{Turn, Turns};
 const IDLE: Duration = Duration::from_secs(60);
 /// How often a recording that waits for a key frame, or for its journal to take a note, is tried.
 const WAITING_POLL: Duration = Duration::from_millis(200);
+
+/// Sessions of an earlier process that are followed at a time: they share disk and database with
+/// streams that are live.
+const BACKLOG: usize = 4;
 
 /// What the supervisor is told at start.
 pub struct Settings {
@@ -84,6 +88,7 @@ pub struct Supervisor {
     running: HashMap<SessionId, Running>,
     followers: JoinSet<()>,
     turns: Arc<Turns>,
+    backlog: Arc<Semaphore>,
     abandon: CancellationToken,
 }
 
@@ -106,6 +111,7 @@ impl Supervisor {
             running: HashMap::new(),
             followers: JoinSet::new(),
             turns,
+            backlog: Arc::new(Semaphore::new(BACKLOG)),
             abandon,
         }
     }
@@ -187,8 +193,17 @@ impl Supervisor {
     fn follow_found(&mut self, found: Found) {
         let Found { session, progress, turn } = found;
         info!(session.id = %session.id, stream.path = %session.path, "finishing a session that was interrupted");
-        let turn = turn.unwrap_or_else(|| self.turns.enter(&session, None));
-        self.spawn(Follow { shared: self.shared.clone(), session, progress, turn });
+        let turn = turn.unwrap_or_else(|| self.turns.enter_found(&session));
+        let follow = Follow { shared: self.shared.clone(), session, progress, turn };
+        let (backlog, abandon) = (self.backlog.clone(), self.abandon.clone());
+        self.followers.spawn(async move {
+            // In the order of the sessions, so that none of a stream waits for one behind it.
+            let _place = tokio::select! {
+                () = abandon.cancelled() => None,
+                place = backlog.acquire() => place.ok(),
+            };
+            follow.run(abandon).await;
+        });
     }
 
     fn spawn(&mut self, follow: Follow) {

@@ -2,8 +2,10 @@
 //!
 //! What a session leaves behind (its end, its suspended recordings) must be in the rows before the
 //! next one looks for something to continue, and event 0 of the one precedes event 1 of the other. A
-//! session takes its place in the line when it is published or found, in that order. While it may
-//! still continue a suspended recording it is unsettled, and no window is closed behind its back.
+//! session takes its place in the line when it is published or found. What an earlier process left
+//! behind is found while streams are live already, so it is put in front of what was published since,
+//! and nobody's turn comes before all of it has been found. While a session may still continue a
+//! suspended recording it is unsettled, and no window is closed behind its back.
 
 use std::{
     collections::HashMap,
@@ -22,7 +24,7 @@ use tokio_util::sync::CancellationToken;
 use tracing::warn;
 
 use crate::{
-    domain::{session::Session, stream::StreamPath},
+    domain::{ids::SessionId, session::Session, stream::StreamPath},
     journal::Progress,
 };
 
@@ -33,15 +35,19 @@ const JOURNAL_WAIT: Duration = Duration::from_secs(10);
 const ROWS_WAIT: Duration = Duration::from_secs(600);
 
 /// The lines of all streams of this node.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub struct Turns {
     lines: Mutex<HashMap<StreamPath, Vec<Arc<Place>>>>,
     changed: Notify,
+    /// Everything that an earlier process left behind has its place.
+    lined_up: CancellationToken,
 }
 
 #[derive(Debug)]
 struct Place {
+    session: SessionId,
     started_ms: i64,
+    is_found: bool,
     /// Nothing suspended is going to be continued by this session any more.
     is_settled: AtomicBool,
     /// The session after this one goes on without waiting.
@@ -51,15 +57,45 @@ struct Place {
 }
 
 impl Turns {
-    /// Takes the last place in the line of the session's stream. `progress` is that of a journal
-    /// that is still written, and absent for one that was found.
+    /// Lines in which what was left behind takes its places until [`Turns::all_found`].
+    pub fn new() -> Self {
+        Self {
+            lines: Mutex::default(),
+            changed: Notify::new(),
+            lined_up: CancellationToken::new(),
+        }
+    }
+
+    /// Takes the last place in the line of the session's stream. `progress` is that of its journal.
     pub fn enter(
         self: &Arc<Self>,
         session: &Session,
         progress: Option<watch::Receiver<Progress>>,
     ) -> Turn {
+        self.take_place(session, progress, false)
+    }
+
+    /// Takes a place for a session of an earlier process: by its age among those, and before
+    /// whatever was published since.
+    pub fn enter_found(self: &Arc<Self>, session: &Session) -> Turn {
+        self.take_place(session, None, true)
+    }
+
+    /// Says that whatever was left behind has its place.
+    pub fn all_found(&self) {
+        self.lined_up.cancel();
+    }
+
+    fn take_place(
+        self: &Arc<Self>,
+        session: &Session,
+        progress: Option<watch::Receiver<Progress>>,
+        is_found: bool,
+    ) -> Turn {
         let place = Arc::new(Place {
+            session: session.id,
             started_ms: session.started_ms,
+            is_found,
             is_settled: AtomicBool::new(false),
             is_overtaken: AtomicBool::new(false),
             progress,
@@ -67,10 +103,16 @@ impl Turns {
         });
         let mut lines = self.lock();
         let line = lines.entry(session.path.clone()).or_default();
-        let before = line.last().cloned();
-        line.push(place.clone());
+        let at = match is_found {
+            true => line.iter().position(|other| !other.is_found || other.session > session.id),
+            false => None,
+        };
+        line.insert(at.unwrap_or(line.len()), place.clone());
+        let before = place_before(line, &place);
         drop(lines);
-        Turn { turns: self.clone(), path: session.path.clone(), place, before }
+        // Until everything is found somebody may yet be put in front of this one.
+        let is_early = !self.lined_up.is_cancelled();
+        Turn { turns: self.clone(), path: session.path.clone(), place, before, is_early }
     }
 
     /// Whether a session of the stream that began at or before `until_ms` (unix milliseconds) may
@@ -94,6 +136,18 @@ impl Turns {
     }
 }
 
+impl Default for Turns {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+/// Who stands in front of a place.
+fn place_before(line: &[Arc<Place>], place: &Arc<Place>) -> Option<Arc<Place>> {
+    let at = line.iter().position(|other| Arc::ptr_eq(other, place))?;
+    line.get(at.checked_sub(1)?).cloned()
+}
+
 /// A place in a line, left when dropped.
 #[derive(Debug)]
 pub struct Turn {
@@ -101,6 +155,7 @@ pub struct Turn {
     path: StreamPath,
     place: Arc<Place>,
     before: Option<Arc<Place>>,
+    is_early: bool,
 }
 
 impl Turn {
@@ -111,6 +166,14 @@ impl Turn {
     }
 
     async fn wait_at_most(&mut self, journal_wait: Duration, rows_wait: Duration) -> bool {
+        if std::mem::take(&mut self.is_early) {
+            if timeout(rows_wait, self.turns.lined_up.cancelled()).await.is_err() {
+                warn!(stream.path = %self.path, "what an earlier process left behind is not found in time; going on without it");
+                return false;
+            }
+            let lines = self.turns.lock();
+            self.before = lines.get(&self.path).and_then(|line| place_before(line, &self.place));
+        }
         let Some(before) = self.before.take() else { return true };
         if let Some(mut progress) = before.progress.clone() {
             // A writer that went away without closing has ended too.
@@ -168,9 +231,15 @@ impl Drop for Turn {
 mod tests {
     use super::*;
     use crate::domain::{
-        ids::{DecimalId, SessionId},
+        ids::DecimalId,
         stream::{AppName, DomainName, StreamName},
     };
+
+    fn lined_up() -> Arc<Turns> {
+        let turns = Arc::new(Turns::new());
+        turns.all_found();
+        turns
+    }
 
     fn session(stream: &str, started_ms: i64) -> Session {
         Session {
@@ -192,7 +261,7 @@ mod tests {
 
     #[tokio::test]
     async fn sessions_of_a_stream_take_turns() {
-        let turns = Arc::new(Turns::default());
+        let turns = lined_up();
         let (_writer, progress) = watch::channel(Progress { closed: true, ..Progress::default() });
         let mut first = turns.enter(&session("a", 1), Some(progress));
         let mut second = turns.enter(&session("a", 2), None);
@@ -216,7 +285,7 @@ mod tests {
 
     #[tokio::test]
     async fn a_stuck_journal_is_overtaken() {
-        let turns = Arc::new(Turns::default());
+        let turns = lined_up();
         let (writer, progress) = watch::channel(Progress::default());
         let first = turns.enter(&session("a", 1), Some(progress.clone()));
         let mut second = turns.enter(&session("a", 2), Some(progress));
@@ -230,7 +299,7 @@ mod tests {
 
     #[tokio::test]
     async fn a_window_stays_open_for_sessions_that_began_in_it() {
-        let turns = Arc::new(Turns::default());
+        let turns = lined_up();
         let early = session("a", 10);
         assert!(!turns.is_awaited(&early.path, 10));
         let turn = turns.enter(&early, None);
@@ -243,5 +312,24 @@ mod tests {
         assert!(turns.is_awaited(&early.path, 11));
         drop(other);
         assert!(!turns.is_awaited(&early.path, 11));
+    }
+    #[tokio::test]
+    async fn what_is_found_goes_before_what_was_published_meanwhile() {
+        let turns = Arc::new(Turns::new());
+        let [first, second, third] = [1, 2, 3].map(|at| session("a", at));
+        let (_writer, progress) = watch::channel(Progress { closed: true, ..Progress::default() });
+        let mut live = turns.enter(&third, Some(progress.clone()));
+        let mut next = turns.enter(&session("a", 4), Some(progress));
+        let mut hasty = turns.enter(&session("b", 5), None);
+        assert!(!hasty.wait_at_most(Duration::ZERO, Duration::ZERO).await, "not all is found");
+        let mut later_found = turns.enter_found(&second);
+        let mut found = turns.enter_found(&first);
+        turns.all_found();
+        assert!(found.wait().await, "the oldest is first");
+        assert!(!later_found.wait_at_most(Duration::ZERO, Duration::ZERO).await);
+        drop(found);
+        assert!(!live.wait_at_most(Duration::ZERO, Duration::ZERO).await);
+        drop((later_found, live));
+        assert!(next.wait().await);
     }
 }

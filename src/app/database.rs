@@ -1,0 +1,71 @@
+//! The database at start: waited for if it is away, brought up to date, seeded.
+
+use std::time::Duration;
+
+use anyhow::{Context, Result};
+use tokio::time::{Instant, sleep};
+use tracing::{info, warn};
+
+use crate::{
+    config::Config,
+    db::{self, Db},
+    domain::snapshot::Snapshot,
+};
+
+use super::{data_dir, now_ms};
+
+/// Longest wait for a database that does not answer; then the process ends, and whoever supervises
+/// it starts it again. Without the rows nothing says who may push.
+const PATIENCE: Duration = Duration::from_secs(60);
+/// Pause between two tries.
+const PAUSE: Duration = Duration::from_secs(1);
+
+/// Connects, migrates, seeds and reads the configuration rows. The flag says that this was the
+/// first start.
+///
+/// # Errors
+/// The database stays away, refuses, or is of a newer version.
+pub async fn open(config: &Config) -> Result<(Db, Snapshot, bool)> {
+    if let Some(file) = config.database.sqlite_file() {
+        data_dir::create_private(&file)?;
+    }
+    let url = config.database.as_str();
+    wait_for(url).await?;
+    let db = Db::connect(url).await.context("open the database")?;
+    let is_first = db::seed::run(&db, &config.rtmp.default_domain, now_ms())
+        .await
+        .context("seed the database")?;
+    let snapshot =
+        db::snapshot::load(&db, now_ms()).await.context("read the configuration rows")?;
+    Ok((db, snapshot, is_first))
+}
+
+/// Waits until a connection can be made.
+async fn wait_for(url: &str) -> Result<()> {
+    let begun = Instant::now();
+    let mut is_warned = false;
+    loop {
+        match Db::probe(url).await {
+            Ok(()) if is_warned => {
+                info!(waited_s = begun.elapsed().as_secs(), "the database answers now");
+                return Ok(());
+            }
+            Ok(()) => return Ok(()),
+            Err(error) if error.is_away() && begun.elapsed() >= PATIENCE => {
+                let waited_s = PATIENCE.as_secs();
+                return Err(error)
+                    .with_context(|| format!("the database did not answer for {waited_s} s"));
+            }
+            Err(error) if !error.is_away() => return Err(error).context("open the database"),
+            Err(error) if !is_warned => {
+                is_warned = true;
+                warn!(
+                    %error, patience_s = PATIENCE.as_secs(),
+                    "the database does not answer; nothing listens before it does"
+                );
+            }
+            Err(_) => {}
+        }
+        sleep(PAUSE).await;
+    }
+}
