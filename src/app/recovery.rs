@@ -120,9 +120,9 @@ impl Recovery {
 
     async fn head(&self, session: SessionId) -> Option<JournalHead> {
         let journal = self.journal.clone();
-        let head = self.journal.run_read(move || {
-            journal.reader(session).map(|reader| reader.head().to_owned())
-        });
+        let head = self
+            .journal
+            .run_read(move || journal.reader(session).map(|reader| reader.head().to_owned()));
         serde_json::from_str(&head.await.ok()?).ok()
     }
 

@@ -108,8 +108,7 @@ async fn request(
         for span in &source.spans {
             ensure!(Db::holds_journal(&mut tx, span.session).await?, gone(config, &source));
         }
-        let is_made_good =
-            source.container == container && source.state == MediaFileState::Failed;
+        let is_made_good = source.container == container && source.state == MediaFileState::Failed;
         files.push(match is_made_good {
             true => {
                 let is_failed = Db::retry_failed_media_file(&mut tx, source.id, now_ms).await?;
@@ -259,7 +258,11 @@ async fn delivery(
         Some(url) => url.as_str().trim_end_matches('/').to_owned(),
         None => {
             let listen = config.http.listen;
-            format!("http://{}:{}", reach::url_host(reach::reachable_ip(listen.ip())), listen.port())
+            format!(
+                "http://{}:{}",
+                reach::url_host(reach::reachable_ip(listen.ip())),
+                listen.port()
+            )
         }
     };
     Ok(Delivery {

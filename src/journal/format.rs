@@ -32,7 +32,9 @@ impl Journal {
         file.take(MAX_HEAD_BYTES)
             .read_to_end(&mut bytes)
             .map_err(JournalError::io("read", &path))?;
-        Ok(format_of(&bytes).filter(|format| *format > FORMAT.into()).map(|format| (format, FORMAT)))
+        Ok(format_of(&bytes)
+            .filter(|format| *format > FORMAT.into())
+            .map(|format| (format, FORMAT)))
     }
 }
 

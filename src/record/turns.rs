@@ -59,11 +59,7 @@ struct Place {
 impl Turns {
     /// Lines in which what was left behind takes its places until [`Turns::all_found`].
     pub fn new() -> Self {
-        Self {
-            lines: Mutex::default(),
-            changed: Notify::new(),
-            lined_up: CancellationToken::new(),
-        }
+        Self { lines: Mutex::default(), changed: Notify::new(), lined_up: CancellationToken::new() }
     }
 
     /// Takes the last place in the line of the session's stream. `progress` is that of its journal.

@@ -1,6 +1,9 @@
 //! `kill -9` and SIGTERM at bad moments: after the next start everything that was in the journal
 //! is in the products, and the callbacks arrive, without anybody's help.
 
+mod matrix;
+mod restore;
+
 use std::{
     collections::BTreeMap,
     fs::{self, OpenOptions},

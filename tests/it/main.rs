@@ -2,6 +2,7 @@
 
 #![allow(clippy::unwrap_used)]
 
+mod again;
 mod architecture;
 mod callbacks;
 mod cases;
@@ -26,5 +27,6 @@ mod streams;
 mod support;
 mod tasks;
 mod tools;
+mod upgrade;
 mod verbatim;
 mod verify;

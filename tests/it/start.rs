@@ -1,5 +1,9 @@
 //! Starting and stopping the program: what scripts, service managers and newcomers rely on.
 
+mod backlog;
+mod drain;
+mod service;
+
 use std::{
     fs,
     io::Read,
@@ -69,7 +73,7 @@ impl Drop for Running {
 }
 
 /// Runs to the end, which must come: exit code, stdout, stderr.
-fn to_the_end(mut command: Command) -> (i32, String, String) {
+pub fn to_the_end(mut command: Command) -> (i32, String, String) {
     let mut child = command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
     let read = |mut pipe: Box<dyn Read + Send>| {
         thread::spawn(move || {

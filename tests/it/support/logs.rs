@@ -76,6 +76,25 @@ impl Logs {
         }
     }
 
+    /// Waits until so many lines hold all of these parts; false if that does not come in time.
+    pub fn comes(&self, parts: &[&str], times: usize, patience: Duration) -> bool {
+        let deadline = Instant::now() + patience;
+        let mut inner = self.inner();
+        let (mut looked_at, mut found) = (0, 0);
+        loop {
+            for line in &inner.lines[looked_at..] {
+                found += usize::from(parts.iter().all(|part| line.contains(part)));
+            }
+            looked_at = inner.lines.len();
+            let left = deadline.saturating_duration_since(Instant::now());
+            if found >= times || inner.has_ended || left.is_zero() {
+                return found >= times;
+            }
+            inner =
+                self.shared.1.wait_timeout(inner, left).unwrap_or_else(PoisonError::into_inner).0;
+        }
+    }
+
     /// Waits until the server accepts; its RTMP and HTTP addresses.
     pub fn listening(&self) -> (SocketAddr, SocketAddr) {
         let line = self.wait_for("listening");

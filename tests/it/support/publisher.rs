@@ -93,12 +93,26 @@ impl Pusher {
     }
 
     /// The same for one that the server may have closed already, as when it is stopped.
-    fn finish_or_find_closed(&mut self) {
+    pub fn finish_or_find_closed(&mut self) {
         self.publisher.finish().unwrap();
         self.flush();
         let deadline = Instant::now() + PATIENCE;
         while !self.is_closed && !matches!(self.phase(), Phase::Over { .. }) {
             assert!(Instant::now() < deadline, "no answer to the end of the publish");
+            self.look();
+        }
+    }
+
+    /// Whether the server has closed the connection.
+    pub fn is_closed(&self) -> bool {
+        self.is_closed
+    }
+
+    /// Sends nothing more and waits until the server is gone.
+    pub fn stay_until_closed(&mut self) {
+        let deadline = Instant::now() + PATIENCE;
+        while !self.is_closed {
+            assert!(Instant::now() < deadline, "the server does not close");
             self.look();
         }
     }

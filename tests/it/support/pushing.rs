@@ -161,7 +161,7 @@ pub fn newest_frames(server: &Server) -> Vec<Tag> {
 }
 
 /// The tags of an FLV file that may end anywhere.
-fn whole_tags(file: &[u8]) -> Vec<Tag> {
+pub fn whole_tags(file: &[u8]) -> Vec<Tag> {
     let mut rest = file.get(13..).unwrap_or_default();
     let mut tags = Vec::new();
     while let Some(header) = rest.get(..11) {

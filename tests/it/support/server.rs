@@ -59,6 +59,13 @@ pub struct Server {
 impl Server {
     /// Starts a server with further `(key, value)` settings, such as `("hls.segment_duration", "2s")`.
     pub fn start(backend: Backend, settings: &[(&str, &str)]) -> Self {
+        let mut server = Self::prepare(backend, settings);
+        server.launch();
+        server
+    }
+
+    /// The same without starting it: there may be data to put into its place first.
+    pub fn prepare(backend: Backend, settings: &[(&str, &str)]) -> Self {
         let folder = tempfile::tempdir().unwrap();
         let (database, s3) = match backend {
             Backend::Plain => (None, None),
@@ -94,7 +101,7 @@ impl Server {
         }
         all.extend(settings.iter().map(|(k, v)| ((*k).to_owned(), (*v).to_owned())));
         let placeholder: SocketAddr = "127.0.0.1:1".parse().unwrap();
-        let mut server = Self {
+        Self {
             rtmp: placeholder,
             http: placeholder,
             s3,
@@ -104,9 +111,7 @@ impl Server {
             database,
             settings: all,
             expected: Vec::new(),
-        };
-        server.launch();
-        server
+        }
     }
 
     /// Starts the program again over the same data, after [`Server::kill`] or [`Server::stop`].
@@ -118,6 +123,16 @@ impl Server {
         self.logs = Logs::follow(child.stderr.take().unwrap());
         (self.rtmp, self.http) = self.logs.listening();
         self.child = Some(child);
+    }
+
+    /// Starts the program and kills it after so long, whether it listens by then or not.
+    pub fn kill_while_starting(&mut self, after: Duration) {
+        assert!(self.child.is_none(), "the server runs already");
+        let mut child = self.cli().stdout(Stdio::null()).stderr(Stdio::piped()).spawn().unwrap();
+        self.logs = Logs::follow(child.stderr.take().unwrap());
+        sleep(after);
+        self.child = Some(child);
+        self.kill();
     }
 
     /// The program with this server's configuration, for its other commands.

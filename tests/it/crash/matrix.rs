@@ -1,0 +1,356 @@
+//! The kill matrix: `kill -9` at every named step of a recording's way from the push to the event
+//! that announces it, and at random moments, again and again over the same data.
+//!
+//! The server is the program as it is. A step is known by the statement or message that it logs, or
+//! by the request that it makes to the store; the test waits for that and kills at once. Further
+//! steps are further lines of [`STEPS`]. In the end everything that was in a journal when its server
+//! was killed is in the products, and nothing else is left anywhere.
+//!
+//! Ten kills for each kind of server; `LIVEREC_TEST_LONG=1` makes it a hundred and more each, and
+//! `LIVEREC_TEST_SEED` takes another path than the usual one.
+
+mod look;
+
+use std::{
+    collections::BTreeMap,
+    fs,
+    path::PathBuf,
+    thread::{self, JoinHandle, sleep},
+    time::{Duration, Instant},
+};
+
+use liverec::media::tag::{Tag, TagKind};
+use serde_json::{Value, json};
+
+use crate::{
+    support::{
+        ffmpeg::Codecs,
+        packets::Packets,
+        publisher::{Pusher, is_header},
+        pushing::{
+            Source, as_in_product, assert_same_tags, frames, journal_files, product_tags,
+            whole_tags,
+        },
+        receiver::{Receiver, SIGN_KEY},
+        s3::Op,
+        server::{Backend, Server},
+    },
+    verbatim::{format_of, make_heavy_source},
+};
+
+/// Where a step shows.
+#[derive(Debug, Clone, Copy)]
+enum Sign {
+    /// A line of the log that holds all of these.
+    Line(&'static [&'static str]),
+    /// A request to the store; only where that is an S3 server, with a product of several parts.
+    Request(Op),
+    /// Nothing: a moment up to so many milliseconds after the push began.
+    Random(u64),
+    /// The same, after the process was started and before it listens.
+    Starting(u64),
+}
+
+use Sign::{Line, Random, Request, Starting};
+
+/// Every step at which the server is killed, in the order in which a recording takes them.
+const STEPS: &[(&str, Sign)] = &[
+    ("at a random moment of the push", Random(900)),
+    ("session begun", Line(&["INSERT INTO session "])),
+    ("recording begun", Line(&["INSERT INTO recording "])),
+    ("file begun", Line(&["INSERT INTO media_file "])),
+    ("event queued", Line(&["INSERT INTO callback "])),
+    ("file ended", Line(&["UPDATE media_file SET state = 'ended'", "rows_affected=1"])),
+    ("recording suspended", Line(&["UPDATE recording SET suspended_ms = $2", "rows_affected=1"])),
+    ("session ended", Line(&["UPDATE session SET ended_ms", "rows_affected=1"])),
+    ("window over", Line(&["UPDATE recording SET ended_ms = suspended_ms"])),
+    ("file claimed", Line(&["UPDATE media_file SET lease_owner = $3", "rows_returned=1"])),
+    ("at a random moment of delivery", Random(2500)),
+    ("file put", Request(Op::Put)),
+    ("upload begun", Request(Op::Create)),
+    ("upload noted", Line(&["UPDATE media_file SET projector"])),
+    ("part stored", Request(Op::UploadPart)),
+    ("upload completed", Request(Op::Complete)),
+    ("file committed", Line(&["UPDATE media_file SET state = 'stored'"])),
+    ("file announced", Line(&["media file stored"])),
+    ("event claimed", Line(&["UPDATE callback SET lease_owner = $3", "rows_returned=1"])),
+    ("event delivered", Line(&["UPDATE callback SET state = $3", "rows_affected=1"])),
+    ("journal forgotten", Line(&["UPDATE session SET has_journal = 0", "rows_affected=1"])),
+    ("journal released", Line(&["journal released"])),
+    ("while starting", Starting(40)),
+    ("interrupted session found", Line(&["finishing a session that was interrupted"])),
+];
+
+/// Longest wait for a step; one that does not come is a kill at a late moment.
+const STEP_PATIENCE: Duration = Duration::from_secs(4);
+
+const FORMATS: [&str; 3] = ["Flv", "Hls", "Mp4"];
+
+#[test]
+fn kill_matrix_of_a_plain_server() {
+    run(Backend::Plain, 0);
+}
+
+#[test]
+fn kill_matrix_over_services() {
+    run(Backend::Services, STEPS.len() / 2);
+}
+
+/// One push of the matrix.
+struct Push {
+    stream: String,
+    is_heavy: bool,
+    /// What the encoder gave to its socket.
+    sent: Vec<Tag>,
+    /// Frames that were in the journal when the server died; all, if it was released before.
+    journaled: usize,
+}
+
+/// Numbers from a seed (xorshift64*).
+struct Dice(u64);
+
+impl Dice {
+    fn below(&mut self, limit: u64) -> u64 {
+        self.0 ^= self.0 >> 12;
+        self.0 ^= self.0 << 25;
+        self.0 ^= self.0 >> 27;
+        (self.0.wrapping_mul(0x2545_F491_4F6C_DD1D) >> 33) % limit
+    }
+}
+
+fn number(variable: &str, default: u64) -> u64 {
+    std::env::var(variable).map_or(default, |text| text.parse().expect(variable))
+}
+
+fn run(backend: Backend, first: usize) {
+    let is_long = number("LIVEREC_TEST_LONG", 0) != 0;
+    let kills = if is_long { 120 } else { STEPS.len() / 2 };
+    let seed = number("LIVEREC_TEST_SEED", 20_261_122);
+    println!("kill matrix of {backend:?}: {kills} kills, LIVEREC_TEST_SEED={seed}");
+    let mut dice = Dice(seed | 1);
+
+    let window = if backend == Backend::Plain { "1s" } else { "0" };
+    let mut server = Server::start(
+        backend,
+        &[
+            ("hls.segment_duration", "1s"),
+            ("record.resume_window", window),
+            ("storage.s3.part_size", "5MiB"),
+            ("callback.timeout", "5s"),
+            ("log.level", "info,sqlx=debug"),
+        ],
+    );
+    let receiver = Receiver::start();
+    server.record("live", "", &FORMATS, 7200);
+    server.call_back(&receiver.url(), SIGN_KEY);
+    let light = Source::make(&server, Codecs::H264Aac, 6);
+    let path = server.folder().join("heavy.flv");
+    make_heavy_source(&path, 6);
+    let heavy = Source::of(Codecs::H264Aac, path);
+    server.kill();
+
+    let mut pushes = Vec::new();
+    let mut tally = BTreeMap::<&str, (usize, usize)>::new();
+    for nth in 0..kills {
+        // Every step in turn, then all over with other moments.
+        let (name, sign) = STEPS[(first + nth) % STEPS.len()];
+        let nth_time = 1 + dice.below(3) as usize;
+        let has_come = match sign {
+            Starting(limit) => {
+                server.kill_while_starting(Duration::from_millis(dice.below(limit)));
+                true
+            }
+            _ => {
+                server.launch();
+                let needs_parts =
+                    matches!(sign, Request(op) if op != Op::Put) || name == "upload noted";
+                let is_heavy = backend == Backend::Services && needs_parts;
+                let source = if is_heavy { &heavy } else { &light };
+                let whole = dice.below(4) > 0 || is_heavy;
+                let count = match whole {
+                    true => source.tags.len(),
+                    false => 50 + dice.below(source.tags.len() as u64 - 100) as usize,
+                };
+                let random = Duration::from_millis(dice.below(match sign {
+                    Random(limit) => limit,
+                    _ => 1,
+                }));
+                let (push, has_come) = push_and_kill(
+                    &mut server,
+                    &format!("k{nth}"),
+                    (source.tags[..count].to_vec(), is_heavy),
+                    whole,
+                    |server| wait_for(server, sign, nth_time, random),
+                );
+                pushes.push(push);
+                has_come
+            }
+        };
+        let (kills, at_step) = tally.entry(name).or_default();
+        *kills += 1;
+        *at_step += usize::from(has_come);
+    }
+
+    server.launch();
+    let unknown = tally.get("upload begun").map_or(0, |(_, at_step)| *at_step);
+    let sources = [&light, &heavy];
+    let Found { files, packets, uploads } =
+        assert_nothing_is_lost(&server, &receiver, &pushes, sources, unknown);
+    println!("kill matrix of {backend:?}: kills by step (and those at which the step had come):");
+    for (name, (kills, at_step)) in tally {
+        println!("  {name}: {kills} ({at_step})");
+    }
+    println!(
+        "kill matrix of {backend:?}: {kills} kills, {} pushes, {files} files, {packets} packets compared, 0 lost; {uploads} uploads begun at a kill are left to the store",
+        pushes.len()
+    );
+}
+
+/// Pushes to a server that runs, kills it when `wait` returns, and looks at what the journal holds.
+fn push_and_kill(
+    server: &mut Server,
+    stream: &str,
+    (tags, is_heavy): (Vec<Tag>, bool),
+    is_finished: bool,
+    wait: impl FnOnce(&Server) -> bool,
+) -> (Push, bool) {
+    let pusher = Pusher::connect(server.rtmp, stream, 65536).accepted();
+    let folder = journal_files(server).last().and_then(|file| file.parent()).map(PathBuf::from);
+    let folder = folder.expect("an accepted push has a journal");
+    let pushing = begin_push(pusher, tags, is_finished);
+    let has_come = wait(server);
+    server.kill();
+    let sent = pushing.join().unwrap();
+    let journaled = match fs::read_dir(&folder) {
+        Ok(entries) => {
+            let mut files: Vec<PathBuf> =
+                entries.map(|entry| entry.unwrap().path()).filter(|path| is_data(path)).collect();
+            files.sort();
+            files.iter().map(|file| frames(&whole_tags(&fs::read(file).unwrap())).len()).sum()
+        }
+        // It was released: then it was complete.
+        Err(_) => frames(&sent).len(),
+    };
+    (Push { stream: stream.to_owned(), is_heavy, sent, journaled }, has_come)
+}
+
+fn is_data(path: &std::path::Path) -> bool {
+    path.extension().is_some_and(|extension| extension == "flv")
+}
+
+/// Sends in bursts, for about half a second, until everything is sent or the server is gone. Gives
+/// what was sent.
+fn begin_push(mut pusher: Pusher, tags: Vec<Tag>, is_finished: bool) -> JoinHandle<Vec<Tag>> {
+    thread::spawn(move || {
+        let mut sent = 0;
+        for burst in tags.chunks(tags.len().div_ceil(20)) {
+            if pusher.is_closed() {
+                break;
+            }
+            // Waits a little for what the server has to say.
+            pusher.send(burst);
+            sent += burst.len();
+        }
+        if is_finished {
+            pusher.finish_or_find_closed();
+        } else {
+            pusher.stay_until_closed();
+        }
+        tags[..sent].to_vec()
+    })
+}
+
+/// Waits for a step to come the `nth` time since the start, or for so long. Whether it came.
+fn wait_for(server: &Server, sign: Sign, nth: usize, random: Duration) -> bool {
+    let begun = Instant::now();
+    let is_there: Box<dyn Fn() -> bool> = match sign {
+        Random(_) | Starting(_) => {
+            sleep(random);
+            return true;
+        }
+        Line(parts) => return server.logs.comes(parts, nth, STEP_PATIENCE),
+        Request(op) => match &server.s3 {
+            Some(s3) => {
+                let before = s3.count(op);
+                Box::new(move || s3.count(op) > before)
+            }
+            None => Box::new(|| false),
+        },
+    };
+    while !is_there() {
+        if begun.elapsed() > STEP_PATIENCE || server.s3.is_none() {
+            return false;
+        }
+        sleep(Duration::from_millis(1));
+    }
+    true
+}
+
+/// How much was found to be as it should.
+struct Found {
+    files: usize,
+    packets: usize,
+    uploads: usize,
+}
+
+/// Everything that was journaled is stored, once; nothing else is left, but for at most `unknown`
+/// uploads. `sources` are the light and the heavy one.
+fn assert_nothing_is_lost(
+    server: &Server,
+    receiver: &Receiver,
+    pushes: &[Push],
+    sources: [&Source; 2],
+    unknown: usize,
+) -> Found {
+    look::wait_until_done(server);
+    let mut events: BTreeMap<String, Value> = BTreeMap::new();
+    for mut event in receiver.of_type(100) {
+        for changing in ["t", "sign"] {
+            event.as_object_mut().unwrap().remove(changing);
+        }
+        let id = event["file_id"].as_str().unwrap().to_owned();
+        let known = events.entry(id).or_insert_with(|| event.clone());
+        assert_eq!(*known, event, "an event that comes twice is the same one");
+    }
+    look::assert_rows(server, &events);
+    let uploads = look::assert_nothing_is_left(server, &events, unknown);
+
+    let pushed = sources.map(|source| Packets::of(source.name()));
+    let (mut files, mut packets) = (0, 0);
+    for push in pushes {
+        let ours: Vec<&Value> =
+            events.values().filter(|event| event["stream_id"] == push.stream.as_str()).collect();
+        if push.journaled == 0 && ours.is_empty() {
+            continue;
+        }
+        let mut formats: Vec<&str> = ours.iter().map(|file| format_of(file)).collect();
+        formats.sort_unstable();
+        assert_eq!(formats, ["flv", "hls", "mp4"], "{}: one file of each", push.stream);
+        let flv = ours.iter().find(|file| format_of(file) == "flv").unwrap();
+        let url = super::here(server, flv);
+        let found = product_tags(&url);
+        let kept = frames(&found).len();
+        assert!(kept >= push.journaled, "{url}: {kept} of {} journaled frames", push.journaled);
+        assert_same_tags(&found, &as_in_product(upto(&push.sent, kept, found.len())), &url);
+        let count = |kind| found.iter().filter(|t| t.kind == kind && !is_header(t)).count();
+        let expected =
+            pushed[usize::from(push.is_heavy)].first(count(TagKind::Video), count(TagKind::Audio));
+        packets += kept;
+        for file in ours.iter().filter(|file| format_of(file) != "flv") {
+            let url = super::here(server, file);
+            Packets::of(&url).assert_payloads_and_times(&expected, &url);
+            packets += kept;
+        }
+        files += ours.len();
+        let found = server.vod("SearchMedia", json!({"StreamIds": [push.stream]}));
+        assert_eq!(found["TotalCount"], 3, "{}: {found}", push.stream);
+    }
+    Found { files, packets, uploads }
+}
+
+/// The tags that a product with so many frames, and so many tags behind its head, holds.
+fn upto(sent: &[Tag], frames: usize, tags: usize) -> &[Tag] {
+    let begin = super::upto_frame(sent, frames).len();
+    let end = (begin..=sent.len()).find(|end| as_in_product(&sent[..*end]).len() == tags);
+    &sent[..end.unwrap_or(begin)]
+}

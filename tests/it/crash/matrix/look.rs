@@ -1,0 +1,99 @@
+//! What a server has left behind: in its rows, in its data directory, in its store.
+
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    fs,
+    path::Path,
+    process::Command,
+};
+
+use serde_json::Value;
+
+use crate::support::{
+    needed, run,
+    server::{Server, eventually},
+};
+
+/// Waits until nothing is being recorded, made or announced any more, and every journal is released.
+pub fn wait_until_done(server: &Server) {
+    eventually("the release of every journal", || {
+        let journals = fs::read_dir(server.data_dir().join("journal")).unwrap().count();
+        (journals == 0).then_some(())
+    });
+    eventually("the delivery of every event", || {
+        let pending = rows(server, "SELECT id, state FROM callback WHERE state = 'pending'");
+        pending.is_empty().then_some(())
+    });
+}
+
+/// One row and one event 100 for each file, every row in a last state.
+pub fn assert_rows(server: &Server, events: &BTreeMap<String, Value>) {
+    let stored = rows(server, "SELECT id, state FROM media_file WHERE state <> 'empty'");
+    for (id, state) in &stored {
+        assert_eq!(state, "stored", "file {id}");
+    }
+    let ids: BTreeSet<&String> = stored.iter().map(|(id, _)| id).collect();
+    assert_eq!(ids, events.keys().collect(), "files in the rows, and those announced");
+    let written = rows(server, "SELECT body, state FROM callback WHERE event_type = 100");
+    let mut announced: BTreeMap<String, usize> = BTreeMap::new();
+    for (body, _) in written {
+        let body: Value = serde_json::from_str(&body).unwrap();
+        *announced.entry(body["file_id"].as_str().unwrap().to_owned()).or_default() += 1;
+    }
+    assert_eq!(announced.len(), stored.len());
+    assert!(announced.values().all(|times| *times == 1), "{announced:#?}");
+}
+
+/// No object that belongs to no file, no temporary file, and no upload that was begun and neither
+/// completed nor aborted, but for those begun at the very moment of a kill, whose id nobody has
+/// written down: at most `unknown` of them. Gives their number.
+pub fn assert_nothing_is_left(
+    server: &Server,
+    events: &BTreeMap<String, Value>,
+    unknown: usize,
+) -> usize {
+    let root = match server.s3 {
+        Some(_) => server.folder().join("s3"),
+        None => server.data_dir().join("vod"),
+    };
+    let names: Vec<String> = super::super::files_under(&root)
+        .iter()
+        .map(|file| Path::new(file).strip_prefix(&root).unwrap().to_str().unwrap().to_owned())
+        .collect();
+    // What the S3 server notes about its objects and uploads.
+    let uploads: Vec<&str> = names
+        .iter()
+        .filter_map(|name| name.strip_prefix(".bucket-")?.split_once(".upload-"))
+        .filter_map(|(_, rest)| rest.strip_suffix(".metadata.json"))
+        .collect();
+    assert!(uploads.len() <= unknown, "{} uploads are left open: {names:#?}", uploads.len());
+    for name in &names {
+        let is_known = name.starts_with(".bucket-")
+            || name.split('/').any(|part| events.contains_key(part))
+            || uploads.iter().any(|upload| name.contains(upload));
+        assert!(is_known, "{name} is left in the store");
+    }
+    uploads.len()
+}
+
+/// Two columns of what a statement finds, read by another program than ours.
+fn rows(server: &Server, select: &str) -> Vec<(String, String)> {
+    let url = server.database_url();
+    let text = match url.strip_prefix("sqlite://") {
+        Some(file) => {
+            const SCRIPT: &str = "import json, sqlite3, sys\n\
+                rows = sqlite3.connect(sys.argv[1], timeout=30).execute(sys.argv[2]).fetchall()\n\
+                print('\\n'.join(json.dumps(row) for row in rows))";
+            run(Command::new(needed("LIVEREC_TEST_PYTHON")).args(["-c", SCRIPT, file, select]))
+        }
+        None => {
+            let wrapped = format!("SELECT json_build_array(a, b) FROM ({select}) AS found (a, b)");
+            run(Command::new("psql").args(["-X", "-q", "-A", "-t", "-c", &wrapped, &url]))
+        }
+    };
+    let text = String::from_utf8(text).unwrap();
+    text.lines()
+        .filter(|line| !line.is_empty())
+        .map(|line| serde_json::from_str(line).unwrap_or_else(|e| panic!("{line}: {e}")))
+        .collect()
+}
