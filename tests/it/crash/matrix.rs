@@ -78,8 +78,15 @@ const STEPS: &[(&str, Sign)] = &[
     ("journal forgotten", Line(&["UPDATE session SET has_journal = 0", "rows_affected=1"])),
     ("journal released", Line(&["journal released"])),
     ("while starting", Starting(40)),
-    ("interrupted session found", Line(&["finishing a session that was interrupted"])),
+    (FOUND, Line(&["finishing a session that was interrupted"])),
 ];
+
+/// The steps during which uploads are begun, each file's by one of so many workers.
+const UPLOADS: [&str; 4] = ["upload begun", "upload noted", "part stored", "upload completed"];
+const WORKERS: usize = 2;
+
+/// The step that comes right after a start.
+const FOUND: &str = "interrupted session found";
 
 /// Longest wait for a step; one that does not come is a kill at a late moment.
 const STEP_PATIENCE: Duration = Duration::from_secs(4);
@@ -175,14 +182,16 @@ fn run(backend: Backend, first: usize) {
                     Random(limit) => limit,
                     _ => 1,
                 }));
-                let (push, has_come) = push_and_kill(
-                    &mut server,
-                    &format!("k{nth}"),
-                    (source.tags[..count].to_vec(), is_heavy),
-                    whole,
-                    |server| wait_for(server, sign, nth_time, random),
-                );
-                pushes.push(push);
+                // One that is under way already, whatever the step does to the other.
+                let other = Pushing::begin(&server, format!("b{nth}"), &light.tags, false, false);
+                sleep(Duration::from_millis(300));
+                // What an earlier push left behind is found before.
+                let from = if name == FOUND { 0 } else { server.logs.len() };
+                let tags = &source.tags[..count];
+                let push = Pushing::begin(&server, format!("k{nth}"), tags, whole, is_heavy);
+                let has_come = wait_for(&server, sign, (from, nth_time), random);
+                server.kill();
+                pushes.extend([other.end(), push.end()]);
                 has_come
             }
         };
@@ -192,7 +201,8 @@ fn run(backend: Backend, first: usize) {
     }
 
     server.launch();
-    let unknown = tally.get("upload begun").map_or(0, |(_, at_step)| *at_step);
+    let unknown = UPLOADS.map(|name| tally.get(name).map_or(0, |(_, at_step)| *at_step));
+    let unknown = unknown.iter().sum::<usize>() * WORKERS;
     let sources = [&light, &heavy];
     let Found { files, packets, uploads } =
         assert_nothing_is_lost(&server, &receiver, &pushes, sources, unknown);
@@ -206,32 +216,44 @@ fn run(backend: Backend, first: usize) {
     );
 }
 
-/// Pushes to a server that runs, kills it when `wait` returns, and looks at what the journal holds.
-fn push_and_kill(
-    server: &mut Server,
-    stream: &str,
-    (tags, is_heavy): (Vec<Tag>, bool),
-    is_finished: bool,
-    wait: impl FnOnce(&Server) -> bool,
-) -> (Push, bool) {
-    let pusher = Pusher::connect(server.rtmp, stream, 65536).accepted();
-    let folder = journal_files(server).last().and_then(|file| file.parent()).map(PathBuf::from);
-    let folder = folder.expect("an accepted push has a journal");
-    let pushing = begin_push(pusher, tags, is_finished);
-    let has_come = wait(server);
-    server.kill();
-    let sent = pushing.join().unwrap();
-    let journaled = match fs::read_dir(&folder) {
-        Ok(entries) => {
-            let mut files: Vec<PathBuf> =
-                entries.map(|entry| entry.unwrap().path()).filter(|path| is_data(path)).collect();
-            files.sort();
-            files.iter().map(|file| frames(&whole_tags(&fs::read(file).unwrap())).len()).sum()
-        }
-        // It was released: then it was complete.
-        Err(_) => frames(&sent).len(),
-    };
-    (Push { stream: stream.to_owned(), is_heavy, sent, journaled }, has_come)
+/// A push beside the test.
+struct Pushing {
+    stream: String,
+    is_heavy: bool,
+    /// Of its journal.
+    folder: PathBuf,
+    thread: JoinHandle<Vec<Tag>>,
+}
+
+impl Pushing {
+    /// Begins a push that is ended in good order if it is to be `finished`, else stays.
+    fn begin(
+        server: &Server,
+        stream: String,
+        tags: &[Tag],
+        is_finished: bool,
+        is_heavy: bool,
+    ) -> Self {
+        let pusher = Pusher::connect(server.rtmp, &stream, 65536).accepted();
+        let newest = journal_files(server).pop().expect("an accepted push has a journal");
+        let folder = newest.parent().unwrap().to_owned();
+        let thread = send_beside(pusher, tags.to_vec(), is_finished);
+        Self { stream, is_heavy, folder, thread }
+    }
+
+    /// To be called when the server is gone: what was sent, and what its journal holds.
+    fn end(self) -> Push {
+        let sent = self.thread.join().unwrap();
+        let journaled = match fs::read_dir(&self.folder) {
+            Ok(entries) => {
+                let files = entries.map(|entry| entry.unwrap().path()).filter(|p| is_data(p));
+                files.map(|file| frames(&whole_tags(&fs::read(file).unwrap())).len()).sum()
+            }
+            // It was released: then it was complete.
+            Err(_) => frames(&sent).len(),
+        };
+        Push { stream: self.stream, is_heavy: self.is_heavy, sent, journaled }
+    }
 }
 
 fn is_data(path: &std::path::Path) -> bool {
@@ -240,7 +262,7 @@ fn is_data(path: &std::path::Path) -> bool {
 
 /// Sends in bursts, for about half a second, until everything is sent or the server is gone. Gives
 /// what was sent.
-fn begin_push(mut pusher: Pusher, tags: Vec<Tag>, is_finished: bool) -> JoinHandle<Vec<Tag>> {
+fn send_beside(mut pusher: Pusher, tags: Vec<Tag>, is_finished: bool) -> JoinHandle<Vec<Tag>> {
     thread::spawn(move || {
         let mut sent = 0;
         for burst in tags.chunks(tags.len().div_ceil(20)) {
@@ -260,15 +282,15 @@ fn begin_push(mut pusher: Pusher, tags: Vec<Tag>, is_finished: bool) -> JoinHand
     })
 }
 
-/// Waits for a step to come the `nth` time since the start, or for so long. Whether it came.
-fn wait_for(server: &Server, sign: Sign, nth: usize, random: Duration) -> bool {
+/// Waits for a step to come the `nth` time since a line of the log, or for so long. Whether it came.
+fn wait_for(server: &Server, sign: Sign, (from, nth): (usize, usize), random: Duration) -> bool {
     let begun = Instant::now();
     let is_there: Box<dyn Fn() -> bool> = match sign {
         Random(_) | Starting(_) => {
             sleep(random);
             return true;
         }
-        Line(parts) => return server.logs.comes(parts, nth, STEP_PATIENCE),
+        Line(parts) => return server.logs.comes(parts, from, nth, STEP_PATIENCE),
         Request(op) => match &server.s3 {
             Some(s3) => {
                 let before = s3.count(op);

@@ -76,11 +76,17 @@ impl Logs {
         }
     }
 
-    /// Waits until so many lines hold all of these parts; false if that does not come in time.
-    pub fn comes(&self, parts: &[&str], times: usize, patience: Duration) -> bool {
+    /// Lines so far.
+    pub fn len(&self) -> usize {
+        self.inner().lines.len()
+    }
+
+    /// Waits until so many lines after the first `from` hold all of these parts; false if that does
+    /// not come in time.
+    pub fn comes(&self, parts: &[&str], from: usize, times: usize, patience: Duration) -> bool {
         let deadline = Instant::now() + patience;
         let mut inner = self.inner();
-        let (mut looked_at, mut found) = (0, 0);
+        let (mut looked_at, mut found) = (from, 0);
         loop {
             for line in &inner.lines[looked_at..] {
                 found += usize::from(parts.iter().all(|part| line.contains(part)));
