@@ -65,7 +65,7 @@ impl Db {
     pub async fn api_keys(&self) -> Result<Vec<SealedKey>> {
         let sql = format!("SELECT {COLUMNS} FROM api_key ORDER BY created_ms, secret_id");
         let rows = sqlx::query(sqlx::AssertSqlSafe(sql))
-            .fetch_all(self.pool())
+            .fetch_all(self.reader())
             .await
             .map_err(at("read keys"))?;
         rows.iter().map(read).collect()

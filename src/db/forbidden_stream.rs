@@ -67,7 +67,7 @@ impl Db {
 
     /// Bans in force at `now_ms` (unix milliseconds), newest first.
     pub async fn forbidden_streams(&self, now_ms: i64) -> Result<Vec<ForbiddenStream>> {
-        let mut connection = self.pool().acquire().await.map_err(at("read bans"))?;
+        let mut connection = self.reader().acquire().await.map_err(at("read bans"))?;
         current(&mut connection, now_ms).await
     }
 }

@@ -13,6 +13,7 @@ pub mod health;
 pub mod media_file;
 mod pools;
 pub mod play_domain;
+mod pools;
 pub mod push_domain;
 pub mod record_rule;
 pub mod record_task;

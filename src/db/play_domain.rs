@@ -30,7 +30,7 @@ impl Db {
             "SELECT name, enabled, play_type, is_delay_live, is_mini_program, created_ms \
              FROM play_domain ORDER BY name",
         )
-        .fetch_all(self.pool())
+        .fetch_all(self.reader())
         .await
         .map_err(at("read playback domains"))?;
         rows.iter().map(read).collect()

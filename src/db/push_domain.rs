@@ -93,7 +93,7 @@ impl Db {
 
     /// Every push domain, by name.
     pub async fn push_domains(&self) -> Result<Vec<PushDomain>> {
-        let mut connection = self.pool().acquire().await.map_err(at("read push domains"))?;
+        let mut connection = self.reader().acquire().await.map_err(at("read push domains"))?;
         all(&mut connection).await
     }
 

@@ -158,7 +158,7 @@ impl Db {
              stopped_ms, deleted_ms, created_ms FROM record_task WHERE id = $1 AND deleted_ms = 0",
         )
         .bind(id)
-        .fetch_optional(self.pool())
+        .fetch_optional(self.reader())
         .await
         .map_err(at("read a record task"))?;
         row.as_ref().map(read).transpose()

@@ -111,7 +111,7 @@ impl Db {
         .bind(from_ms)
         .bind(to_ms)
         .bind(MAX_STRETCHES)
-        .fetch_all(self.pool())
+        .fetch_all(self.reader())
         .await
         .map_err(at("read when streams were recorded"))?;
         rows.iter().map(read_stretch).collect()

@@ -128,12 +128,12 @@ impl Db {
                     .bind(i64::from(search.is_exact))
             };
         }
-        let total = bound!(count).fetch_one(self.pool()).await.map_err(at("count sessions"))?;
+        let total = bound!(count).fetch_one(self.reader()).await.map_err(at("count sessions"))?;
         let total: i64 = total.try_get("n").map_err(at("count sessions"))?;
         let rows = bound!(rows)
             .bind(i64::try_from(limit).unwrap_or(i64::MAX))
             .bind(i64::try_from(offset).unwrap_or(i64::MAX))
-            .fetch_all(self.pool())
+            .fetch_all(self.reader())
             .await
             .map_err(at("read sessions"))?;
         let rows = rows.iter().map(read_ended).collect::<Result<_>>()?;
