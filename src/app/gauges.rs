@@ -13,20 +13,6 @@ use crate::db::Db;
 
 const EVERY: Duration = Duration::from_secs(3);
 
-/// The metrics of this process; several servers in one process share them.
-pub fn metrics_handle() -> Result<PrometheusHandle> {
-    static HANDLE: OnceLock<PrometheusHandle> = OnceLock::new();
-    if let Some(handle) = HANDLE.get() {
-        return Ok(handle.clone());
-    }
-    let recorder = PrometheusBuilder::new().build_recorder();
-    let handle = recorder.handle();
-    if metrics::set_global_recorder(recorder).is_ok() {
-        let _ = HANDLE.set(handle);
-    }
-    HANDLE.get().cloned().context("set up metrics")
-}
-
 /// Refreshes the gauges until stopped. While the database is away they keep their values.
 pub async fn run(db: Db, node_id: String, token: CancellationToken) {
     // Present from the start, so that an alert on absence means what it says.

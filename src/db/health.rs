@@ -43,7 +43,7 @@ impl Db {
             return Ok(SchemaVersions { database: 0, program });
         }
         let row = sqlx::query("SELECT COALESCE(MAX(version), 0) AS version FROM _sqlx_migrations")
-            .fetch_one(self.pool())
+            .fetch_one(self.reader())
             .await
             .map_err(at(ACTION))?;
         let database = row.try_get("version").map_err(at(ACTION))?;
@@ -70,7 +70,7 @@ impl Db {
         let row = sqlx::query(
             "SELECT CAST(EXTRACT(EPOCH FROM clock_timestamp()) * 1000 AS BIGINT) AS now",
         )
-        .fetch_one(self.pool())
+        .fetch_one(self.reader())
         .await
         .map_err(at(ACTION))?;
         row.try_get("now").map(Some).map_err(at(ACTION))

@@ -184,7 +184,7 @@ impl Db {
     pub async fn told_to(&self, id: SessionId) -> Result<Option<u64>> {
         let row = sqlx::query("SELECT told_to FROM session WHERE id = $1")
             .bind(id.to_string())
-            .fetch_optional(self.pool())
+            .fetch_optional(self.reader())
             .await
             .map_err(at("read what was told of a session"))?;
         let Some(row) = row else { return Ok(None) };

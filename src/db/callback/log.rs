@@ -60,7 +60,7 @@ impl Db {
         .bind(search.to_ms)
         .bind(event_type)
         .bind(outcome)
-        .fetch_one(self.pool())
+        .fetch_one(self.reader())
         .await
         .map_err(at("count attempts to deliver callbacks"))?;
         let total = u64::try_from(int(&row, "n")?).unwrap_or_default();
@@ -77,7 +77,7 @@ impl Db {
         .bind(outcome)
         .bind(i64::try_from(search.limit).unwrap_or(i64::MAX))
         .bind(i64::try_from(search.offset).unwrap_or(i64::MAX))
-        .fetch_all(self.pool())
+        .fetch_all(self.reader())
         .await
         .map_err(at("list attempts to deliver callbacks"))?;
         let mut attempts = Vec::with_capacity(rows.len());

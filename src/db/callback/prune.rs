@@ -62,7 +62,7 @@ impl Db {
         )
         .bind(state)
         .bind(i64::try_from(keep.rows).unwrap_or(i64::MAX))
-        .fetch_optional(self.pool())
+        .fetch_optional(self.reader())
         .await
         .map_err(at("find the callbacks to prune"))?;
         let before_ms = match row {

@@ -132,7 +132,7 @@ impl Db {
                 ORDER BY f.ready_ms, f.queue LIMIT 1) \
              ORDER BY q.ready_ms, q.receiver",
         )
-        .fetch_all(self.pool())
+        .fetch_all(self.reader())
         .await
         .map_err(at("find the receivers of callbacks"))?;
         let mut receivers = Vec::with_capacity(rows.len());

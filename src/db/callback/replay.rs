@@ -84,7 +84,7 @@ impl Db {
         .bind(search.event_type.unwrap_or(-1))
         .bind(search.from_ms)
         .bind(search.to_ms)
-        .fetch_one(self.pool())
+        .fetch_one(self.reader())
         .await
         .map_err(at("count callbacks"))?;
         let total = u64::try_from(int(&row, "n")?).unwrap_or_default();
@@ -101,7 +101,7 @@ impl Db {
         .bind(search.to_ms)
         .bind(i64::try_from(search.limit).unwrap_or(i64::MAX))
         .bind(i64::try_from(search.offset).unwrap_or(i64::MAX))
-        .fetch_all(self.pool())
+        .fetch_all(self.reader())
         .await
         .map_err(at("list callbacks"))?;
         let mut found = Vec::with_capacity(rows.len());

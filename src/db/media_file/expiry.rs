@@ -44,7 +44,7 @@ impl Db {
         .bind(after_ms)
         .bind(after_id.to_string())
         .bind(limit)
-        .fetch_all(self.pool())
+        .fetch_all(self.reader())
         .await
         .map_err(at("find expired media files"))?;
         rows.iter().map(decode).collect()
@@ -56,7 +56,7 @@ impl Db {
         let row =
             sqlx::query("SELECT trusted_ms, paused_since_ms FROM expiry_clock WHERE node_id = $1")
                 .bind(node_id)
-                .fetch_optional(self.pool())
+                .fetch_optional(self.reader())
                 .await
                 .map_err(at(ACTION))?;
         row.map(|row| {
@@ -115,7 +115,7 @@ impl Db {
             for id in ids {
                 query = query.bind(id.to_string());
             }
-            let rows = query.fetch_all(self.pool()).await.map_err(at("look for media files"))?;
+            let rows = query.fetch_all(self.reader()).await.map_err(at("look for media files"))?;
             for row in &rows {
                 let (id, state) = (text(row, "id")?, text(row, "state")?);
                 let unknown = |what: &str| DbError::Row {
@@ -133,7 +133,7 @@ impl Db {
     /// The store's ids of the uploads that rows know of.
     pub async fn known_upload_ids(&self) -> Result<HashSet<String>> {
         let rows = sqlx::query("SELECT upload_id FROM media_file WHERE upload_id <> ''")
-            .fetch_all(self.pool())
+            .fetch_all(self.reader())
             .await
             .map_err(at("find the uploads that rows know of"))?;
         let mut ids = HashSet::new();
