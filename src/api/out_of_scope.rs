@@ -31,7 +31,7 @@ const LIVE: &str = "\
     DescribeAllStreamPlayInfoList DescribeAreaBillBandwidthAndFluxList DescribeAuditGroupTag \
     DescribeAuditImages DescribeAuditKeywordLibs DescribeAuditKeywords DescribeAuditRules \
     DescribeAuditTemplate DescribeAuditTemplates DescribeBackupStreamList \
-    DescribeBillBandwidthAndFluxList DescribeCallbackRecordsList DescribeCaster \
+    DescribeBillBandwidthAndFluxList DescribeCaster \
     DescribeCasterDisplayInfo DescribeCasterEmergencyStatus DescribeCasterInputInfos \
     DescribeCasterLayoutInfos DescribeCasterList DescribeCasterMarkPicInfos \
     DescribeCasterMarkWordInfos DescribeCasterOutputInfos DescribeCasterPlayUrl \

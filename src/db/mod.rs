@@ -13,7 +13,6 @@ pub mod health;
 pub mod media_file;
 pub mod play_domain;
 mod pools;
-mod pools;
 pub mod push_domain;
 pub mod record_rule;
 pub mod record_task;
