@@ -17,6 +17,7 @@ use crate::{
     config::{Config, Sources, parse_duration},
     db::{self, Db},
     domain::{
+        api_key::Role,
         container::Container,
         ids::{DecimalId, FileId},
         push_domain::PushKeys,
@@ -148,6 +149,22 @@ pub struct PushUrlArguments {
     /// Host, and port if it is not that of rtmp.listen, under which encoders reach this server
     #[arg(long, value_name = "HOST[:PORT]")]
     host: Option<String>,
+}
+
+impl KeysCommand {
+    /// The role that `create` asks for.
+    ///
+    /// # Errors
+    /// Role and sub-application do not fit together.
+    pub fn role(role: &str, sub_app: Option<u64>) -> anyhow::Result<Role> {
+        match (role, sub_app) {
+            ("sub-app", None) => bail!("--role sub-app needs --sub-app NUMBER"),
+            ("sub-app", Some(id)) => Ok(Role::SubApp(id)),
+            (_, Some(_)) => bail!("--sub-app belongs to --role sub-app"),
+            ("read-only", None) => Ok(Role::ReadOnly),
+            _ => Ok(Role::Admin),
+        }
+    }
 }
 
 fn file_id(text: &str) -> Result<FileId, String> {

@@ -13,7 +13,7 @@ use std::{
 use anyhow::Context;
 use liverec::{
     app,
-    cli::{Arguments, Command},
+    cli::{Arguments, Command, KeysCommand},
     config::{self, Config, LogFormat},
 };
 use tokio::{
@@ -78,7 +78,16 @@ fn run(arguments: &Arguments, mut config: Config) -> anyhow::Result<ExitCode> {
             Command::Backup { dir } => app::backup(&config, &arguments.sources(), &dir).await?,
             Command::PushUrl(push_url) => push_url.run(&config).await?,
             Command::Keys { command } => {
-                let text = app::keys(&config, &command).await?;
+                let text = match &command {
+                    KeysCommand::Create { role, sub_app, note } => {
+                        let role = KeysCommand::role(role, *sub_app)?;
+                        app::create_key(&config, role, note).await?
+                    }
+                    KeysCommand::List => app::list_keys(&config).await?,
+                    KeysCommand::Revoke { secret_id } => {
+                        app::revoke_key(&config, secret_id).await?
+                    }
+                };
                 io::stdout().write_all(text.as_bytes()).context("write to stdout")?;
             }
             Command::Verify(asked) => {

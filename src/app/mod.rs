@@ -48,7 +48,7 @@ use crate::{
 pub use backup::backup;
 pub use demo::demo;
 pub use doctor::doctor;
-pub use keys::run as keys;
+pub use keys::{create_key, list_keys, revoke_key};
 pub use remake::remake;
 pub use verify::verify;
 

@@ -229,12 +229,14 @@ fn frames_before_the_first_configuration_are_described_by_it() {
         (layout.irregularities.hidden_frames, layout.irregularities.parameter_changes),
         (0, 1)
     );
-    // A lead-in is hidden as any other.
+    // A lead-in is hidden as any other: only where no parameters change behind it.
     let mut samples = samples;
     (samples[0].keyframe, samples[3].keyframe) = (false, true);
-    let layout = layout_of(&samples, None);
-    check(&samples, &layout);
-    assert_eq!(layout.irregularities.hidden_frames, 2);
+    for (len, hidden) in [(5, 2), (6, 0)] {
+        let layout = layout_of(&samples[..len], None);
+        check(&samples[..len], &layout);
+        assert_eq!(layout.irregularities.hidden_frames, hidden);
+    }
     // It may come when no frame follows, and in the next push.
     for pushes in [1, 2] {
         let mut builder = Mp4Builder::new(&configs(), 0);
