@@ -44,6 +44,8 @@ fn check(mut server: Server, database_away: impl FnOnce(), database_back: impl F
         "a media file could not be stored",
         "ended media files cannot be read",
         "released journals cannot be removed",
+        "suspended recordings wait for the database",
+        "expired media files cannot be removed now",
         "terminating connection due to",
         "time to acquire exceeded slow threshold",
     ] {
