@@ -227,14 +227,14 @@ impl Server {
         tasks.spawn("ingest", ingest.run(rtmp_listener, intake.clone()));
 
         let settings = delivery_settings(&config, node_id.clone(), public_url.clone())?;
-        let delivery = Delivery {
-            settings: Arc::new(settings),
-            db: db.clone(),
-            journal: journal.clone(),
-            store: store.clone(),
-            snapshot: snapshot.clone(),
+        let delivery = Delivery::new(
+            settings,
+            db.clone(),
+            journal.clone(),
+            store.clone(),
+            snapshot.clone(),
             now_ms,
-        };
+        );
         tasks.spawn("delivery", delivery.run(work.clone()));
         let sender = CallbackSender::new(
             delivery::callback::Settings {

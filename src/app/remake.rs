@@ -265,12 +265,12 @@ async fn delivery(
             )
         }
     };
-    Ok(Delivery {
-        settings: Arc::new(delivery_settings(config, data_dir.node_id()?, public_url)?),
-        db: db.clone(),
+    Ok(Delivery::new(
+        delivery_settings(config, data_dir.node_id()?, public_url)?,
+        db.clone(),
         journal,
-        store: store::open(&config.storage, store::Access::Write)?,
-        snapshot: Arc::new(ArcSwap::from_pointee(snapshot)),
+        store::open(&config.storage, store::Access::Write)?,
+        Arc::new(ArcSwap::from_pointee(snapshot)),
         now_ms,
-    })
+    ))
 }

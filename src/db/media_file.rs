@@ -2,9 +2,11 @@
 //!
 //! A row is written when its stretch begins, ends with it, and is made true by delivery: only a
 //! `stored` one is visible in the VOD API. Here: the row itself; [`work`] has what delivery does
-//! with it under a lease, [`search`] who asks for many, [`verification`] what was hashed.
+//! with it under a lease, [`progress`] how far that is, [`search`] who asks for many,
+//! [`verification`] what was hashed.
 
 mod expiry;
+mod progress;
 mod remake;
 mod search;
 mod verification;
@@ -13,6 +15,7 @@ mod work;
 use sqlx::{Row, Transaction, any::Any, any::AnyRow};
 
 pub use expiry::ExpiryClock;
+pub use progress::{ClaimOrder, GrowingMedia, MediaPart};
 pub use search::{Backlog, MediaSearch};
 pub use work::{Fence, Fenced, MediaUpload};
 
@@ -239,20 +242,7 @@ impl Db {
         .fetch_all(self.reader())
         .await
         .map_err(at("read the spans of a media file"))?;
-        rows.iter()
-            .map(|row| {
-                let session = text(row, "session_id")?;
-                Ok(Span {
-                    session: SessionId::parse(&session)
-                        .ok_or_else(|| unreadable("session_id", &session))?,
-                    from: unsigned(row, "from_pos")?,
-                    to: match int(row, "to_pos")? {
-                        OPEN => None,
-                        _ => Some(unsigned(row, "to_pos")?),
-                    },
-                })
-            })
-            .collect()
+        rows.iter().map(progress::decode_span).collect()
     }
 }
 

@@ -16,7 +16,7 @@ use crate::{
 const LISTED_MAX: usize = 16;
 
 /// Tags that are not what came.
-#[derive(Debug, Default)]
+#[derive(Debug, Clone, Default)]
 pub struct Damage {
     /// How many.
     pub count: u64,

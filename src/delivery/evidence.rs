@@ -26,7 +26,7 @@ use super::damage::Damage;
 const USUAL_NAL_LENGTH_SIZE: u8 = 4;
 
 /// What is known of the product before its packets are read.
-#[derive(Debug, Default)]
+#[derive(Debug, Clone, Default)]
 pub(super) struct Known {
     /// The pushes, one for each span.
     pub sessions: Vec<SessionEvidence>,
@@ -37,6 +37,7 @@ pub(super) struct Known {
 }
 
 /// Follows the packets of one product.
+#[derive(Clone)]
 pub struct Evidence {
     known: Known,
     rule: TimeRule,
@@ -52,7 +53,7 @@ pub struct Evidence {
 }
 
 /// The packets of one track so far.
-#[derive(Debug, Default)]
+#[derive(Debug, Clone, Default)]
 struct Packets {
     codec: Option<Codec>,
     count: u64,
@@ -74,6 +75,34 @@ impl Evidence {
             nal_lengths: BTreeMap::new(),
             picture: Vec::new(),
         }
+    }
+
+    /// A product that is begun before all is known: so much is added to the times of a span.
+    pub(super) fn set_session(&mut self, span: usize, session: SessionEvidence) {
+        let sessions = &mut self.known.sessions;
+        if span < sessions.len() {
+            sessions.truncate(span);
+        }
+        sessions.resize(span, SessionEvidence::default());
+        sessions.push(session);
+    }
+
+    /// All is known now. False if it is not what the packets were taken in with.
+    pub(super) fn complete(&mut self, known: Known) -> bool {
+        let seen = std::mem::take(&mut self.known.sessions);
+        // A span without a sample was never met.
+        let is_same = seen.len() <= known.sessions.len()
+            && seen
+                .iter()
+                .zip(&known.sessions)
+                .all(|(seen, known)| seen.session.is_empty() || seen == known);
+        // The one kind that is counted here and not in the first walk.
+        let malformed = self.known.irregularities.remove(&IrregularityKind::MalformedFrames);
+        self.known = known;
+        if let Some(count) = malformed {
+            self.known.irregularities.insert(IrregularityKind::MalformedFrames, count);
+        }
+        is_same
     }
 
     /// The packets that follow refer to these configurations.

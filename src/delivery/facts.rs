@@ -118,6 +118,11 @@ impl Facts {
         }
     }
 
+    /// Frames seen.
+    pub fn frames(&self) -> u64 {
+        self.video.frames + self.audio.frames
+    }
+
     /// The codecs of all frames seen, each track's in the order of their first frames.
     pub fn codecs(&self) -> Vec<Codec> {
         self.video.codecs().chain(self.audio.codecs()).collect()

@@ -17,13 +17,13 @@ use crate::{
         hls::{Error as HlsError, SegmentType, inits::InitPlanner},
         mp4::{self, Mp4Builder},
         product_clock::TimeRule,
-        sample::{Sample, SampleKind},
+        sample::{Sample, SampleKind, Track},
         ts,
     },
 };
 
 use super::{
-    evidence::{Evidence, Known},
+    evidence::Known,
     facts::Facts,
     flv_plan::FlvPlan,
     hls::{HlsBody, HlsSettings},
@@ -37,6 +37,10 @@ use super::{
 /// of any stream.
 const FIRST_SAMPLES: usize = 1024;
 
+/// Remarks of products whose head has outgrown what was kept free for it.
+const MOOV_LAST: &str = "the moov is behind the media, larger than the room that was left for it";
+const THINNED: &str = "not every key frame is listed, for want of room in the head";
+
 /// What the first walk found out.
 pub(super) struct Planned {
     /// What was measured.
@@ -45,19 +49,23 @@ pub(super) struct Planned {
     pub total_len: u64,
     /// The second walk.
     pub body: Body,
-    /// What the second walk shows its packets to.
-    pub evidence: Evidence,
+    /// How the product tells time.
+    pub rule: TimeRule,
+    /// What the summary says besides the packets.
+    pub known: Known,
+    /// Tracks that the product does not have.
+    pub left_out: Vec<Track>,
 }
 
 /// The first walk.
 pub(super) struct FirstWalk {
-    facts: Facts,
-    observer: Observer,
+    pub(super) facts: Facts,
+    pub(super) observer: Observer,
     timeline: Timeline,
     /// Why the push of each span ended.
-    causes: Vec<String>,
-    sessions: Vec<SessionEvidence>,
-    plan: Plan,
+    pub(super) causes: Vec<String>,
+    pub(super) sessions: Vec<SessionEvidence>,
+    pub(super) plan: Plan,
     hls: HlsSettings,
     has_frames: bool,
     /// Span that the walk is in, and where its next tag begins if none is lost.
@@ -66,9 +74,10 @@ pub(super) struct FirstWalk {
 }
 
 /// What each container's first walk collects.
-enum Plan {
+pub(super) enum Plan {
     Flv(Box<FlvPlan>),
-    Mp4(Box<Mp4Builder>),
+    /// `None` once its tables were let go.
+    Mp4(Option<Box<Mp4Builder>>),
     Aac {
         total_len: u64,
     },
@@ -100,7 +109,9 @@ impl FirstWalk {
         };
         let plan = match container {
             Container::Flv => Plan::Flv(Box::default()),
-            Container::Mp4 => Plan::Mp4(Box::new(Mp4Builder::new(&Configs::new(), creation_s))),
+            Container::Mp4 => {
+                Plan::Mp4(Some(Box::new(Mp4Builder::new(&Configs::new(), creation_s))))
+            }
             Container::Aac => Plan::Aac { total_len: 0 },
             Container::Hls => match hls.segment_type {
                 SegmentType::Ts => Plan::Hls { first: Vec::new() },
@@ -111,14 +122,15 @@ impl FirstWalk {
                 ))),
             },
         };
-        let sessions = spans
-            .iter()
-            .map(|span| SessionEvidence { session: span.session.to_string(), shift_ms: 0 })
-            .collect();
+        let sessions = spans.iter().map(Self::session_of).collect();
         let (facts, observer) = (Facts::default(), Observer::default());
         let timeline = Timeline::new(gap_rule);
         let (has_frames, at, next) = (false, None, None);
         Self { facts, observer, timeline, causes, sessions, plan, hls, has_frames, at, next }
+    }
+
+    pub(super) fn session_of(span: &Span) -> SessionEvidence {
+        SessionEvidence { session: span.session.to_string(), shift_ms: 0 }
     }
 
     pub(super) fn begin_span(
@@ -132,7 +144,8 @@ impl FirstWalk {
         self.begin_push(source, span)?;
         match &mut self.plan {
             Plan::Flv(flv) => flv.begin_span(configs),
-            Plan::Mp4(builder) => builder.set_configs(&configs),
+            Plan::Mp4(Some(builder)) => builder.set_configs(&configs),
+            Plan::Mp4(None) => {}
             Plan::Fmp4(planner) if span > 0 => planner.next_session(&configs),
             Plan::Fmp4(planner) => planner.set_configs(&configs),
             Plan::Aac { .. } => {}
@@ -196,9 +209,9 @@ impl FirstWalk {
         self.observer.push(sample);
         let mut head = Vec::new();
         let is_wanted = match &mut self.plan {
-            Plan::Mp4(builder) => builder.wants_frame(sample),
+            Plan::Mp4(Some(builder)) => builder.wants_frame(sample),
             Plan::Fmp4(planner) => planner.wants_frame(sample),
-            Plan::Flv(_) | Plan::Aac { .. } | Plan::Hls { .. } => false,
+            Plan::Mp4(None) | Plan::Flv(_) | Plan::Aac { .. } | Plan::Hls { .. } => false,
         };
         if is_wanted || self.facts.wants_frame(sample) {
             let len = sample.data_len.min(FRAME_HEAD_BYTES as u32);
@@ -211,9 +224,10 @@ impl FirstWalk {
         }
         match &mut self.plan {
             Plan::Flv(flv) => flv.push(source, span, &placed),
-            Plan::Mp4(builder) => {
+            Plan::Mp4(Some(builder)) => {
                 builder.push_with_frame(&placed, &head).map_err(unsupported(Container::Mp4))
             }
+            Plan::Mp4(None) => Ok(()),
             Plan::Fmp4(planner) => {
                 planner.push_with_frame(&placed, &head).map_err(unsupported(Container::Hls))
             }
@@ -232,10 +246,30 @@ impl FirstWalk {
         }
     }
 
+    /// Walks the whole file and finishes.
+    pub(super) fn walk(
+        mut self,
+        source: &mut Source,
+        known: MediaFacts,
+        reserve: Option<u64>,
+    ) -> Result<Planned, ProjectError> {
+        let mut at = None;
+        while let Some((span, sample)) = source.next_sample()? {
+            if at != Some(span) {
+                at = Some(span);
+                self.begin_span(source, span)?;
+            }
+            self.push(source, span, &sample)?;
+        }
+        self.finish(source, known, reserve)
+    }
+
+    /// What was found out. With a `reserve` the head takes exactly so many bytes.
     pub(super) fn finish(
         mut self,
         source: &mut Source,
         known: MediaFacts,
+        reserve: Option<u64>,
     ) -> Result<Planned, ProjectError> {
         if !self.has_frames {
             return Err(ProjectError::Empty);
@@ -257,18 +291,30 @@ impl FirstWalk {
                 };
                 let layout = flv
                     .head
-                    .finish(metadata.as_deref(), &flv.in_force, None)
-                    .map_err(unsupported(Container::Flv))?;
+                    .finish(metadata.as_deref(), &flv.in_force, reserve)
+                    .map_err(|_| ProjectError::Broken("the head does not fit where it must"))?;
+                if layout.is_thinned && reserve.is_some() {
+                    facts.irregularities.push(THINNED.to_owned());
+                }
                 let shifts = self.sessions.iter().map(|session| session.shift_ms).collect();
                 let emit = Emit::Flv { skip_position: moved, shifts, inserts: flv.inserts };
                 (TimeRule::Flv, layout.total_len, single(layout.head, Vec::new(), emit))
             }
             Plan::Mp4(builder) => {
-                let layout = match builder.finish(None) {
+                let Some(builder) = builder else {
+                    return Err(ProjectError::Broken("the sample tables were let go"));
+                };
+                let layout = match builder.finish(reserve) {
                     Err(mp4::Error::Empty) => return Err(undescribed(Container::Mp4)),
+                    Err(mp4::Error::Reserve(_)) => {
+                        return Err(ProjectError::Broken("the head does not fit where it must"));
+                    }
                     layout => layout.map_err(unsupported(Container::Mp4))?,
                 };
                 facts.shift_ms = layout.start_ms.saturating_neg();
+                if !layout.tail.is_empty() {
+                    facts.irregularities.push(MOOV_LAST.to_owned());
+                }
                 irregularities.extend(counts(layout.irregularities));
                 left_out = layout.left_out;
                 (TimeRule::Mp4, layout.total_len, single(layout.head, layout.tail, Emit::Mp4))
@@ -313,9 +359,7 @@ impl FirstWalk {
             session.shift_ms = session.shift_ms.saturating_add(facts.shift_ms);
         }
         let known = Known { sessions, gaps, irregularities };
-        let mut evidence = Evidence::new(rule, known);
-        evidence.leave_out(left_out);
-        Ok(Planned { facts, total_len, body, evidence })
+        Ok(Planned { facts, total_len, body, rule, known, left_out })
     }
 }
 

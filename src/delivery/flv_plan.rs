@@ -1,8 +1,6 @@
 //! What the head and the body of an FLV product need beyond the journal's own tags: the onMetaData
 //! that moves to the head, and configurations that a stretch does not begin with.
 
-use std::collections::VecDeque;
-
 use bytes::Bytes;
 
 use crate::media::{
@@ -23,13 +21,14 @@ pub(super) struct FlvPlan {
     pub metadata: Option<(usize, u64, Bytes)>,
     /// Configurations that the first frame of a track needs and the file does not begin with.
     pub in_force: Vec<(Track, Bytes)>,
-    /// The same for the later stretches of the file.
-    pub inserts: VecDeque<Insert>,
+    /// The same for the later stretches of the file, in order.
+    pub inserts: Vec<Insert>,
     configs: Configs,
     settled: [bool; 2],
 }
 
 /// Tags that the body has before a tag of the journal.
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Insert {
     /// Span of the tag they come before.
     pub span: usize,
@@ -44,6 +43,11 @@ impl FlvPlan {
     pub fn begin_span(&mut self, configs: Configs) {
         self.configs = configs;
         self.settled = [false; 2];
+    }
+
+    /// More configurations of the same stretch have become known.
+    pub fn add_configs(&mut self, configs: Configs) {
+        self.configs = configs;
     }
 
     /// Takes in a sample, with its time in the product.
@@ -90,7 +94,7 @@ impl FlvPlan {
             let mut tags = Vec::new();
             encode_tag(kind, sample.dts_ms, config.tag_payload(), &mut tags);
             self.head.insert(tags.len() as u64);
-            self.inserts.push_back(Insert { span, position: sample.position, tags });
+            self.inserts.push(Insert { span, position: sample.position, tags });
         }
     }
 }

@@ -5,22 +5,30 @@
 //! is tried again; nothing is given up but what a container cannot carry. Knows nothing of live
 //! streams; `record` decides what an ended file is.
 
+mod ahead;
 pub mod callback;
+mod check;
 mod clock_guard;
 mod damage;
 pub mod evidence;
 mod expiry;
 pub mod facts;
+mod finish;
 mod first_walk;
 mod flv_plan;
+mod growing;
 mod hls;
 pub mod janitor;
+mod layout;
 mod observe;
 mod product;
 pub mod project;
 pub mod source;
+mod step;
 mod timeline;
 pub mod upload;
+mod uploads;
+mod walk_ahead;
 
 use std::{sync::Arc, time::Duration};
 
@@ -32,7 +40,7 @@ use tracing::{Instrument, error, info, info_span, warn};
 use crate::{
     db::{
         Db, DbError,
-        media_file::{Fence, Fenced},
+        media_file::{ClaimOrder, Fence, Fenced},
     },
     domain::{
         callback::{self as event, Event, NewCallback, RecordEvent, RecordException},
@@ -46,8 +54,11 @@ use crate::{
     storage::{ObjectStore, StorageError, StorageKey},
 };
 
+use check::Proof;
+use finish::Turn;
 pub use hls::HlsSettings;
 use project::ProjectError;
+use uploads::Uploads;
 
 /// A worker that falls silent for this long loses its file to another.
 const LEASE_MS: i64 = 60_000;
@@ -91,6 +102,8 @@ pub struct Delivery {
     pub snapshot: Arc<ArcSwap<Snapshot>>,
     /// Unix milliseconds.
     pub now_ms: fn() -> i64,
+    /// What is under way.
+    uploads: Arc<Uploads>,
 }
 
 /// Why a product could not be made this time.
@@ -107,6 +120,19 @@ enum DeliverError {
 }
 
 impl Delivery {
+    /// Nothing runs yet. `now_ms` answers unix milliseconds, `snapshot` the callback targets.
+    pub fn new(
+        settings: Settings,
+        db: Db,
+        journal: Journal,
+        store: Arc<dyn ObjectStore>,
+        snapshot: Arc<ArcSwap<Snapshot>>,
+        now_ms: fn() -> i64,
+    ) -> Self {
+        let (settings, uploads) = (Arc::new(settings), Arc::default());
+        Self { settings, db, journal, store, snapshot, now_ms, uploads }
+    }
+
     /// Runs the workers until stopped; what they were doing is given back to be done again.
     pub async fn run(self, token: CancellationToken) {
         if let Err(error) = self.db.release_media_files_of(&self.settings.node_id).await {
@@ -117,6 +143,8 @@ impl Delivery {
             let (worker, token) = (self.clone(), token.clone());
             workers.spawn(async move { worker.work(number, token).await });
         }
+        workers.spawn(self.clone().scout(token.clone()));
+        workers.spawn(self.read_back(token));
         while let Some(joined) = workers.join_next().await {
             if let Err(error) = joined {
                 error!(%error, "a delivery worker stopped");
@@ -124,19 +152,24 @@ impl Delivery {
         }
     }
 
+    /// Ended files and parts of growing ones, as they come. The first worker would rather have the
+    /// small ended files, so that they need not wait behind large ones; every other one those that
+    /// wait longest, in turn with growing ones.
     async fn work(self, number: usize, token: CancellationToken) {
         let owner = format!("{}/{}/{number}", self.settings.node_id, std::process::id());
+        let order = if number == 0 { ClaimOrder::Smallest } else { ClaimOrder::Oldest };
         let mut is_stale = false;
+        let mut is_growing_next = false;
         while !token.is_cancelled() {
             // Registered before the query, so that a nudge in between is not missed.
             let changed = self.db.media_changed().notified();
-            let claim = self.db.claim_ended_media_file(
-                &self.settings.node_id,
-                &owner,
-                (self.now_ms)(),
-                LEASE_MS,
-            );
-            match claim.await {
+            let grown = self.uploads.woken().notified();
+            is_growing_next = !is_growing_next && number > 0;
+            if is_growing_next && self.grow(&token).await {
+                continue;
+            }
+            let (node_id, now_ms) = (&self.settings.node_id, (self.now_ms)());
+            match self.db.claim_media_file_by(order, node_id, &owner, now_ms, LEASE_MS).await {
                 Ok(Some((file, fence))) => {
                     is_stale = false;
                     // One nudge may stand for several files: let the next worker look too.
@@ -152,28 +185,45 @@ impl Delivery {
                 }
                 Err(_) => {}
             }
+            if self.grow(&token).await {
+                continue;
+            }
             tokio::select! {
                 () = token.cancelled() => {}
                 () = changed => {}
+                () = grown => {}
                 () = sleep(POLL) => {}
             }
         }
     }
 
-    /// Makes one product and writes down how that went.
+    /// Takes a growing file one part further. False if none is due.
+    async fn grow(&self, token: &CancellationToken) -> bool {
+        let Some(due) = self.uploads.next() else { return false };
+        let span = info_span!("grow", file.id = %due.id);
+        tokio::select! {
+            () = self.go_ahead(due).instrument(span) => {}
+            () = token.cancelled() => {}
+        }
+        true
+    }
+
+    /// Takes an ended file one turn further and writes down how that went.
     async fn handle(&self, file: MediaFile, fence: Fence, token: &CancellationToken) {
         let made = tokio::select! {
-            made = self.deliver(file.clone(), fence) => made,
+            made = self.take_turn(&file, fence) => made,
             () = self.keep_lease(&file, fence) => Err(DeliverError::LeaseLost),
             () = token.cancelled() => {
-                if let Err(error) = self.db.release_media_file(file.id, fence).await {
-                    info!(%error, "the lease of a media file runs out by itself");
-                }
+                self.give_back(&file, fence).await;
                 return;
             }
         };
         let settled = match made {
-            Ok(()) => Ok(()),
+            Ok(Turn::Done) => Ok(()),
+            Ok(Turn::More) => {
+                self.give_back(&file, fence).await;
+                Ok(())
+            }
             Err(DeliverError::Project(error)) if error.is_final() => {
                 self.give_up(&file, fence, &error).await
             }
@@ -185,6 +235,12 @@ impl Delivery {
         };
         if let Err(error) = settled {
             info!(%error, "the outcome of a media file could not be written; it is made again");
+        }
+    }
+
+    async fn give_back(&self, file: &MediaFile, fence: Fence) {
+        if let Err(error) = self.db.release_media_file(file.id, fence).await {
+            info!(%error, "the lease of a media file runs out by itself");
         }
     }
 
@@ -203,6 +259,7 @@ impl Delivery {
         &self,
         mut file: MediaFile,
         verification: &Verification,
+        proof: Proof,
         fence: Fence,
     ) -> Result<(), DeliverError> {
         let now_ms = (self.now_ms)();
@@ -226,10 +283,14 @@ impl Delivery {
             return Err(DeliverError::LeaseLost);
         }
         Db::set_media_file_verification(&mut tx, file.id, verification).await?;
+        let verified_ms = if proof == Proof::Verified { now_ms } else { 0 };
+        let was_announced = Db::announce_media_file(&mut tx, file.id, verified_ms, now_ms).await?;
         let key = StorageKey::parse(&file.storage_key).map(|key| key.url_path());
         let url = format!("{}/vod/{}", self.settings.public_url, key.unwrap_or_default());
-        let stored = event::file_stored(&file, verification, self.settings.app_id, &url);
-        self.enqueue(&mut tx, &file, stored).await?;
+        if !was_announced {
+            let stored = event::file_stored(&file, verification, self.settings.app_id, &url);
+            self.enqueue(&mut tx, &file, stored).await?;
+        }
         tx.commit().await.map_err(crate::db::at("commit a media file"))?;
         self.db.outbox_changed().notify_one();
         info!(
@@ -248,6 +309,9 @@ impl Delivery {
         fence: Fence,
         error: &ProjectError,
     ) -> Result<(), DeliverError> {
+        self.abort_earlier(file, &step::main_key(file)).await?;
+        self.db.forget_media_upload(file.id).await?;
+        self.uploads.forget(file.id);
         let now_ms = (self.now_ms)();
         let state = match error {
             ProjectError::Empty => MediaFileState::Empty,

@@ -48,6 +48,11 @@ impl Observer {
         self.key_ms = None;
     }
 
+    /// More configurations of the same push have become known.
+    pub fn add_configs(&mut self, configs: &Configs) {
+        self.configs = configs.clone();
+    }
+
     /// Takes in a sample.
     pub fn push(&mut self, sample: &Sample) {
         match sample.kind {

@@ -6,18 +6,23 @@ use tracing::info;
 
 use crate::{
     db::media_file::{Fence, Fenced, MediaUpload},
-    domain::{media_file::MediaFile, verification::ObjectEvidence},
+    domain::{
+        media_file::{DeliveryProgress, MediaFile},
+        recording::Span,
+        verification::ObjectEvidence,
+    },
     media::hls::SegmentType,
     storage::{StorageKey, Upload},
 };
 
 use super::{
     DeliverError, Delivery,
+    check::Proof,
     project::{Block, Object, Projection},
     upload::{self, StoredPart},
 };
 
-/// Version of the projector: rows remember which one began an upload.
+/// What the row of an upload says that is never continued: it holds no parts of the body alone.
 const PROJECTOR: i64 = 1;
 /// Bytes projected per step.
 const BLOCK_BYTES: usize = 1 << 20;
@@ -30,12 +35,7 @@ impl Delivery {
         fence: Fence,
     ) -> Result<(), DeliverError> {
         let spans = file.spans.clone();
-        let mut causes = Vec::with_capacity(spans.len());
-        // Only an interruption inside the file is asked for its cause.
-        for span in spans.iter().rev().skip(1).rev() {
-            let reason = self.db.session_end_reason(span.session).await?;
-            causes.push(reason.unwrap_or_else(|| "unknown".to_owned()));
-        }
+        let causes = self.causes(&spans).await?;
         let (journal, container) = (self.journal.clone(), file.container);
         let (facts, hls) = (file.facts.clone(), self.settings.hls);
         let mut projection = self
@@ -57,6 +57,8 @@ impl Delivery {
             file.container,
         );
         self.abort_earlier(&file, main).await?;
+        self.db.forget_media_upload(file.id).await?;
+        let mut proof = Proof::Verified;
         loop {
             let (next, block) = self
                 .read(move || {
@@ -79,7 +81,8 @@ impl Delivery {
                     written
                 }
                 Block::EndOfObject => match open.take() {
-                    Some((object, writer)) => writer.finish().await.map(|parts| {
+                    Some((object, writer)) => writer.finish().await.map(|(parts, seen)| {
+                        proof = proof.and(seen);
                         // Segments are about as long as the one before.
                         expected_bytes = parts.iter().map(|part| part.size_bytes).sum();
                         facts.size_bytes += expected_bytes;
@@ -101,7 +104,22 @@ impl Delivery {
         facts.duration_ms = projection.playlist_ms().unwrap_or(facts.duration_ms);
         file.facts = facts;
         file.storage_key = main.as_str().to_owned();
-        self.commit(file, &projection.finish(objects), fence).await
+        self.note(&file, fence, DeliveryProgress::Stored).await?;
+        if proof == Proof::Verified {
+            self.note(&file, fence, DeliveryProgress::Verified).await?;
+        }
+        self.commit(file, &projection.finish(objects), proof, fence).await
+    }
+
+    /// Why the push of each span but the last ended.
+    pub(super) async fn causes(&self, spans: &[Span]) -> Result<Vec<String>, DeliverError> {
+        let mut causes = Vec::with_capacity(spans.len());
+        // Only an interruption inside the file is asked for its cause.
+        for span in spans.iter().rev().skip(1).rev() {
+            let reason = self.db.session_end_reason(span.session).await?;
+            causes.push(reason.unwrap_or_else(|| "unknown".to_owned()));
+        }
+        Ok(causes)
     }
 
     /// Remembers an upload in parts, so that a later attempt can free what the store holds of it.
@@ -127,7 +145,11 @@ impl Delivery {
 
     /// Frees what the store holds of an upload that an earlier attempt at this file left open. If
     /// the store will not, it costs space there (a lifecycle rule ends that), never the product.
-    async fn abort_earlier(&self, file: &MediaFile, main: &StorageKey) -> Result<(), DeliverError> {
+    pub(super) async fn abort_earlier(
+        &self,
+        file: &MediaFile,
+        main: &StorageKey,
+    ) -> Result<(), DeliverError> {
         let Some(earlier) = self.db.media_upload(file.id).await? else { return Ok(()) };
         let Some((name, id)) = earlier.upload_id.split_once(':') else { return Ok(()) };
         let key = key_of(main, Object::parse(name), self.settings.hls.segment_type);
@@ -150,7 +172,7 @@ fn evidence_of(object: Object, parts: &[StoredPart]) -> impl Iterator<Item = Obj
 }
 
 /// Key of one of a file's objects.
-fn key_of(main: &StorageKey, object: Object, segment_type: SegmentType) -> StorageKey {
+pub(super) fn key_of(main: &StorageKey, object: Object, segment_type: SegmentType) -> StorageKey {
     match object {
         Object::Main => main.clone(),
         Object::Init(number) => main.init(number),

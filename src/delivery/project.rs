@@ -5,8 +5,6 @@
 //! same journal gives the same bytes. What a container does to samples is in `media`; this file only
 //! picks the container's arm.
 
-use std::collections::VecDeque;
-
 use bytes::Bytes;
 
 use crate::{
@@ -34,7 +32,7 @@ use super::{
 };
 
 /// Room for what a sample may reach over the size of a block without growing it.
-const READ_OVER: usize = 64 << 10;
+pub(super) const READ_OVER: usize = 64 << 10;
 
 /// Why there is no product.
 #[derive(Debug, thiserror::Error)]
@@ -53,6 +51,9 @@ pub enum ProjectError {
     /// The journal cannot be read.
     #[error("read the journal: {0}")]
     Journal(#[from] JournalError),
+    /// What was stored while the file grew is not what its end asks for: it must be made anew.
+    #[error("{0}")]
+    Broken(&'static str),
 }
 
 impl ProjectError {
@@ -62,6 +63,7 @@ impl ProjectError {
             ProjectError::Empty | ProjectError::Unsupported { .. } => true,
             // One that could be repaired was, before this was said.
             ProjectError::Journal(error) => matches!(error, JournalError::Missing(_)),
+            ProjectError::Broken(_) => false,
         }
     }
 }
@@ -131,6 +133,7 @@ enum Stage {
 }
 
 /// What the body takes of a sample.
+#[derive(Clone)]
 pub(super) enum Emit {
     /// The whole tag, except the one the head stands for; nothing but its time is ever changed.
     Flv {
@@ -139,7 +142,7 @@ pub(super) enum Emit {
         /// Added to the times of each span's tags.
         shifts: Vec<i64>,
         /// What comes before some tags.
-        inserts: VecDeque<Insert>,
+        inserts: Vec<Insert>,
     },
     /// The coded data.
     Mp4,
@@ -175,16 +178,11 @@ impl Projection {
     ) -> Result<Self, ProjectError> {
         let mut source = Source::open_remaining(journal, spans)?;
         let creation_s = facts.start_ms.div_euclid(1000);
-        let mut first = FirstWalk::new(container, hls, creation_s, spans, causes);
-        let mut at = None;
-        while let Some((span, sample)) = source.next_sample()? {
-            if at != Some(span) {
-                at = Some(span);
-                first.begin_span(&mut source, span)?;
-            }
-            first.push(&mut source, span, &sample)?;
-        }
-        let Planned { facts, total_len, body, evidence } = first.finish(&mut source, facts)?;
+        let first = FirstWalk::new(container, hls, creation_s, spans, causes);
+        let planned = first.walk(&mut source, facts, None)?;
+        let Planned { facts, total_len, body, rule, known, left_out } = planned;
+        let mut evidence = Evidence::new(rule, known);
+        evidence.leave_out(left_out);
         source.rewind();
         Ok(Self { source, facts, total_len, body, evidence })
     }
@@ -227,6 +225,11 @@ impl SingleBody {
         Self { head, tail, emit, stage: Stage::Head }
     }
 
+    /// What stands before the body and what behind it.
+    pub(super) fn into_ends(self) -> (Vec<u8>, Vec<u8>) {
+        (self.head, self.tail)
+    }
+
     fn next_block(
         &mut self,
         source: &mut Source,
@@ -264,7 +267,8 @@ impl SingleBody {
 }
 
 impl Emit {
-    fn take(
+    /// Appends to `out` what the body has of a sample.
+    pub(super) fn take(
         &mut self,
         source: &mut Source,
         span: usize,
@@ -274,10 +278,15 @@ impl Emit {
     ) -> Result<(), ProjectError> {
         let has_data = match self {
             Emit::Flv { skip_position, shifts, inserts } => {
-                let is_here =
-                    |insert: &mut Insert| (insert.span, insert.position) == (span, sample.position);
-                while let Some(insert) = inserts.pop_front_if(is_here) {
-                    out.extend_from_slice(&insert.tags);
+                // The first sample of a tag speaks for it.
+                if sample.tag_len > 0 {
+                    let here = (span, sample.position);
+                    let place = |insert: &Insert| (insert.span, insert.position);
+                    let first = inserts.partition_point(|insert| place(insert) < here);
+                    let found = inserts.iter().skip(first);
+                    for insert in found.take_while(|insert| place(insert) == here) {
+                        out.extend_from_slice(&insert.tags);
+                    }
                 }
                 if flv::takes(sample) {
                     source.check(span, sample)?;
@@ -338,4 +347,4 @@ pub(super) fn unsupported<E: std::fmt::Display>(
 }
 
 #[cfg(test)]
-mod tests;
+pub(super) mod tests;

@@ -14,6 +14,8 @@ use crate::{
     media::{config::Configs, sample::Sample},
 };
 
+use super::timeline::{OPENING_SAMPLES, Opening};
+
 /// Samples taken from the index at a time.
 const BATCH: usize = 4096;
 /// Journal bytes read at a time.
@@ -70,16 +72,45 @@ impl Source {
 
     /// Opens the journals of a file that may still grow. A last span without an end is read up to
     /// `decided`, a position of its session up to which it is known what belongs to the file.
+    ///
+    /// A further span is left out as long as it has not shown how it opens: its place on the file's
+    /// timeline is not known then, nor, before its first frame, whether the file goes on at all.
     pub fn open_growing(
         journal: &Journal,
         spans: &[Span],
         decided: u64,
     ) -> Result<Self, JournalError> {
         let mut spans = spans.to_vec();
+        let mut grows = false;
         if let Some(last) = spans.last_mut() {
+            grows = last.to.is_none();
             last.to.get_or_insert(decided.max(last.from));
         }
-        Self::open_spans(&spans, false, |span| journal.reader(span.session).map(Some))
+        let open = |span: &Span| journal.reader(span.session).map(Some);
+        let mut source = Self::open_spans(&spans, false, open)?;
+        if grows && let Some(last @ 1..) = spans.len().checked_sub(1) {
+            let first = source.first_samples(last, OPENING_SAMPLES)?;
+            if first.len() < OPENING_SAMPLES || Opening::find(&first).is_none() {
+                source.spans.truncate(last);
+            }
+        }
+        Ok(source)
+    }
+
+    /// How many spans there are.
+    pub fn spans(&self) -> usize {
+        self.spans.len()
+    }
+
+    /// Goes on with the sample at a position of a span.
+    pub fn seek(&mut self, span: usize, position: u64) {
+        self.queue.clear();
+        self.at = (span, position);
+    }
+
+    /// Where a span begins; 0 if there is none.
+    pub fn start_of(&self, span: usize) -> u64 {
+        self.spans.get(span).map_or(0, |span| span.from)
     }
 
     /// Whether the file is complete: without a next sample now there will be none later.
@@ -148,6 +179,11 @@ impl Source {
     /// span. What its journal still holds may be less.
     pub fn extent(&self, span: usize) -> Option<(u64, u64)> {
         self.spans.get(span).map(|open| (open.from, open.wanted_to))
+    }
+
+    /// Goes on counting where another source of the same file ended, or hands the count over.
+    pub fn swap_damage(&mut self, damage: &mut Damage) {
+        std::mem::swap(&mut self.damage, damage);
     }
 
     /// The tags that were not what came, of those that were looked at.

@@ -11,6 +11,8 @@ use sha2::{Digest, Sha256};
 
 use crate::storage::{ObjectStore, Part, Result, StorageKey, Upload};
 
+use super::check::{self, Proof};
+
 /// Most parts of one object that stores accept.
 const MAX_PARTS: u64 = 9_000;
 
@@ -43,6 +45,8 @@ pub struct Writer {
     hash: Sha256,
     upload: Option<Upload>,
     parts: Vec<Part>,
+    /// Of each part, in hexadecimal digits.
+    md5s: Vec<String>,
     stored: Vec<StoredPart>,
 }
 
@@ -64,6 +68,7 @@ impl Writer {
             hash: Sha256::new(),
             upload: None,
             parts: Vec::new(),
+            md5s: Vec::new(),
             stored: Vec::new(),
         }
     }
@@ -92,6 +97,7 @@ impl Writer {
     fn take(&mut self) -> Bytes {
         let sha256 = std::mem::take(&mut self.hash).finalize().into();
         let body = std::mem::take(&mut self.pending).freeze();
+        self.md5s.push(check::md5_hex(&body));
         self.stored.push(StoredPart { size_bytes: body.len() as u64, sha256 });
         body
     }
@@ -113,19 +119,26 @@ impl Writer {
         self.upload.as_ref().map(|upload| upload.id.as_str())
     }
 
-    /// Completes the object: durable and readable when this returns. Answers its parts in order;
-    /// one put whole is its own only part.
-    pub async fn finish(mut self) -> Result<Vec<StoredPart>> {
-        if self.upload.is_none() {
-            let body = self.take();
-            self.store.put(&self.key, body).await?;
-            return Ok(self.stored);
-        }
-        self.send().await?;
-        if let Some(upload) = &self.upload {
-            self.store.complete(upload, &self.parts).await?;
-        }
-        Ok(self.stored)
+    /// Completes the object: durable and readable when this returns. Answers its parts in order
+    /// (one put whole is its own only part), and what the store's own word proves of it.
+    pub async fn finish(mut self) -> Result<(Vec<StoredPart>, Proof)> {
+        let tag = match self.upload.is_some() {
+            false => {
+                let body = self.take();
+                self.store.put(&self.key, body).await?;
+                self.md5s.first().cloned()
+            }
+            true => {
+                self.send().await?;
+                if let Some(upload) = &self.upload {
+                    self.store.complete(upload, &self.parts).await?;
+                }
+                check::composite(&self.md5s)
+            }
+        };
+        let size = self.stored.iter().map(|part| part.size_bytes).sum();
+        let proof = check::look(&*self.store, &self.key, size, tag.as_deref()).await?;
+        Ok((self.stored, proof))
     }
 
     /// Gives the object up and frees what the store holds of it.

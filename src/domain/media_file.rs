@@ -58,6 +58,49 @@ impl MediaFileState {
     }
 }
 
+/// How far delivery is with a file; what [`MediaFileState`] says changes only with the last step.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum DeliveryProgress {
+    /// Nothing is in the store.
+    Waiting,
+    /// An upload in parts is open.
+    Uploading,
+    /// All objects are in the store, complete.
+    Stored,
+    /// What the store has was found to be what was sent.
+    Verified,
+    /// Visible in the VOD API, event 100 in the outbox.
+    Announced,
+}
+
+impl DeliveryProgress {
+    /// Every step, in order.
+    pub const ALL: [DeliveryProgress; 5] = [
+        DeliveryProgress::Waiting,
+        DeliveryProgress::Uploading,
+        DeliveryProgress::Stored,
+        DeliveryProgress::Verified,
+        DeliveryProgress::Announced,
+    ];
+
+    /// The text in the database.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            DeliveryProgress::Waiting => "",
+            DeliveryProgress::Uploading => "uploading",
+            DeliveryProgress::Stored => "stored",
+            DeliveryProgress::Verified => "verified",
+            DeliveryProgress::Announced => "announced",
+        }
+    }
+
+    /// Parses [`DeliveryProgress::as_str`] back.
+    pub fn parse(text: &str) -> Option<Self> {
+        Self::ALL.into_iter().find(|step| step.as_str() == text)
+    }
+}
+
 /// What was measured while the product was made; answered by the VOD API and in event 100.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
 #[serde(default)]

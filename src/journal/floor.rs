@@ -1,8 +1,12 @@
-//! What sessions may still need of their journals beyond what the rows say.
+//! What followers of sessions tell those who read the same journals: a position for each session.
 //!
+//! Floor: what a session may still need of its journal beyond what the rows say.
 //! A session that is followed holds its journal from its floor on: what was not read into rows
 //! yet, and the last key frame for tasks to come. The janitor in `delivery` takes the minimum of
 //! this and of the rows; without a floor only the rows count.
+//!
+//! Decided: up to where it is known which file a sample belongs to, and the rows say so. Delivery
+//! projects a growing file no further, so that it never runs past the end of the file.
 
 use std::{
     collections::HashMap,

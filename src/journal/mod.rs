@@ -102,6 +102,7 @@ struct Shared {
     disk: Arc<dyn Disk>,
     live: LiveSessions,
     floors: Floors,
+    decided: Floors,
     writes: Pool,
     syncs: Pool,
     reads: Pool,
@@ -124,6 +125,7 @@ impl Journal {
             disk,
             live: LiveSessions::default(),
             floors: Floors::default(),
+            decided: Floors::default(),
             writes: Pool::new(WRITES),
             syncs: Pool::new(SYNCS),
             reads: Pool::new(READS),
@@ -242,6 +244,23 @@ impl Journal {
     /// Where the journal of a session is, or would be.
     pub fn path(&self, session: SessionId) -> PathBuf {
         self.folder(session).path
+    }
+
+    /// What lies below `position` of a followed session has been cut into files, and the rows say
+    /// so. To be called after their commit.
+    pub fn set_decided(&self, session: SessionId, position: u64) {
+        self.shared.decided.set(session, position);
+    }
+
+    /// Up to where a followed session has been cut into files. To be asked before the rows are
+    /// read: a file that grows in them has everything of its last span below this.
+    pub fn decided(&self, session: SessionId) -> Option<u64> {
+        self.shared.decided.get(session)
+    }
+
+    /// The session is not followed any more: its files do not grow in it.
+    pub fn clear_decided(&self, session: SessionId) {
+        self.shared.decided.clear(session);
     }
 
     fn folder(&self, session: SessionId) -> Folder {

@@ -86,6 +86,7 @@ impl Follow {
             outcome = self.follow() => match outcome {
                 Ok(()) => {
                     self.shared.journal.clear_floor(id);
+                    self.shared.journal.clear_decided(id);
                     self.shared.db.media_changed().notify_one();
                 }
                 Err(error) => tracing::error!(
@@ -120,6 +121,8 @@ impl Follow {
                     state = self.take(&rows, state, position, note, may_continue).await?;
                 }
                 self.set_floor(&state);
+                // Behind the commit, or delivery would run past the end of a file.
+                self.shared.journal.set_decided(self.session.id, state.cursor);
             }
             self.set_floor(&state);
             // A writer that went away without closing has ended too.

@@ -211,6 +211,10 @@ impl ObjectStore for LocalStore {
         self.write("remove a leftover", move |files| files.discard(&id)).boxed()
     }
 
+    fn is_own_disk(&self) -> bool {
+        true
+    }
+
     fn check(&self) -> BoxFuture<'_, Result<()>> {
         self.write("check the storage directory", |files| {
             let path = files.temporary();

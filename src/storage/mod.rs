@@ -208,6 +208,11 @@ pub trait ObjectStore: Send + Sync + 'static {
     fn list_uploads(&self) -> BoxFuture<'_, Result<Vec<OpenUpload>>>;
     /// Frees what an entry of [`ObjectStore::list_uploads`] holds; gone already is no error.
     fn discard<'a>(&'a self, upload: &'a OpenUpload) -> BoxFuture<'a, Result<()>>;
+    /// True if what it has acknowledged needs no second look: written from memory and synced by this
+    /// process. A store behind a network is asked what it has.
+    fn is_own_disk(&self) -> bool {
+        false
+    }
     /// Cheap check that the store can be reached and written, for `/readyz`.
     fn check(&self) -> BoxFuture<'_, Result<()>>;
 }

@@ -187,8 +187,8 @@ impl Db {
         Ok(done.rows_affected() == 1)
     }
 
-    /// From which position on a session's journal is still needed: by files that are not made yet,
-    /// by stored ones newer than `stored_since_ms` and failed ones newer than `failed_since_ms`
+    /// From which position on a session's journal is still needed: by files that are not made yet
+    /// or whose objects are still to be read back, by stored ones newer than `stored_since_ms` and failed ones newer than `failed_since_ms`
     /// (unix milliseconds; `i64::MAX` asks for none of them). `None`: no file needs it.
     pub async fn needs_of_session(
         &self,
@@ -199,7 +199,7 @@ impl Db {
         let row = sqlx::query(
             "SELECT MIN(s.from_pos) AS needed FROM media_file_span s \
              JOIN media_file f ON f.id = s.file_id WHERE s.session_id = $1 AND \
-             (f.state IN ('recording', 'ended') OR (f.state = 'stored' AND f.updated_ms > $2) \
+             (f.state IN ('recording', 'ended') OR (f.state = 'stored' AND (f.updated_ms > $2 OR f.verified_ms = 0)) \
              OR (f.state = 'failed' AND f.updated_ms > $3))",
         )
         .bind(session.to_string())

@@ -6,7 +6,7 @@
 
 use sqlx::{Transaction, any::Any};
 
-use super::{COLUMNS, decode, facts_text, int, text, to_i64, unsigned};
+use super::{COLUMNS, ClaimOrder, decode, facts_text, int, text, to_i64, unsigned};
 use crate::{
     db::{Db, Result, at},
     domain::{
@@ -59,14 +59,27 @@ impl Db {
         now_ms: i64,
         lease_ms: i64,
     ) -> Result<Option<(MediaFile, Fence)>> {
+        self.claim_media_file_by(ClaimOrder::Oldest, node_id, owner, now_ms, lease_ms).await
+    }
+
+    /// As [`Db::claim_ended_media_file`], in another order.
+    pub async fn claim_media_file_by(
+        &self,
+        order: ClaimOrder,
+        node_id: &str,
+        owner: &str,
+        now_ms: i64,
+        lease_ms: i64,
+    ) -> Result<Option<(MediaFile, Fence)>> {
         const DUE: &str =
             "state = 'ended' AND node_id = $1 AND next_try_ms <= $2 AND lease_until <= $2";
         // The condition stands twice: PostgreSQL checks only the outer one again when it had to
         // wait for another worker's claim of the same row.
         let claim = format!(
             "UPDATE media_file SET lease_owner = $3, lease_until = $4, fence = fence + 1 \
-             WHERE id = (SELECT id FROM media_file WHERE {DUE} ORDER BY next_try_ms, id LIMIT 1) \
-             AND {DUE} RETURNING fence, {COLUMNS}"
+             WHERE id = (SELECT id FROM media_file WHERE {DUE} ORDER BY {} LIMIT 1) \
+             AND {DUE} RETURNING fence, {COLUMNS}",
+            order.sql()
         );
         let waiting = format!("SELECT COUNT(*) AS n FROM media_file WHERE {DUE}");
         for _ in 0..MAX_RACES {
@@ -285,7 +298,7 @@ fn fenced(rows: u64) -> Fenced {
     if rows == 1 { Fenced::Done } else { Fenced::Lost }
 }
 
-fn bounded(error: &str) -> String {
+pub(super) fn bounded(error: &str) -> String {
     // PostgreSQL has no NUL in texts, and what a store answers is not ours.
     error.chars().filter(|c| *c != '\0').take(MAX_ERROR_CHARS).collect()
 }

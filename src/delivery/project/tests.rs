@@ -17,32 +17,34 @@ use super::*;
 mod damage;
 mod duration;
 
-const HLS: HlsSettings = HlsSettings { segment_ms: 10_000, segment_type: SegmentType::Ts };
-const WALL_MS: i64 = 1_795_344_236_000;
+pub(in crate::delivery) const HLS: HlsSettings =
+    HlsSettings { segment_ms: 10_000, segment_type: SegmentType::Ts };
+pub(in crate::delivery) const WALL_MS: i64 = 1_795_344_236_000;
 const AVC: &[u8] =
     b"\x17\0\0\0\0\x01\x64\x00\x1e\xff\xe1\x00\x1a\x67\x64\x00\x1e\xac\xd9\x40\xa0\x2f\
     \xf9\x70\x11\x00\x00\x03\x00\x01\x00\x00\x03\x00\x32\x0f\x16\x2d\x96\x01\x00\x06\x68\xeb\
     \xe3\xcb\x22\xc0\xfd\xf8\xf8\x00";
 const AAC: &[u8] = b"\xaf\0\x12\x10";
-const METADATA: &[u8] = b"\x02\0\x0aonMetaData\x08\0\0\0\x01\0\x01a\0\x40\0\0\0\0\0\0\0\0\0\x09";
+pub(in crate::delivery) const METADATA: &[u8] =
+    b"\x02\0\x0aonMetaData\x08\0\0\0\x01\0\x01a\0\x40\0\0\0\0\0\0\0\0\0\x09";
 /// Sent by some encoders in this form.
-const SET_METADATA: &[u8] =
+pub(in crate::delivery) const SET_METADATA: &[u8] =
     b"\x02\0\x0d@setDataFrame\x02\0\x0aonMetaData\x08\0\0\0\x01\0\x01b\0\x40\0\0\0\0\0\0\0\0\0\x09";
 
-struct Push {
-    session: SessionId,
-    end: u64,
+pub(in crate::delivery) struct Push {
+    pub(in crate::delivery) session: SessionId,
+    pub(in crate::delivery) end: u64,
     tags: Vec<Tag>,
 }
 
-struct Place {
-    journal: Journal,
+pub(in crate::delivery) struct Place {
+    pub(in crate::delivery) journal: Journal,
     runtime: tokio::runtime::Runtime,
     _root: tempfile::TempDir,
 }
 
 impl Place {
-    fn new() -> Self {
+    pub(in crate::delivery) fn new() -> Self {
         Self::rolling(4096)
     }
 
@@ -58,7 +60,12 @@ impl Place {
     }
 
     /// Two seconds in real time from `wall_ms` and, on the encoder's clock, from `first_ms` on.
-    fn push(&self, wall_ms: i64, first_ms: i64, metadata: &'static [u8]) -> Push {
+    pub(in crate::delivery) fn push(
+        &self,
+        wall_ms: i64,
+        first_ms: i64,
+        metadata: &'static [u8],
+    ) -> Push {
         let mut tags = vec![
             tag(TagKind::Script, first_ms, metadata.to_vec()),
             tag(TagKind::Video, first_ms, AVC.to_vec()),
@@ -93,7 +100,11 @@ impl Place {
     }
 
     /// All bytes of the file's objects, one behind the other, and what is said of them.
-    fn make(&self, container: Container, spans: &[Span]) -> (Vec<u8>, MediaFacts, Verification) {
+    pub(in crate::delivery) fn make(
+        &self,
+        container: Container,
+        spans: &[Span],
+    ) -> (Vec<u8>, MediaFacts, Verification) {
         self.make_as(container, spans, HLS)
     }
 
@@ -125,7 +136,7 @@ fn tag(kind: TagKind, time_ms: i64, payload: Vec<u8>) -> Tag {
     Tag { kind, time_ms, payload: payload.into() }
 }
 
-fn span(push: &Push) -> Span {
+pub(in crate::delivery) fn span(push: &Push) -> Span {
     Span { session: push.session, from: 0, to: Some(push.end) }
 }
 
@@ -144,7 +155,7 @@ fn tags_of(file: &[u8]) -> Vec<Tag> {
     tags
 }
 
-fn two_pushes(place: &Place) -> [Push; 2] {
+pub(in crate::delivery) fn two_pushes(place: &Place) -> [Push; 2] {
     // The last frame of the first, at 1980 ms, arrives 5.5 s before the first of the second.
     [place.push(WALL_MS, 60_000, SET_METADATA), place.push(WALL_MS + 7_480, 12, METADATA)]
 }

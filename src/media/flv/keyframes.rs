@@ -64,6 +64,11 @@ impl Keyframes {
         self.list.len() as u64
     }
 
+    /// The same, for an estimate of memory.
+    pub(super) fn kept(&self) -> usize {
+        self.list.len()
+    }
+
     /// How many there were.
     pub(super) fn seen_len(&self) -> u64 {
         self.seen

@@ -162,6 +162,11 @@ impl FlvHead {
         self.body_len
     }
 
+    /// Key frames that are remembered for the list so far.
+    pub fn keyframes_kept(&self) -> usize {
+        self.keyframes.kept()
+    }
+
     /// From the first frame to the end of the last so far, in milliseconds.
     pub fn duration_ms(&self) -> i64 {
         let end_ms = self.spans().map(|span| span.end_ms()).max();

@@ -60,6 +60,11 @@ impl Mp4Builder {
         }
     }
 
+    /// More configurations of the same session have become known; all that were are among them.
+    pub fn add_configs(&mut self, configs: &Configs) {
+        self.configs = configs.clone();
+    }
+
     /// True if the beginning of this frame would say what no configuration has said: it should be
     /// pushed with [`Mp4Builder::push_with_frame`]. To be asked before every push; the answer is
     /// yes for one frame of a track in the usual case.

@@ -1,0 +1,230 @@
+//! The end of a file: what is left of its body, then its head, then the proof, then the commit.
+//!
+//! Large files go a part at a time here too, and the worker asks after each what to do next: so many
+//! small ones are not behind one large one.
+
+use sha2::{Digest, Sha256};
+
+use crate::{
+    db::media_file::{Fence, Fenced},
+    domain::{
+        container::Container,
+        media_file::{DeliveryProgress, MediaFile},
+        verification::ObjectEvidence,
+    },
+    storage::{Part, Upload},
+};
+
+use super::{
+    DeliverError, Delivery,
+    check::{self, Proof},
+    growing::Place,
+    layout::{Layout, PARTS_WAITING},
+    project::ProjectError,
+    step::{MAIN, Step, View, main_key},
+    uploads::FileUpload,
+};
+
+/// What a turn of a worker at an ended file came to.
+pub(super) enum Turn {
+    /// The file is stored and committed.
+    Done,
+    /// There is more to do.
+    More,
+}
+
+impl Delivery {
+    /// Does as much of an ended file as one turn is for.
+    pub(super) async fn take_turn(
+        &self,
+        file: &MediaFile,
+        fence: Fence,
+    ) -> Result<Turn, DeliverError> {
+        if file.container == Container::Hls {
+            self.deliver(file.clone(), fence).await?;
+            return Ok(Turn::Done);
+        }
+        let slot = self.uploads.of(file.id);
+        let mut state = slot.lock().await;
+        state.begin_step();
+        let turn = self.turn_of(file, fence, &mut state).await;
+        state.end_step();
+        let memory_bytes = state.memory_bytes();
+        drop(state);
+        match &turn {
+            Ok(Turn::Done) => self.uploads.forget(file.id),
+            Ok(Turn::More) | Err(_) => self.uploads.settle(file.id, memory_bytes, 0),
+        }
+        turn
+    }
+
+    async fn turn_of(
+        &self,
+        file: &MediaFile,
+        fence: Fence,
+        state: &mut FileUpload,
+    ) -> Result<Turn, DeliverError> {
+        let causes = self.causes(&file.spans).await?;
+        let view = View { file: file.clone(), causes, decided: None };
+        self.load_upload(file, state).await?;
+        match self.turn(&view, fence, state).await {
+            Err(error) => match self.is_begun_anew(file, state, &error).await? {
+                true => Ok(Turn::More),
+                false => Err(error),
+            },
+            turn => turn,
+        }
+    }
+
+    async fn turn(
+        &self,
+        view: &View,
+        fence: Fence,
+        state: &mut FileUpload,
+    ) -> Result<Turn, DeliverError> {
+        if state.upload.is_none() {
+            let needed = self.settings.part_size.saturating_mul(PARTS_WAITING);
+            let mut is_short = state.is_whole || view.stretch() < needed;
+            if !is_short {
+                let (measured, _) = self.measure(view).await?;
+                is_short = measured.body_len < needed;
+                if !is_short {
+                    self.begin_upload(view, measured, state).await?;
+                }
+            }
+            if is_short {
+                self.deliver(view.file.clone(), fence).await?;
+                return Ok(Turn::Done);
+            }
+        }
+        match self.step(view, state).await? {
+            Step::Part | Step::Starved(_) => Ok(Turn::More),
+            Step::Rest(rest) => {
+                let done = self.complete(view, fence, state, &rest).await;
+                // Not done: it is made of what is left once more.
+                if let (Err(_), Some(growing)) = (&done, &mut state.growing) {
+                    growing.give_back(rest);
+                }
+                done.map(|()| Turn::Done)
+            }
+        }
+    }
+
+    /// Stores what is left and the head, and commits.
+    async fn complete(
+        &self,
+        view: &View,
+        fence: Fence,
+        state: &mut FileUpload,
+        rest: &[u8],
+    ) -> Result<(), DeliverError> {
+        let Some((upload, layout)) = state.upload.clone() else {
+            return Err(ProjectError::Broken("there is no upload").into());
+        };
+        let Some(mut growing) = state.growing.take() else {
+            return Err(ProjectError::Broken("the body is lost").into());
+        };
+        let (journal, seen) = (self.journal.clone(), view.clone());
+        let (growing, ends) = self
+            .read(move || {
+                let mut source = seen.open(&journal)?;
+                let View { file, causes, .. } = seen;
+                let reserve = layout.reserve;
+                let ends = growing.finish(&mut source, &file.spans, causes, file.facts, reserve);
+                Ok((growing, ends))
+            })
+            .await?;
+        state.growing = Some(growing);
+        let ends = ends?;
+        let behind = [rest, &ends.tail].concat();
+        let last = self.send_all(view, state, (&upload, layout), state.number, &behind).await?;
+        let mut front = ends.head;
+        let lead = usize::try_from(layout.lead()).unwrap_or(usize::MAX);
+        if lead > 0 {
+            front.extend(self.again(view, state, Place::default(), lead).await?);
+        }
+        if front.len() as u64 != u64::from(layout.leading()) * layout.part_size {
+            return Err(ProjectError::Broken("the file is shorter than its first parts").into());
+        }
+        self.send_all(view, state, (&upload, layout), 1, &front).await?;
+        drop(front);
+
+        let parts = self.parts(&view.file, last).await?;
+        self.store.complete(&upload, &parts).await?;
+        self.note(&view.file, fence, DeliveryProgress::Stored).await?;
+        let etags: Vec<String> = parts.iter().map(|part| part.etag.clone()).collect();
+        let size = parts.iter().map(|part| part.size).sum();
+        let tag = state.has_md5_tags.then(|| check::composite(&etags)).flatten();
+        let proof = check::look(&*self.store, &upload.key, size, tag.as_deref()).await?;
+        if proof == Proof::Verified {
+            self.note(&view.file, fence, DeliveryProgress::Verified).await?;
+        }
+        let objects = self.evidence_of_parts(&view.file, last).await?;
+        let Some(growing) = &state.growing else {
+            return Err(ProjectError::Broken("the body is lost").into());
+        };
+        let mut file = view.file.clone();
+        file.facts = ends.facts;
+        (file.facts.size_bytes, file.facts.objects) = (size, 1);
+        file.storage_key = main_key(&view.file).as_str().to_owned();
+        self.commit(file, &growing.verification(objects), proof, fence).await
+    }
+
+    /// Stores bytes as parts from `number` on; answers the number of the last part that there is.
+    async fn send_all(
+        &self,
+        view: &View,
+        state: &mut FileUpload,
+        (upload, layout): (&Upload, Layout),
+        number: u32,
+        bytes: &[u8],
+    ) -> Result<u32, DeliverError> {
+        let mut next = number;
+        for part in bytes.chunks(usize::try_from(layout.part_size).unwrap_or(usize::MAX).max(1)) {
+            let sha256 = hex::encode(Sha256::digest(part));
+            let body = bytes::Bytes::copy_from_slice(part);
+            self.send_part(view, state, upload, next, body, &sha256).await?;
+            next += 1;
+        }
+        Ok(next.saturating_sub(1))
+    }
+
+    /// The parts up to `last`, all of them.
+    async fn parts(&self, file: &MediaFile, last: u32) -> Result<Vec<Part>, DeliverError> {
+        let rows = self.db.media_parts(file.id, MAIN).await?;
+        let parts: Vec<Part> = rows
+            .into_iter()
+            .take_while(|row| row.number <= last)
+            .map(|row| Part { number: row.number, etag: row.etag, size: row.size_bytes })
+            .collect();
+        match parts.len() == last as usize {
+            true => Ok(parts),
+            false => Err(ProjectError::Broken("the rows do not have every part").into()),
+        }
+    }
+
+    async fn evidence_of_parts(
+        &self,
+        file: &MediaFile,
+        last: u32,
+    ) -> Result<Vec<ObjectEvidence>, DeliverError> {
+        let rows = self.db.media_parts(file.id, MAIN).await?;
+        let evidence = rows.into_iter().take_while(|row| row.number <= last).map(|row| {
+            let (object, part) = (MAIN.to_owned(), row.number);
+            ObjectEvidence { object, part, size_bytes: row.size_bytes, sha256: row.sha256 }
+        });
+        Ok(evidence.collect())
+    }
+
+    pub(super) async fn note(
+        &self,
+        file: &MediaFile,
+        fence: Fence,
+        progress: DeliveryProgress,
+    ) -> Result<(), DeliverError> {
+        match self.db.set_media_progress(file.id, fence, progress).await? {
+            Fenced::Done => Ok(()),
+            Fenced::Lost => Err(DeliverError::LeaseLost),
+        }
+    }
+}

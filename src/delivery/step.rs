@@ -1,0 +1,385 @@
+//! One step of an upload in parts: exactly one part is projected, stored, remembered.
+//!
+//! The same for a file that grows and for one that has ended. What an earlier process uploaded is
+//! made again and compared with the rows of its parts, not sent again.
+
+use bytes::Bytes;
+use metrics::counter;
+use sha2::{Digest, Sha256};
+use tracing::{info, warn};
+
+use crate::{
+    db::{
+        Db,
+        media_file::{MediaPart, MediaUpload},
+    },
+    domain::media_file::{MediaFile, MediaFileState},
+    storage::{MAX_PARTS, StorageError, StorageKey, Upload},
+};
+
+use super::{
+    DeliverError, Delivery, check,
+    first_walk::{FirstWalk, Planned},
+    growing::{Growing, Place},
+    layout::{Layout, Measured},
+    product::key_of,
+    project::{Body, Object, ProjectError},
+    source::Source,
+    uploads::{FileUpload, Unsent},
+};
+
+/// Version of the projector and of the layout: an upload begun by another one is not continued.
+const PROJECTOR: i64 = 2;
+/// The object that the parts are of.
+pub(super) const MAIN: &str = "main";
+/// RecordInterval where the recording cannot be asked.
+const USUAL_INTERVAL_MS: i64 = 7_200_000;
+
+/// What a step came to.
+pub(super) enum Step {
+    /// A part was stored.
+    Part,
+    /// There is not a whole part yet. So many bytes of it wait.
+    Starved(u64),
+    /// The body is at its end; these bytes are less than a part.
+    Rest(Vec<u8>),
+}
+
+/// What a file is made of, at one moment.
+#[derive(Clone)]
+pub(super) struct View {
+    /// The row.
+    pub file: MediaFile,
+    /// Why the push of each span but the last ended.
+    pub causes: Vec<String>,
+    /// Up to where it is known what belongs to it; `None` if it is complete.
+    pub decided: Option<u64>,
+}
+
+impl View {
+    /// Opens its journals. Blocking.
+    pub fn open(&self, journal: &crate::journal::Journal) -> Result<Source, ProjectError> {
+        let spans = &self.file.spans;
+        Ok(match self.decided {
+            Some(decided) => Source::open_growing(journal, spans, decided)?,
+            None => Source::open_remaining(journal, spans)?,
+        })
+    }
+
+    /// Journal bytes that can be read of it.
+    pub fn stretch(&self) -> u64 {
+        let to = |span: &crate::domain::recording::Span| {
+            span.to.or(self.decided).unwrap_or(span.from).saturating_sub(span.from)
+        };
+        self.file.spans.iter().map(to).sum()
+    }
+
+    /// Unix seconds that the product says it was made at.
+    fn creation_s(&self) -> i64 {
+        self.file.facts.start_ms.div_euclid(1000)
+    }
+}
+
+impl Delivery {
+    /// Finds the upload that an earlier process left, once. One that cannot go on is given up.
+    pub(super) async fn load_upload(
+        &self,
+        file: &MediaFile,
+        state: &mut FileUpload,
+    ) -> Result<(), DeliverError> {
+        if state.is_loaded {
+            return Ok(());
+        }
+        let row = self.db.media_upload(file.id).await?.unwrap_or_default();
+        let MediaUpload { projector, upload_id, part_size, reserve_bytes } = row;
+        if !upload_id.is_empty() {
+            match upload_id.split_once(':') {
+                Some((MAIN, id)) if projector == PROJECTOR && part_size > 0 => {
+                    let upload = Upload { key: main_key(file), id: id.to_owned(), part_size };
+                    state.upload = Some((upload, Layout { part_size, reserve: reserve_bytes }));
+                    info!(upload.id = id, "the upload of a media file goes on");
+                }
+                _ => {
+                    self.abort_earlier(file, &main_key(file)).await?;
+                    self.db.forget_media_upload(file.id).await?;
+                }
+            }
+        }
+        state.is_loaded = true;
+        Ok(())
+    }
+
+    /// Measures what there is of a file, and by how much its product is moved.
+    pub(super) async fn measure(&self, view: &View) -> Result<(Measured, i64), DeliverError> {
+        let (journal, view) = (self.journal.clone(), view.clone());
+        let hls = self.settings.hls;
+        self.read(move || {
+            let mut source = view.open(&journal)?;
+            let spans = view.file.spans.get(..source.spans()).unwrap_or_default();
+            let (container, creation_s) = (view.file.container, view.creation_s());
+            let first = FirstWalk::new(container, hls, creation_s, spans, view.causes.clone());
+            let planned = first.walk(&mut source, view.file.facts.clone(), None)?;
+            let Planned { facts, total_len, body: Body::Single(body), .. } = planned else {
+                return Err(ProjectError::Broken("the product is not one object"));
+            };
+            let (head, tail) = body.into_ends();
+            let (head_len, ends) = (head.len() as u64, (head.len() + tail.len()) as u64);
+            let body_len = total_len.saturating_sub(ends);
+            let is_final = source.is_final();
+            let measured =
+                Measured { head_len, body_len, duration_ms: facts.duration_ms, is_final };
+            Ok((measured, facts.shift_ms))
+        })
+        .await
+    }
+
+    /// Begins an upload in parts: noted before its first part.
+    pub(super) async fn begin_upload(
+        &self,
+        view: &View,
+        measured: Measured,
+        state: &mut FileUpload,
+    ) -> Result<(), DeliverError> {
+        let file = &view.file;
+        let interval_ms = self.record_interval_ms(file).await?;
+        let layout = Layout::plan(file.container, measured, interval_ms, self.settings.part_size);
+        let upload = self.store.start(&main_key(file), layout.part_size).await?;
+        let note = MediaUpload {
+            projector: PROJECTOR,
+            upload_id: format!("{MAIN}:{}", upload.id),
+            part_size: layout.part_size,
+            reserve_bytes: layout.reserve,
+        };
+        if let Err(error) = self.db.begin_media_upload(file.id, &note).await {
+            // Nobody else will ever know of it.
+            let _ = self.store.abort(&upload).await;
+            return Err(error.into());
+        }
+        info!(
+            upload.id = %upload.id,
+            part_size = layout.part_size,
+            reserve_bytes = layout.reserve,
+            "upload of a media file begun"
+        );
+        state.reset();
+        state.upload = Some((upload, layout));
+        Ok(())
+    }
+
+    async fn record_interval_ms(&self, file: &MediaFile) -> Result<i64, DeliverError> {
+        let mut tx = self.db.begin().await?;
+        let recording = Db::load_recording(&mut tx, file.recording).await?;
+        drop(tx);
+        Ok(recording.map_or(USUAL_INTERVAL_MS, |recording| {
+            recording.template.param(file.container).record_interval.saturating_mul(1000)
+        }))
+    }
+
+    /// Makes the next part of the body and stores it.
+    pub(super) async fn step(
+        &self,
+        view: &View,
+        state: &mut FileUpload,
+    ) -> Result<Step, DeliverError> {
+        let Some((upload, layout)) = state.upload.clone() else {
+            return Err(ProjectError::Broken("there is no upload").into());
+        };
+        let want = usize::try_from(layout.part_size).unwrap_or(usize::MAX);
+        let (bytes, place) = match state.unsent.take() {
+            Some(unsent) => {
+                let place = unsent.place.clone();
+                let bytes = self.make_again(view, state, unsent, want).await?;
+                (bytes, place)
+            }
+            None => {
+                if state.growing.is_none() {
+                    let (_, shift_ms) = self.measure(view).await?;
+                    let (container, creation_s) = (view.file.container, view.creation_s());
+                    state.growing = Some(Growing::new(container, creation_s, shift_ms));
+                    state.number = layout.leading() + 1;
+                    state.has_md5_tags = true;
+                }
+                match self.make(view, state, layout, want).await? {
+                    Made::Part(bytes, place) => (bytes, place),
+                    Made::Starved(waiting) => return Ok(Step::Starved(waiting)),
+                    Made::Rest(bytes) => return Ok(Step::Rest(bytes)),
+                }
+            }
+        };
+        let sha256 = hex::encode(Sha256::digest(&bytes));
+        let number = state.number;
+        state.unsent = Some(Unsent { place, sha256: sha256.clone() });
+        self.send_part(view, state, &upload, number, bytes.into(), &sha256).await?;
+        state.unsent = None;
+        state.number += 1;
+        Ok(Step::Part)
+    }
+
+    /// Projects up to a part.
+    async fn make(
+        &self,
+        view: &View,
+        state: &mut FileUpload,
+        layout: Layout,
+        want: usize,
+    ) -> Result<Made, DeliverError> {
+        let Some(mut growing) = state.growing.take() else {
+            return Err(ProjectError::Broken("the body is lost").into());
+        };
+        let (journal, view) = (self.journal.clone(), view.clone());
+        let (growing, made) = self
+            .read(move || {
+                let mut source = view.open(&journal)?;
+                growing.set_spans(&view.file.spans, view.causes.clone());
+                let lead = if growing.is_at_start() { layout.lead() } else { 0 };
+                if !source.is_final() {
+                    let needed = lead.saturating_add(want as u64);
+                    let waiting = growing.has(&mut source, needed)?;
+                    if waiting < needed {
+                        return Ok((growing, Made::Starved(waiting)));
+                    }
+                }
+                if lead > 0 {
+                    // It goes up with the head.
+                    let lead = usize::try_from(lead).unwrap_or(usize::MAX);
+                    if growing.take(&mut source, lead)?.len() < lead {
+                        return Err(ProjectError::Broken("the file is shorter than it was"));
+                    }
+                }
+                let place = growing.place().clone();
+                let bytes = growing.take(&mut source, want)?;
+                let made = match bytes.len() == want {
+                    true => Made::Part(bytes, place),
+                    false if source.is_final() => Made::Rest(bytes),
+                    false => {
+                        let waiting = bytes.len() as u64;
+                        growing.give_back(bytes);
+                        Made::Starved(waiting)
+                    }
+                };
+                Ok((growing, made))
+            })
+            .await?;
+        state.growing = Some(growing);
+        Ok(made)
+    }
+
+    async fn make_again(
+        &self,
+        view: &View,
+        state: &mut FileUpload,
+        unsent: Unsent,
+        want: usize,
+    ) -> Result<Vec<u8>, DeliverError> {
+        let Unsent { place, sha256 } = unsent;
+        let bytes = self.again(view, state, place, want).await?;
+        if hex::encode(Sha256::digest(&bytes)) != sha256 {
+            return Err(ProjectError::Broken("the journal does not say what it said").into());
+        }
+        Ok(bytes)
+    }
+
+    /// Bytes of the body that were made before.
+    pub(super) async fn again(
+        &self,
+        view: &View,
+        state: &mut FileUpload,
+        place: Place,
+        want: usize,
+    ) -> Result<Vec<u8>, DeliverError> {
+        let Some(growing) = state.growing.take() else {
+            return Err(ProjectError::Broken("the body is lost").into());
+        };
+        let (journal, view) = (self.journal.clone(), view.clone());
+        let (growing, bytes) = self
+            .read(move || {
+                let mut source = view.open(&journal)?;
+                let bytes = growing.again(&mut source, &place, want)?;
+                Ok((growing, bytes))
+            })
+            .await?;
+        state.growing = Some(growing);
+        Ok(bytes)
+    }
+
+    /// Stores a part, unless the rows say that the store has these very bytes, and remembers it.
+    pub(super) async fn send_part(
+        &self,
+        view: &View,
+        state: &mut FileUpload,
+        upload: &Upload,
+        number: u32,
+        bytes: Bytes,
+        sha256: &str,
+    ) -> Result<(), DeliverError> {
+        if number > MAX_PARTS {
+            return Err(ProjectError::Broken("the file has grown beyond what was planned").into());
+        }
+        let (id, size_bytes) = (view.file.id, bytes.len() as u64);
+        let md5 = check::md5_hex(&bytes);
+        let known = self.db.media_part(id, MAIN, number).await?;
+        let etag = match known {
+            Some(known) if known.size_bytes == size_bytes && known.sha256 == sha256 => known.etag,
+            _ => {
+                let stored = self.store.put_part(upload, number, bytes).await?;
+                let (etag, sha256) = (stored.etag, sha256.to_owned());
+                let part = MediaPart { number, size_bytes, sha256, etag: etag.clone() };
+                self.db.put_media_part(id, MAIN, &part, (self.now_ms)()).await?;
+                let is_live = view.file.state == MediaFileState::Recording;
+                let when = if is_live { "live" } else { "ended" };
+                counter!("liverec_delivery_parts_total", "when" => when).increment(1);
+                counter!("liverec_delivery_part_bytes_total", "when" => when).increment(size_bytes);
+                etag
+            }
+        };
+        state.has_md5_tags &= check::is_md5(&etag, &md5);
+        Ok(())
+    }
+
+    /// Gives an upload up, to begin anew.
+    pub(super) async fn give_up_upload(
+        &self,
+        file: &MediaFile,
+        state: &mut FileUpload,
+    ) -> Result<(), DeliverError> {
+        self.abort_earlier(file, &main_key(file)).await?;
+        self.db.forget_media_upload(file.id).await?;
+        state.broken += 1;
+        state.reset();
+        Ok(())
+    }
+
+    /// True if what failed is the upload itself: it was given up and the file begins anew.
+    pub(super) async fn is_begun_anew(
+        &self,
+        file: &MediaFile,
+        state: &mut FileUpload,
+        error: &DeliverError,
+    ) -> Result<bool, DeliverError> {
+        let is_wrong = matches!(error, DeliverError::Project(ProjectError::Broken(_)));
+        let is_gone = matches!(error, DeliverError::Storage(StorageError::NoSuchUpload { .. }));
+        if state.upload.is_none() || !(is_wrong || is_gone) {
+            return Ok(false);
+        }
+        warn!(%error, "the upload of a media file is given up; its product is made anew from the journal");
+        // What was assumed failed: then without assumptions, when the end is there.
+        state.is_whole |= is_wrong && file.state == MediaFileState::Ended;
+        self.give_up_upload(file, state).await?;
+        Ok(true)
+    }
+}
+
+/// What was projected.
+enum Made {
+    Part(Vec<u8>, Place),
+    Starved(u64),
+    Rest(Vec<u8>),
+}
+
+/// Key of a file's main object.
+pub(super) fn main_key(file: &MediaFile) -> StorageKey {
+    let path = &file.path;
+    let (domain, app, stream) = (path.domain.as_str(), path.app.as_str(), path.stream.as_str());
+    let main = StorageKey::product(domain, app, stream, file.id, file.container);
+    key_of(&main, Object::Main, Default::default())
+}
