@@ -20,6 +20,8 @@ pub(super) const PARTS_WAITING: u64 = 4;
 const RESERVE_MIN: u64 = 64 << 10;
 /// The most: a head that needs more goes behind the media.
 const RESERVE_MAX: u64 = 256 << 20;
+/// About so much of a head does not grow with the file.
+const HEAD_FIXED: u64 = 1 << 10;
 /// What a head may grow by when its padding is written.
 const PADDING: u64 = 1 << 10;
 
@@ -62,7 +64,10 @@ impl Layout {
         };
         let (head, body) = match is_final {
             true => (head_len, body_len),
-            false => (scaled(head_len).max(RESERVE_MIN), scaled(body_len)),
+            false => {
+                let growing = scaled(head_len.saturating_sub(HEAD_FIXED));
+                (growing.saturating_add(HEAD_FIXED).max(RESERVE_MIN), scaled(body_len))
+            }
         };
         let reserve = match container {
             // Its frames follow each other without a head.
@@ -99,7 +104,7 @@ mod tests {
     fn the_head_of_the_whole_file_has_room_and_half_as_much_again() {
         let ten_s = measured(10_000, 32 * MIB, 10_000);
         let layout = Layout::plan(Container::Mp4, ten_s, 7_200_000, 8 * MIB);
-        assert_eq!(layout.reserve, 10_000 * 720 * 3 / 2 + PADDING);
+        assert_eq!(layout.reserve, (10_000 - HEAD_FIXED) * 720 * 3 / 2 + HEAD_FIXED + PADDING);
         assert_eq!(layout.part_size, 8 * MIB);
         assert_eq!((layout.leading(), layout.lead()), (2, 16 * MIB - layout.reserve));
         // No head, no part that waits for it.

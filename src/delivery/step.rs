@@ -349,6 +349,19 @@ impl Delivery {
         Ok(())
     }
 
+    /// Whether the store knows nothing of an upload. Some say that they refuse a part instead, and
+    /// that there are no parts.
+    async fn is_unknown(&self, file: &MediaFile, upload: &Upload) -> Result<bool, DeliverError> {
+        match self.store.list_parts(upload).await {
+            Err(StorageError::NoSuchUpload { .. }) => Ok(true),
+            Ok(parts) if parts.is_empty() => {
+                Ok(!self.db.media_parts(file.id, MAIN).await?.is_empty())
+            }
+            // What was refused may have been the store as a whole.
+            Ok(_) | Err(_) => Ok(false),
+        }
+    }
+
     /// True if what failed is the upload itself: it was given up and the file begins anew.
     pub(super) async fn is_begun_anew(
         &self,
@@ -357,8 +370,15 @@ impl Delivery {
         error: &DeliverError,
     ) -> Result<bool, DeliverError> {
         let is_wrong = matches!(error, DeliverError::Project(ProjectError::Broken(_)));
-        let is_gone = matches!(error, DeliverError::Storage(StorageError::NoSuchUpload { .. }));
-        if state.upload.is_none() || !(is_wrong || is_gone) {
+        let Some((upload, _)) = &state.upload else { return Ok(false) };
+        let is_gone = match error {
+            DeliverError::Storage(StorageError::NoSuchUpload { .. }) => true,
+            DeliverError::Storage(StorageError::Refused { .. }) => {
+                self.is_unknown(file, upload).await?
+            }
+            _ => false,
+        };
+        if !(is_wrong || is_gone) {
             return Ok(false);
         }
         warn!(%error, "the upload of a media file is given up; its product is made anew from the journal");

@@ -12,6 +12,7 @@ mod cuts_property;
 mod database_away;
 mod doctor;
 mod enhanced;
+mod follow;
 mod hostile;
 mod keys;
 mod players;

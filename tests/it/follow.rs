@@ -1,0 +1,202 @@
+//! Ready in seconds: files go up while they are recorded, and what is stored is what was sent,
+//! whatever happens in between.
+
+use std::{collections::BTreeSet, fs, path::PathBuf};
+
+use serde_json::Value;
+
+use crate::{
+    support::{
+        ffmpeg::Codecs,
+        packets::Packets,
+        publisher::Pusher,
+        pushing::{Source, as_in_product, assert_same_tags, product_tags},
+        receiver::Receiver,
+        s3::{Fault, Op},
+        server::{BACKENDS, Backend, Server, eventually},
+    },
+    verbatim::{format_of, make_heavy_source, recorder},
+};
+
+/// The smallest that S3 takes; four of them are 20 MiB.
+const PARTS: [(&str, &str); 1] = [("storage.s3.part_size", "5MiB")];
+
+/// About 3 MiB a second.
+fn heavy(server: &Server, seconds: u32) -> Source {
+    let path = server.folder().join("source.flv");
+    make_heavy_source(&path, seconds);
+    Source::of(Codecs::H264Aac, path)
+}
+
+/// Parts that were stored while their files grew.
+fn live_parts(server: &Server) -> usize {
+    server.metric("liverec_delivery_parts_total{when=\"live\"}") as usize
+}
+
+fn wait_for_live_parts(server: &Server, count: usize) {
+    eventually("parts of growing files in the store", || {
+        (live_parts(server) >= count).then_some(())
+    });
+}
+
+/// Each file once: a message whose delivery a kill interrupted may come twice.
+fn stored(receiver: &Receiver, count: usize) -> Vec<Value> {
+    eventually(&format!("{count} files"), || {
+        let mut known = BTreeSet::new();
+        let mut files = receiver.of_type(100);
+        files.retain(|file| known.insert(file["file_id"].to_string()));
+        assert!(files.len() <= count, "{files:#?}");
+        (files.len() == count).then_some(files)
+    })
+}
+
+/// The products hold what was sent, `liverec verify` says so, and nothing is left of uploads.
+fn assert_holds(
+    server: &Server,
+    files: &[Value],
+    source: &Source,
+    sent: &[liverec::media::tag::Tag],
+) {
+    let here = |file: &Value| {
+        let url = file["video_url"].as_str().unwrap();
+        let (_, path) = url.split_once("/vod/").unwrap();
+        format!("{}/vod/{path}", server.base_url())
+    };
+    for file in files {
+        let id = file["file_id"].as_str().unwrap();
+        let output = server.cli().args(["verify", id, "--json"]).output().unwrap();
+        let report = String::from_utf8_lossy(&output.stdout);
+        assert_eq!(output.status.code(), Some(0), "{report}");
+    }
+    let flv = here(files.iter().find(|file| format_of(file) == "flv").unwrap());
+    assert_same_tags(&product_tags(&flv), &as_in_product(sent), &flv);
+    if sent.len() == source.tags.len() {
+        let mp4 = here(files.iter().find(|file| format_of(file) == "mp4").unwrap());
+        Packets::of(&mp4).assert_payloads_and_times(&Packets::of(source.name()), &mp4);
+    }
+    assert_eq!(open_uploads(server), Vec::<PathBuf>::new());
+}
+
+/// Files that the store keeps of uploads under way.
+fn open_uploads(server: &Server) -> Vec<PathBuf> {
+    let (folder, is_open): (_, fn(&str) -> bool) = match server.s3 {
+        Some(_) => (server.folder().join("s3"), |name| name.starts_with(".upload")),
+        None => (server.data_dir().join("vod/.tmp"), |_| true),
+    };
+    let found = fs::read_dir(folder).unwrap().map(|entry| entry.unwrap());
+    found.filter(|e| is_open(&e.file_name().to_string_lossy())).map(|e| e.path()).collect()
+}
+
+#[test]
+fn parts_are_stored_while_the_stream_is_live() {
+    for backend in BACKENDS {
+        let (server, receiver) = recorder(backend, &["Flv", "Mp4"], 1200, &PARTS);
+        let source = heavy(&server, 16);
+        let mut pusher = Pusher::connect(server.rtmp, "show", 65536).accepted();
+        pusher.send(&source.tags);
+        wait_for_live_parts(&server, 4);
+        assert!(!open_uploads(&server).is_empty());
+        assert_eq!(receiver.of_type(100).len(), 0, "nothing is announced before its end");
+        if let Some(s3) = &server.s3 {
+            assert_eq!((s3.count(Op::Create), s3.count(Op::Complete)), (2, 0));
+        }
+        pusher.finish();
+        let files = stored(&receiver, 2);
+        assert_holds(&server, &files, &source, &source.tags);
+        if let Some(s3) = &server.s3 {
+            assert_eq!((s3.count(Op::Create), s3.count(Op::Complete)), (2, 2), "begun once");
+        }
+    }
+}
+
+#[test]
+fn an_upload_goes_on_after_a_kill() {
+    for backend in BACKENDS {
+        let (mut server, receiver) = recorder(backend, &["Flv", "Mp4"], 1200, &PARTS);
+        let source = heavy(&server, 16);
+        let mut pusher = Pusher::connect(server.rtmp, "show", 65536).accepted();
+        pusher.send(&source.tags);
+        wait_for_live_parts(&server, 4);
+        let before = open_uploads(&server);
+        let sent = server.s3.as_ref().map(|s3| s3.count(Op::UploadPart));
+        server.kill();
+        server.launch();
+        let files = stored(&receiver, 2);
+        assert_holds(&server, &files, &source, &source.tags);
+        assert!(!before.is_empty());
+        if let (Some(s3), Some(sent)) = (&server.s3, sent) {
+            assert_eq!((s3.count(Op::Create), s3.count(Op::Complete)), (2, 2), "the same uploads");
+            // What was on its way when the process died is sent again, nothing else.
+            let all: usize = files.iter().map(parts_of).sum();
+            assert!(s3.count(Op::UploadPart) <= all + 2, "{sent} before, {all} needed");
+        }
+    }
+}
+
+fn parts_of(file: &Value) -> usize {
+    let size = file["file_size"].as_u64().unwrap();
+    usize::try_from(size.div_ceil(5 << 20)).unwrap()
+}
+
+#[test]
+fn an_upload_that_is_gone_begins_anew() {
+    let (mut server, receiver) = recorder(Backend::Services, &["Flv", "Mp4"], 1200, &PARTS);
+    let source = heavy(&server, 12);
+    let mut pusher = Pusher::connect(server.rtmp, "show", 65536).accepted();
+    pusher.send(&source.tags);
+    wait_for_live_parts(&server, 4);
+    server.expect("the upload of a media file is given up");
+    server.expect("a media file could not be stored");
+    forget_uploads(&server);
+    pusher.finish();
+    let files = stored(&receiver, 2);
+    assert_holds(&server, &files, &source, &source.tags);
+}
+
+/// As when the lifecycle rule of a bucket has removed incomplete uploads.
+fn forget_uploads(server: &Server) {
+    for path in open_uploads(server) {
+        if path.is_dir() { fs::remove_dir_all(path) } else { fs::remove_file(path) }.unwrap();
+    }
+}
+
+#[test]
+fn a_lost_answer_to_complete_is_no_loss() {
+    let (mut server, receiver) = recorder(Backend::Services, &["Flv", "Mp4"], 1200, &PARTS);
+    let source = heavy(&server, 12);
+    let s3 = server.s3.as_ref().unwrap();
+    s3.inject(Op::Complete, 1, 1, Fault::LoseResponse);
+    s3.inject(Op::UploadPart, 3, 2, Fault::Status(503));
+    let mut pusher = Pusher::connect(server.rtmp, "show", 65536).accepted();
+    pusher.send(&source.tags);
+    wait_for_live_parts(&server, 4);
+    pusher.finish();
+    server.expect("a media file could not be stored");
+    let files = stored(&receiver, 2);
+    assert_holds(&server, &files, &source, &source.tags);
+}
+
+#[test]
+fn small_files_do_not_wait_behind_a_large_one() {
+    let (server, receiver) = recorder(Backend::Services, &["Flv", "Mp4"], 1200, &PARTS);
+    let source = heavy(&server, 24);
+    let small: Vec<_> = source.tags[..60].to_vec();
+    let s3 = server.s3.as_ref().unwrap();
+    // The large one has everything still before it when it ends.
+    s3.inject(Op::UploadPart, 1, 10_000, Fault::Delay(std::time::Duration::from_millis(400)));
+    let mut large = Pusher::connect(server.rtmp, "show", 65536).accepted();
+    large.send(&source.tags);
+    large.finish();
+    let many = 12;
+    for _ in 0..many {
+        let mut pusher = Pusher::connect(server.rtmp, "show", 65536).accepted();
+        pusher.send(&small);
+        pusher.finish();
+    }
+    let files = stored(&receiver, 2 * (many + 1));
+    let sizes: Vec<u64> = files.iter().map(|file| file["file_size"].as_u64().unwrap()).collect();
+    let large = |size: &u64| *size > 20 << 20;
+    let last_small = sizes.iter().rposition(|size| !large(size)).unwrap();
+    let last_large = sizes.iter().rposition(large).unwrap();
+    assert!(last_small < last_large, "{sizes:?}");
+}
