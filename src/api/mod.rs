@@ -12,6 +12,7 @@ pub mod callback_template;
 pub mod caller;
 pub mod decode;
 pub mod doctor;
+pub mod delivery_state;
 pub mod envelope;
 pub mod error;
 pub mod forbidden_stream;
@@ -136,6 +137,7 @@ pub const ACTIONS: &[Action] = actions! {
     Live DescribeLiveStreamPublishedList => session::published,
     Live DescribeLiveStreamEventList => session::events,
     Live DescribeConcurrentRecordStreamNum => recording::concurrent,
+    Live LiverecDescribeRecordings => delivery_state::describe,
     Live DescribeCallbackRecordsList => callback_log::describe,
     Live LiverecDescribeCallbacks => callback_log::describe_events,
     Live LiverecReplayCallback => callback_log::replay,

@@ -2,10 +2,11 @@
 //!
 //! A row is written when its stretch begins, ends with it, and is made true by delivery: only a
 //! `stored` one is visible in the VOD API. Here: the row itself; [`work`] has what delivery does
-//! with it under a lease, [`progress`] how far that is, [`search`] who asks for many,
+//! with it under a lease, [`progress`] how far that is, [`describe`] tells of it, [`search`] who asks for many,
 //! [`verification`] what was hashed.
 
 mod expiry;
+mod describe;
 mod progress;
 mod remake;
 mod search;
@@ -15,6 +16,7 @@ mod work;
 use sqlx::{Row, Transaction, any::Any, any::AnyRow};
 
 pub use expiry::ExpiryClock;
+pub use describe::{DeliveryRow, DeliverySearch};
 pub use progress::{ClaimOrder, GrowingMedia, MediaPart};
 pub use search::{Backlog, MediaSearch};
 pub use work::{Fence, Fenced, MediaUpload};

@@ -32,6 +32,8 @@ use super::{
 const PROJECTOR: i64 = 2;
 /// The object that the parts are of.
 pub(super) const MAIN: &str = "main";
+/// Uploads of one file that are begun anew because the store refused a part: it may refuse them all.
+const MAX_REFUSED: u32 = 5;
 /// RecordInterval where the recording cannot be asked.
 const USUAL_INTERVAL_MS: i64 = 7_200_000;
 
@@ -349,19 +351,6 @@ impl Delivery {
         Ok(())
     }
 
-    /// Whether the store knows nothing of an upload. Some say that they refuse a part instead, and
-    /// that there are no parts.
-    async fn is_unknown(&self, file: &MediaFile, upload: &Upload) -> Result<bool, DeliverError> {
-        match self.store.list_parts(upload).await {
-            Err(StorageError::NoSuchUpload { .. }) => Ok(true),
-            Ok(parts) if parts.is_empty() => {
-                Ok(!self.db.media_parts(file.id, MAIN).await?.is_empty())
-            }
-            // What was refused may have been the store as a whole.
-            Ok(_) | Err(_) => Ok(false),
-        }
-    }
-
     /// True if what failed is the upload itself: it was given up and the file begins anew.
     pub(super) async fn is_begun_anew(
         &self,
@@ -373,8 +362,15 @@ impl Delivery {
         let Some((upload, _)) = &state.upload else { return Ok(false) };
         let is_gone = match error {
             DeliverError::Storage(StorageError::NoSuchUpload { .. }) => true,
-            DeliverError::Storage(StorageError::Refused { .. }) => {
-                self.is_unknown(file, upload).await?
+            // Some stores refuse a part of an upload that they do not know, and list none of it.
+            DeliverError::Storage(StorageError::Refused { action, .. })
+                if state.broken < MAX_REFUSED =>
+            {
+                match self.store.list_parts(upload).await {
+                    // Whoever may list its parts may complete it: what is left is half of it.
+                    Ok(parts) => parts.is_empty() || *action == "complete an upload",
+                    Err(error) => matches!(error, StorageError::NoSuchUpload { .. }),
+                }
             }
             _ => false,
         };
