@@ -1,7 +1,6 @@
 //! One step of an upload in parts: exactly one part is projected, stored, remembered.
 //!
-//! The same for a file that grows and for one that has ended. What an earlier process uploaded is
-//! made again and compared with the rows of its parts, not sent again.
+//! The same for a file that grows and for one that has ended. What was uploaded is not sent again.
 
 use bytes::Bytes;
 use metrics::counter;
@@ -378,7 +377,7 @@ impl Delivery {
             return Ok(false);
         }
         warn!(%error, "the upload of a media file is given up; its product is made anew from the journal");
-        // What was assumed failed: then without assumptions, when the end is there.
+        // Then without assumptions, when the end is there.
         state.is_whole |= is_wrong && file.state == MediaFileState::Ended;
         self.give_up_upload(file, state).await?;
         Ok(true)

@@ -133,6 +133,7 @@ fn killed_during_delivery() {
         pusher.finish();
         eventually("the moment", || (s3.count(op) >= nth).then_some(()));
         server.expect("a media file could not be stored");
+        server.expect("the upload of a media file is given up");
         server.kill();
         server.s3.as_ref().unwrap().heal();
         server.launch();
