@@ -5,8 +5,8 @@
 //! with it under a lease, [`progress`] how far that is, [`describe`] tells of it, [`search`] who asks for many,
 //! [`verification`] what was hashed.
 
-mod expiry;
 mod describe;
+mod expiry;
 mod progress;
 mod remake;
 mod search;
@@ -15,8 +15,8 @@ mod work;
 
 use sqlx::{Row, Transaction, any::Any, any::AnyRow};
 
-pub use expiry::ExpiryClock;
 pub use describe::{DeliveryRow, DeliverySearch};
+pub use expiry::ExpiryClock;
 pub use progress::{ClaimOrder, GrowingMedia, MediaPart};
 pub use search::{Backlog, MediaSearch};
 pub use work::{Fence, Fenced, MediaUpload};
