@@ -31,13 +31,15 @@ const VENDOR: &[(&str, u32)] = &[
     ("DescribeLiveForbidStreamList", 100),
 ];
 
+/// A second since the beginning, and requests in it.
+type Window = (u64, u32);
+
 /// Counts requests by key and action.
 pub struct RateLimiter {
     /// `None` limits nothing.
     limits: Option<HashMap<String, u32>>,
     begun: Instant,
-    /// Second since the beginning, and requests in it.
-    windows: Mutex<HashMap<(String, &'static str), (u64, u32)>>,
+    windows: Mutex<HashMap<(String, &'static str), Window>>,
 }
 
 impl RateLimiter {

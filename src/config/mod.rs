@@ -189,7 +189,7 @@ pub enum Storage {
         dir: PathBuf,
     },
     /// An S3-compatible server.
-    S3(S3),
+    S3(Box<S3>),
 }
 
 /// Section `storage.s3`.

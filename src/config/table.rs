@@ -203,7 +203,7 @@ fn storage(r: &mut Reader, data_dir: &Path) -> Result<Storage, ConfigError> {
         return Err(together("storage.local.dir", message.to_owned()));
     }
     let missing = |key| together(key, "is needed when storage.kind is s3".to_owned());
-    Ok(Storage::S3(S3 {
+    Ok(Storage::S3(Box::new(S3 {
         endpoint: endpoint.ok_or_else(|| missing("storage.s3.endpoint"))?,
         region,
         bucket: bucket.ok_or_else(|| missing("storage.s3.bucket"))?,
@@ -214,7 +214,7 @@ fn storage(r: &mut Reader, data_dir: &Path) -> Result<Storage, ConfigError> {
         path_style,
         part_bytes,
         timeout,
-    }))
+    })))
 }
 
 /// A duration without a fraction of a second.

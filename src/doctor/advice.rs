@@ -141,7 +141,8 @@ mod tests {
 
     #[test]
     fn every_common_mistake_has_its_own_advice() {
-        let cases: [(fn(&str) -> &'static str, &str, &str); 12] = [
+        type Case<'a> = (fn(&str) -> &'static str, &'a str, &'a str);
+        let cases: [Case<'_>; 12] = [
             (for_store, "store an object: InvalidAccessKeyId: x (HTTP 403)", "access_key_id"),
             (for_store, "SignatureDoesNotMatch: as asked (HTTP 403)", "secret_access_key"),
             (for_store, "check the bucket: NoSuchBucket: there is no bucket x", "make the bucket"),

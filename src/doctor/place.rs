@@ -45,7 +45,7 @@ pub(super) fn look(directory: &Path, is_server: bool) -> Vec<Finding> {
     let advice = "make room: journals stay here until their files are stored";
     let mut findings = vec![match room {
         ..NO_ROOM => Finding::fail("data_dir.room", found, advice),
-        ..LITTLE_ROOM => Finding::warn("data_dir.room", found, advice),
+        NO_ROOM..LITTLE_ROOM => Finding::warn("data_dir.room", found, advice),
         _ => Finding::ok("data_dir.room", found),
     }];
     if !is_server {

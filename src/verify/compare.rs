@@ -373,7 +373,8 @@ mod tests {
         let (by_bytes, by_journal) = ("by the bytes", "by the journal");
         let by_digests = "it or one behind it, up to packet 1, was altered";
         // Journal there, the same; digests the same; bytes the same: what is said.
-        let cases: [(bool, bool, Option<bool>, Option<bool>, &[&str], bool); 18] = [
+        type Case<'a> = (bool, bool, Option<bool>, Option<bool>, &'a [&'a str], bool);
+        let cases: [Case<'_>; 18] = [
             (true, true, yes, yes, &[], false),
             (true, true, yes, no, &[by_bytes], false),
             (true, true, no, yes, &[by_digests], false),

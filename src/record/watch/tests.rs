@@ -55,8 +55,11 @@ impl Stream {
     }
 }
 
+/// Numbers and counts.
+type Counts = Vec<(i64, u64)>;
+
 /// Numbers and counts of events 321 and 341.
-fn told(report: &Report) -> (Vec<(i64, u64)>, Vec<(i64, u64)>) {
+fn told(report: &Report) -> (Counts, Counts) {
     (
         report.push.iter().map(|a| (a.what.number(), a.count)).collect(),
         report.record.iter().map(|(what, count, _)| (what.number(), *count)).collect(),
@@ -64,7 +67,7 @@ fn told(report: &Report) -> (Vec<(i64, u64)>, Vec<(i64, u64)>) {
 }
 
 /// What the only report says.
-fn only(stream: Stream) -> (Vec<(i64, u64)>, Vec<(i64, u64)>) {
+fn only(stream: Stream) -> (Counts, Counts) {
     let reports = stream.end();
     assert_eq!(reports.len(), 1, "{reports:#?}");
     told(&reports[0])
