@@ -10,6 +10,7 @@ pub mod callback;
 mod check;
 mod clock_guard;
 mod damage;
+mod error;
 pub mod evidence;
 mod expiry;
 pub mod facts;
@@ -50,11 +51,12 @@ use crate::{
         snapshot::Snapshot,
         verification::Verification,
     },
-    journal::{Journal, JournalError},
-    storage::{ObjectStore, StorageError, StorageKey},
+    journal::Journal,
+    storage::{ObjectStore, StorageKey},
 };
 
 use check::Proof;
+use error::DeliverError;
 use finish::Turn;
 pub use hls::HlsSettings;
 use project::ProjectError;
@@ -104,19 +106,6 @@ pub struct Delivery {
     pub now_ms: fn() -> i64,
     /// What is under way.
     uploads: Arc<Uploads>,
-}
-
-/// Why a product could not be made this time.
-#[derive(Debug, thiserror::Error)]
-enum DeliverError {
-    #[error(transparent)]
-    Project(#[from] ProjectError),
-    #[error(transparent)]
-    Storage(#[from] StorageError),
-    #[error(transparent)]
-    Db(#[from] DbError),
-    #[error("another worker has taken the file over")]
-    LeaseLost,
 }
 
 impl Delivery {
@@ -391,11 +380,5 @@ impl Delivery {
         job: impl FnOnce() -> Result<T, ProjectError> + Send + 'static,
     ) -> Result<T, DeliverError> {
         Ok(self.journal.run_read(job).await?)
-    }
-}
-
-impl From<JournalError> for DeliverError {
-    fn from(error: JournalError) -> Self {
-        DeliverError::Project(ProjectError::Journal(error))
     }
 }

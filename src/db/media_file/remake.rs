@@ -38,8 +38,8 @@ impl Db {
     ) -> Result<bool> {
         let done = sqlx::query(
             "UPDATE media_file SET state = 'ended', error = '', attempts = 0, next_try_ms = $2, \
-             lease_owner = '', lease_until = 0, fence = fence + 1, updated_ms = $2 \
-             WHERE id = $1 AND state = 'failed'",
+             lease_owner = '', lease_until = 0, fence = fence + 1, updated_ms = $2, progress = '', \
+             announced_ms = 0, upload_id = '', uploaded_bytes = 0 WHERE id = $1 AND state = 'failed'",
         )
         .bind(id.to_string())
         .bind(now_ms)
