@@ -8,6 +8,7 @@ mod backup;
 mod data_dir;
 mod database;
 mod demo;
+mod disk;
 mod doctor;
 mod first_start;
 mod gauges;
@@ -39,9 +40,7 @@ use crate::{
     db::Db,
     delivery::{self, Delivery, callback::CallbackSender, janitor::Janitor},
     doctor::Doctor,
-    ingest,
-    journal::{self, Journal},
-    reach,
+    ingest, reach,
     record::{self, Supervisor, follow::Shared, resume::Expiry, turns::Turns},
 };
 
@@ -138,12 +137,7 @@ impl Server {
         let (db, snapshot, is_first) = database::open(&config).await?;
         let snapshot = Arc::new(ArcSwap::from_pointee(snapshot));
         let store = store::open(&config.storage, store::Access::Write)?;
-        let journal = Journal::open(journal::Settings {
-            root: data_dir.path().join("journal"),
-            sync_interval: config.journal.sync_interval,
-            roll_bytes: ROLL_BYTES.min((config.journal.unclaimed_max_bytes / 2).max(1 << 20)),
-        })
-        .context("open the journals")?;
+        let journal = disk::open_journals(&config, data_dir.path())?;
         // Taken before anything accepts: what is there now was left by an earlier process.
         let left_behind = journal.sessions().context("list the journals")?;
         recovery::refuse_newer(&journal, &left_behind)?;
@@ -217,6 +211,7 @@ impl Server {
                 idle_timeout: config.rtmp.idle_timeout,
                 handshake_timeout: config.rtmp.handshake_timeout,
                 max_connections: config.rtmp.max_connections,
+                stall_timeout: config.journal.stall_timeout,
                 max_message_bytes: config.rtmp.max_message_bytes,
             },
             snapshot.clone(),
@@ -258,6 +253,7 @@ impl Server {
         };
         tasks.spawn("janitor", janitor.run(work.clone()));
         tasks.spawn("watchdog", service::watchdog(work.clone()));
+        tasks.spawn("space", journal.clone().watch_space(work.clone()));
         tasks.spawn("gauges", gauges::run(db.clone(), node_id.clone(), work.clone()));
 
         let doctor = doctor::of_server(data_dir.path(), &node_id, &db, &store, &journal);

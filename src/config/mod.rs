@@ -52,6 +52,8 @@ pub struct Config {
     pub database: DatabaseUrl,
     /// The journal.
     pub journal: Journal,
+    /// Room on the disk of the journals.
+    pub disk: Disk,
     /// What is recorded.
     pub record: Record,
     /// HLS products.
@@ -158,6 +160,17 @@ pub struct Journal {
     pub retention: Duration,
     /// Bytes kept of a stream that nothing records.
     pub unclaimed_max_bytes: u64,
+    /// A publisher whose journal the disk does not take for so long is disconnected.
+    pub stall_timeout: Duration,
+}
+
+/// Section `disk`.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Disk {
+    /// Warn below so many free bytes; `None` follows the size of the disk.
+    pub warn_free_bytes: Option<u64>,
+    /// Refuse new publishes below so many free bytes; `None` follows the size of the disk.
+    pub refuse_free_bytes: Option<u64>,
 }
 
 /// Section `record`.

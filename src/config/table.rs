@@ -9,8 +9,8 @@ use ipnet::IpNet;
 use tracing_subscriber::EnvFilter;
 
 use super::{
-    Api, BaseUrl, Callback, Config, ConfigError, Credentials, DatabaseUrl, Hls, Http, Journal, Log,
-    LogFormat, Publish, Record, Rtmp, S3, Storage, Takeover, UnknownParameters,
+    Api, BaseUrl, Callback, Config, ConfigError, Credentials, DatabaseUrl, Disk, Hls, Http,
+    Journal, Log, LogFormat, Publish, Record, Rtmp, S3, Storage, Takeover, UnknownParameters,
     sources::Reader,
     value::{
         Raw, address, choice, database_url, duration, flag, integer, list, master_key, optional,
@@ -42,6 +42,7 @@ pub(super) fn read(r: &mut Reader) -> Result<Config, ConfigError> {
         api: api(r)?,
         database: database(r, &data_dir)?,
         journal: journal(r)?,
+        disk: disk(r)?,
         record: record(r)?,
         hls: Hls {
             segment_duration: r.get("hls.segment_duration", "10s", duration("1s", "60s"))?,
@@ -155,7 +156,19 @@ fn journal(r: &mut Reader) -> Result<Journal, ConfigError> {
         sync_interval: r.get("journal.sync_interval", "1s", duration("10ms", "1h"))?,
         retention: r.get("journal.retention", "0", duration("0", "3650d"))?,
         unclaimed_max_bytes: r.get("journal.unclaimed_max", "64MiB", size("1MiB", "1TiB"))?,
+        stall_timeout: r.get("journal.stall_timeout", "30s", duration("1s", "1h"))?,
     })
+}
+
+fn disk(r: &mut Reader) -> Result<Disk, ConfigError> {
+    let warn_free_bytes = r.get("disk.warn_free", "", optional(size("0B", "1024TiB")))?;
+    let refuse_free_bytes = r.get("disk.refuse_free", "", optional(size("0B", "1024TiB")))?;
+    if let (Some(warn), Some(refuse)) = (warn_free_bytes, refuse_free_bytes)
+        && warn < refuse
+    {
+        return Err(together("disk.warn_free", "must not be below disk.refuse_free".to_owned()));
+    }
+    Ok(Disk { warn_free_bytes, refuse_free_bytes })
 }
 
 fn record(r: &mut Reader) -> Result<Record, ConfigError> {

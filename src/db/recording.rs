@@ -1,6 +1,7 @@
 //! Rows of recordings and their journal spans. Here: their beginning and end; [`resume`] has what
-//! lies between two sessions.
+//! lies between two sessions, [`failure`] what a disk did not take.
 
+mod failure;
 mod resume;
 
 use sqlx::{

@@ -6,6 +6,7 @@
 use crate::{
     domain::{
         container::Container,
+        journal_note::Note,
         media_file::MediaFacts,
         recording::Span,
         verification::{IrregularityKind, SessionEvidence},
@@ -204,6 +205,12 @@ impl FirstWalk {
         // What describes the frames is read now and never again, except into FLV.
         if sample.kind == SampleKind::Config && !matches!(self.plan, Plan::Flv(_)) {
             source.check_apart(span, sample)?;
+        }
+        if sample.kind == SampleKind::Private
+            && let Some(note) = source.note(span, sample)?.as_deref().and_then(Note::parse)
+            && let Note::Stall { cause, from_ms, until_ms } = note
+        {
+            self.timeline.begin_stall(cause.as_str(), until_ms.saturating_sub(from_ms));
         }
         let placed = sample.moved_by(self.timeline.push(sample));
         self.observer.push(sample);

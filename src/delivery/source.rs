@@ -165,6 +165,14 @@ impl Source {
         }
     }
 
+    /// The note of the caller that a sample was found in, if it is one.
+    pub fn note(&mut self, span: usize, sample: &Sample) -> Result<Option<String>, JournalError> {
+        match self.reader(span) {
+            Some((reader, ..)) => reader.note(sample),
+            None => Ok(None),
+        }
+    }
+
     /// The first samples of a span, private ones too, at most `max`.
     pub fn first_samples(&mut self, span: usize, max: usize) -> Result<Vec<Sample>, JournalError> {
         match self.reader(span) {

@@ -85,6 +85,8 @@ pub(super) struct Timeline {
     mark: Option<(i64, Option<i64>)>,
     /// Unix milliseconds of the latest frame, by the mark before it.
     wall_ms: Option<i64>,
+    /// The disk took nothing for a while: why, and how long on the wall; until the next frame.
+    stall: Option<(String, i64)>,
     gaps: Vec<Gap>,
     unlisted_gaps: u64,
     paused_ms: i64,
@@ -109,6 +111,7 @@ impl Timeline {
             first_ms: None,
             mark: None,
             wall_ms: None,
+            stall: None,
             gaps: Vec::new(),
             unlisted_gaps: 0,
             paused_ms: 0,
@@ -147,6 +150,11 @@ impl Timeline {
         self.shift_ms
     }
 
+    /// The disk took nothing for `wall_ms` because of `cause`, between the frame before and the next.
+    pub fn begin_stall(&mut self, cause: &str, wall_ms: i64) {
+        self.stall = Some((cause.to_owned(), wall_ms.max(0)));
+    }
+
     /// Takes in the next sample, with the times it came with. Answers what is added to them.
     pub fn push(&mut self, sample: &Sample) -> i64 {
         if sample.kind == SampleKind::Clock {
@@ -161,6 +169,12 @@ impl Timeline {
         }
         if let (Some(latest_ms), true) = (self.latest_ms, is_known || self.is_lost) {
             self.notice_jump(sample.dts_ms.saturating_add(self.shift_ms), latest_ms);
+        }
+        if let (Some((cause, wall_ms)), Some(latest_ms)) = (self.stall.take(), self.latest_ms) {
+            // Whether the encoder waited or left something out: its clock says it, nothing is moved.
+            let dts_ms = sample.dts_ms.saturating_add(self.shift_ms);
+            let passed_ms = dts_ms.saturating_sub(latest_ms).max(0);
+            self.list_gap(&cause, latest_ms, wall_ms, passed_ms);
         }
         // Where gaps are left out, the jump has changed it.
         let dts_ms = sample.dts_ms.saturating_add(self.shift_ms);

@@ -126,8 +126,9 @@ pub struct SessionEvidence {
 #[serde(default)]
 pub struct Gap {
     /// Why: the end reason of the interrupted push (`network`, `replaced`, `crashed`, ...), or
-    /// `clock_jump` where the encoder's clock jumped forward, or `journal_lost` where a part of the
-    /// journal was gone when the file was made.
+    /// `clock_jump` where the encoder's clock jumped forward, `journal_lost` where a part of the
+    /// journal was gone when the file was made; `disk_full`, `disk_error` or `disk_stuck` where the
+    /// disk took nothing and the encoder was held back.
     pub cause: String,
     /// Where in the product, milliseconds of its own timeline.
     pub at_ms: i64,

@@ -6,7 +6,7 @@
 
 mod admission;
 
-use std::{convert::Infallible, io, net::SocketAddr, sync::Arc, time::Duration};
+use std::{convert::Infallible, io, net::SocketAddr, pin::pin, sync::Arc, time::Duration};
 
 use metrics::Counter;
 use tokio::{
@@ -214,8 +214,11 @@ impl<S: ByteSource> Connection<S> {
     /// Notes, writes, ends what is to end, looks for silence.
     async fn tend(&mut self, token: &CancellationToken) -> Result<(), Cause> {
         let now = Instant::now();
+        let stall_timeout = self.context.settings.stall_timeout;
         for (_, publishing) in &mut self.streams {
             publishing.take_controls();
+            let patience = sleep_until(publishing.stalled_since().unwrap_or(now) + stall_timeout);
+            let mut patience = pin!(patience);
             // Futures that are not waited for to the end are called again at the next look.
             while publishing.end_reason().is_none() {
                 tokio::select! {
@@ -223,8 +226,10 @@ impl<S: ByteSource> Connection<S> {
                     done = publishing.maintain(now) => { done?; break }
                     () = self.wake.notified() => {}
                     () = token.cancelled() => return Err(Cause::Shutdown),
+                    () = &mut patience => publishing.fail(),
                 }
             }
+            publishing.note_stall();
         }
         if now.elapsed() > LONG_WAIT {
             self.last_data = Instant::now();

@@ -52,6 +52,8 @@ pub struct Settings {
     pub handshake_timeout: Duration,
     /// Connections at a time.
     pub max_connections: usize,
+    /// A publisher whose journal the disk does not take for so long is disconnected.
+    pub stall_timeout: Duration,
     /// Longest RTMP message of a publisher, in bytes.
     pub max_message_bytes: usize,
 }

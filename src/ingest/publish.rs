@@ -24,7 +24,7 @@ use crate::{
         push_domain::Authorised,
         session::{EndReason, Session},
     },
-    journal::{JournalError, Writer},
+    journal::{JournalError, Stall, Writer},
     media::tag::Tag,
 };
 
@@ -183,6 +183,36 @@ impl Publishing {
         self.writer.maintain(now).await
     }
 
+    /// Since when the disk takes nothing of the journal.
+    pub(super) fn stalled_since(&self) -> Option<Instant> {
+        self.writer.stalled().map(|(since, _)| since)
+    }
+
+    /// Notes that the disk took nothing for a while, once that is over.
+    pub(super) fn note_stall(&mut self) {
+        if let Some(Stall { cause, lasted }) = self.writer.take_stall() {
+            let until_ms = now_ms();
+            let lasted_ms = i64::try_from(lasted.as_millis()).unwrap_or(i64::MAX);
+            let from_ms = until_ms.saturating_sub(lasted_ms);
+            self.writer.note(&Note::Stall { cause, from_ms, until_ms }.to_json());
+        }
+    }
+
+    /// Gives the disk up: whoever follows the journal is told, and the publish is to end. What was
+    /// received is still tried to be stored when it is closed.
+    pub(super) fn fail(&mut self) {
+        self.writer.fail();
+        let stalled = self.writer.stalled();
+        error!(
+            session.id = %self.live.session.id,
+            stream.path = %self.live.session.path,
+            stalled_s = stalled.map_or(0, |(since, _)| since.elapsed().as_secs()),
+            cause = stalled.map_or("", |(_, cause)| cause.as_str()),
+            "a publisher is disconnected: its journal was not taken by the disk for journal.stall_timeout"
+        );
+        self.place.state.end(EndReason::Journal);
+    }
+
     /// Ends the publish: notes the reason, closes the journal, tells the supervisor, gives the place
     /// back. Waits for as long as the disk does; the connection need not.
     pub(super) async fn close(mut self, reason: EndReason) {
@@ -205,7 +235,9 @@ impl Publishing {
         let ended_ms = now_ms();
         let last_position = writer.position();
         let note = Note::End { reason, ended_ms };
-        let end_position = writer.close(&note.to_json()).await.unwrap_or_else(|error| {
+        let patience = context.settings.stall_timeout;
+        let closed = writer.close_within(&note.to_json(), patience).await;
+        let end_position = closed.unwrap_or_else(|error| {
             error!(
                 session.id = %session, %error,
                 "the journal of a session could not be closed; the next start finishes it"

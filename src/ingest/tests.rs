@@ -78,6 +78,7 @@ impl Server {
             idle_timeout: PATIENCE,
             handshake_timeout: PATIENCE,
             max_connections: 100,
+            stall_timeout: PATIENCE,
             max_message_bytes: 16_777_215,
         };
         change(&mut settings);

@@ -114,7 +114,10 @@ impl Appender {
                 self.open(&batch.opening)?;
             }
             self.append(batch)?;
-            self.progress.send_replace(batch.progress);
+            // Whether the writer has given up is not for a batch to say.
+            self.progress.send_modify(|now| {
+                *now = Progress { failure: now.failure, ..batch.progress };
+            });
             metrics::counter!("liverec_journal_bytes_total").increment(batch.bytes);
             written.extend(batches.pop_front().map(|mut batch| {
                 batch.clear();
@@ -228,7 +231,7 @@ impl Appender {
 }
 
 /// True for errors after which the same file can go on growing once there is room again.
-fn is_lack_of_room(error: &io::Error) -> bool {
+pub(super) fn is_lack_of_room(error: &io::Error) -> bool {
     use io::ErrorKind::{QuotaExceeded, StorageFull, WriteZero};
     matches!(error.kind(), StorageFull | QuotaExceeded | WriteZero)
 }

@@ -1,14 +1,18 @@
-//! The few file operations a writer needs, behind a seam so that tests can make them fail.
+//! The few operations of a file system that a writer needs, behind a seam so that tests can make them fail.
 //!
 //! Readers use `std::fs` directly: a failed read is an error for its caller, nothing more.
 
 use std::{
-    fs::{File, OpenOptions},
+    fs::{self, File, OpenOptions},
     io::{self, IoSlice, Seek, SeekFrom, Write},
-    os::unix::fs::FileExt,
+    os::unix::fs::{FileExt, MetadataExt},
     path::Path,
     sync::Arc,
 };
+
+use rustix::fs::{FallocateFlags, fallocate, statvfs};
+
+use super::space::Room;
 
 /// Most buffers handed to the system in one call (Linux accepts 1024).
 const MAX_SLICES: usize = 1024;
@@ -31,6 +35,12 @@ pub(super) trait Disk: Send + Sync + 'static {
     fn create(&self, path: &Path) -> io::Result<Arc<dyn JournalFile>>;
     /// Makes the names in a folder survive a power loss.
     fn sync_dir(&self, path: &Path) -> io::Result<()>;
+    /// How much room there is where `path` lies.
+    fn room(&self, path: &Path) -> io::Result<Room>;
+    /// Makes a file that takes up so many bytes, replacing what has that name.
+    fn allocate(&self, path: &Path, bytes: u64) -> io::Result<()>;
+    /// Removes a file; that there is none is no error.
+    fn remove(&self, path: &Path) -> io::Result<()>;
 }
 
 /// The file system.
@@ -45,6 +55,46 @@ impl Disk for FileSystem {
     fn sync_dir(&self, path: &Path) -> io::Result<()> {
         File::open(path)?.sync_all()
     }
+
+    fn room(&self, path: &Path) -> io::Result<Room> {
+        let seen = statvfs(path)?;
+        // What is set aside for root is there for root.
+        let is_root = fs::metadata("/proc/self").is_ok_and(|this| this.uid() == 0);
+        let free = if is_root { seen.f_bfree } else { seen.f_bavail };
+        let bytes = |blocks: u64| blocks.saturating_mul(seen.f_frsize);
+        Ok(Room { free: bytes(free), total: bytes(seen.f_blocks) })
+    }
+
+    fn allocate(&self, path: &Path, bytes: u64) -> io::Result<()> {
+        let file = OpenOptions::new().write(true).create(true).truncate(true).open(path)?;
+        match fallocate(&file, FallocateFlags::empty(), 0, bytes) {
+            Ok(()) => {}
+            Err(error) if io::Error::from(error).kind() == io::ErrorKind::Unsupported => {
+                fill(&file, bytes)?;
+            }
+            Err(error) => return Err(error.into()),
+        }
+        file.sync_all()
+    }
+
+    fn remove(&self, path: &Path) -> io::Result<()> {
+        match fs::remove_file(path) {
+            Err(error) if error.kind() != io::ErrorKind::NotFound => Err(error),
+            _ => Ok(()),
+        }
+    }
+}
+
+/// Writes `bytes` bytes that no file system can make smaller.
+fn fill(mut file: &File, bytes: u64) -> io::Result<()> {
+    let mut left = bytes;
+    while left > 0 {
+        let block: [u8; 4096] = std::array::from_fn(|_| rand::random());
+        let part = block.get(..usize::try_from(left).unwrap_or(usize::MAX)).unwrap_or(&block);
+        file.write_all(part)?;
+        left -= part.len() as u64;
+    }
+    Ok(())
 }
 
 impl JournalFile for File {

@@ -21,6 +21,8 @@ use crate::media::{
 const CLOCK_EVERY_MS: i64 = 1000;
 /// Empty batches whose memory is kept.
 const MAX_SPARE: usize = 2;
+/// Ends of batches that are remembered: more than are ever on their way.
+const MAX_ENDS: usize = 256;
 
 /// See the module.
 pub(super) struct Intake {
@@ -33,6 +35,10 @@ pub(super) struct Intake {
     full: VecDeque<Batch>,
     spare: Vec<Batch>,
     records: Vec<Sample>,
+    /// Tags of the encoder so far.
+    tags: u64,
+    /// Where the batches of late end, and how many tags of the encoder lie before that.
+    ends: VecDeque<(u64, u64)>,
     roll_bytes: u64,
     /// Bytes since the last decision to begin a file.
     file_bytes: u64,
@@ -51,6 +57,8 @@ impl Intake {
             full: VecDeque::new(),
             spare: Vec::new(),
             records: Vec::new(),
+            tags: 0,
+            ends: VecDeque::new(),
             roll_bytes,
             file_bytes: 0,
             begins_file: false,
@@ -62,6 +70,7 @@ impl Intake {
     /// Takes in a tag of the encoder, whose payload fits an FLV tag.
     pub fn push(&mut self, tag: &Tag, wall_ms: i64) {
         self.progress.wall_ms = wall_ms;
+        self.tags += 1;
         let samples = self.tracker.examine(tag.kind, &tag.payload);
         let starts_gop = samples.iter().any(is_keyframe);
         let has_audio = samples.iter().any(is_audio_frame);
@@ -116,6 +125,12 @@ impl Intake {
         self.full.iter().map(|batch| batch.bytes).sum::<u64>() + self.open_bytes()
     }
 
+    /// Tags of the encoder behind `written`, where a batch ended.
+    pub fn tags_behind(&self, written: u64) -> u64 {
+        let before = self.ends.iter().rev().find(|(end, _)| *end <= written);
+        self.tags - before.map_or(0, |(_, tags)| *tags)
+    }
+
     /// True if there is nothing to write.
     pub fn is_empty(&self) -> bool {
         self.open.is_none() && self.full.is_empty()
@@ -138,6 +153,12 @@ impl Intake {
         out.append(&mut self.full);
     }
 
+    /// Lets go of what was not handed over.
+    pub fn drop_waiting(&mut self) {
+        self.open = None;
+        self.full.clear();
+    }
+
     /// Takes back the memory of batches that were written.
     pub fn recycle(&mut self, batches: &mut Vec<Batch>) {
         self.spare.append(batches);
@@ -153,6 +174,11 @@ impl Intake {
     fn complete(&mut self) {
         if let Some(mut batch) = self.open.take() {
             batch.progress = self.progress();
+            // Those that end at or before `written` are as good as one; there are never many more.
+            self.ends.push_back((self.position, self.tags));
+            if self.ends.len() > MAX_ENDS {
+                self.ends.pop_front();
+            }
             self.full.push_back(batch);
         }
     }

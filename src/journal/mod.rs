@@ -8,7 +8,7 @@
 //! A *logical position* counts the bytes of all tags of a session, without the prefixes. It names
 //! a tag for ever: neither a new file nor a write error nor a deleted early file moves it.
 //!
-//! Reading order: `tracker` (from tags to records), `intake` (from tags to batches), `append` and
+//! Reading order: `space` (room on the disk), `tracker` (from tags to records), `intake` (from tags to batches), `append` and
 //! `sync` (the blocking work), `lane`, `sync_lane` and `writer` (when it is done), `reader` and
 //! `samples`, `recover`, `release`. Nothing here knows the database or the products.
 
@@ -34,6 +34,7 @@ mod reader;
 mod recover;
 mod release;
 mod samples;
+mod space;
 mod sync;
 mod sync_lane;
 #[cfg(test)]
@@ -44,14 +45,18 @@ mod writer;
 
 use std::{fs, io, path::PathBuf, sync::Arc, time::Duration};
 
-use tokio::sync::watch;
+use tokio::{sync::watch, task::spawn_blocking, time::sleep};
+use tokio_util::sync::CancellationToken;
+use tracing::warn;
 
 pub use checksum::is_intact;
 pub use error::JournalError;
+pub use lane::Stall;
 pub use progress::{Mark, Progress};
 pub use reader::Reader;
 pub use recover::Recovered;
 pub use samples::Samples;
+pub use space::SpaceSettings;
 pub use writer::Writer;
 
 use append::{Appender, Failure};
@@ -63,6 +68,7 @@ use intake::Intake;
 use live::LiveSessions;
 use pool::Pool;
 use prefix::Opening;
+use space::Space;
 use tracker::State;
 use writer::MAX_TEXT_BYTES;
 
@@ -75,6 +81,9 @@ const READS: usize = 16;
 
 /// Blocking threads that all journals together use at most: the runtime should have more.
 pub const BLOCKING_THREADS: usize = WRITES + SYNCS + READS;
+
+/// How often the room on the disk is looked at.
+const LOOK_EVERY: Duration = Duration::from_secs(1);
 
 /// Pause before a refused write is tried again.
 const RETRY: Duration = Duration::from_secs(1);
@@ -106,6 +115,7 @@ struct Shared {
     writes: Pool,
     syncs: Pool,
     reads: Pool,
+    space: Arc<Space>,
     retry: Duration,
 }
 
@@ -115,11 +125,25 @@ impl Journal {
     /// # Errors
     /// The root cannot be made.
     pub fn open(settings: Settings) -> Result<Self> {
-        Self::on_disk(settings, Arc::new(FileSystem), RETRY)
+        Self::with_space(settings, SpaceSettings::default())
     }
 
-    fn on_disk(settings: Settings, disk: Arc<dyn Disk>, retry: Duration) -> Result<Self> {
+    /// The same with something to say about the room on the disk.
+    ///
+    /// # Errors
+    /// As [`Journal::open`].
+    pub fn with_space(settings: Settings, space: SpaceSettings) -> Result<Self> {
+        Self::on_disk(settings, space, Arc::new(FileSystem), RETRY)
+    }
+
+    fn on_disk(
+        settings: Settings,
+        space: SpaceSettings,
+        disk: Arc<dyn Disk>,
+        retry: Duration,
+    ) -> Result<Self> {
         fs::create_dir_all(&settings.root).map_err(JournalError::io("create", &settings.root))?;
+        let space = Arc::new(Space::new(space, settings.root.clone(), disk.clone()));
         let shared = Shared {
             settings,
             disk,
@@ -129,6 +153,7 @@ impl Journal {
             writes: Pool::new(WRITES),
             syncs: Pool::new(SYNCS),
             reads: Pool::new(READS),
+            space,
             retry,
         };
         Ok(Journal { shared: Arc::new(shared) })
@@ -207,6 +232,36 @@ impl Journal {
                 let freed = release::all(&folder);
                 drop(guard);
                 freed
+            }
+        }
+    }
+
+    /// Whether the disk is too full for another publish.
+    pub fn is_refusing(&self) -> bool {
+        self.shared.space.is_refusing()
+    }
+
+    /// Watches the room on the disk until told to stop. A disk that does not answer is asked once.
+    pub async fn watch_space(self, token: CancellationToken) {
+        let mut has_complained = false;
+        loop {
+            let space = self.shared.space.clone();
+            let look = spawn_blocking(move || space.look());
+            let looked = tokio::select! {
+                () = token.cancelled() => return,
+                looked = look => looked,
+            };
+            match looked {
+                Ok(Ok(())) => has_complained = false,
+                Ok(Err(error)) if !has_complained => {
+                    has_complained = true;
+                    warn!(%error, "the disk of the journals does not say how much room it has");
+                }
+                _ => {}
+            }
+            tokio::select! {
+                () = token.cancelled() => return,
+                () = sleep(LOOK_EVERY) => {}
             }
         }
     }

@@ -1,6 +1,9 @@
 //! How far a live journal has come, as its followers see it.
 
-use crate::media::sample::{Codec, Sample, SampleKind, Track};
+use crate::{
+    domain::journal_note::StoreFailure,
+    media::sample::{Codec, Sample, SampleKind, Track},
+};
 
 /// A place in a journal with the times that belong to it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -34,6 +37,8 @@ pub struct Progress {
     pub wall_ms: i64,
     /// How many notes there are.
     pub notes: u64,
+    /// Present once the disk took nothing for so long that the publisher was sent away.
+    pub failure: Option<StoreFailure>,
     /// True when nothing more will come and all of it has been synced. A writer that is dropped
     /// without this closes the channel instead.
     pub closed: bool,

@@ -6,7 +6,7 @@ use tokio::{
     task::{JoinError, JoinSet},
     time::{Instant, sleep},
 };
-use tracing::{error, info};
+use tracing::{error, info, warn};
 
 use super::{
     append::{Appender, Handle, Retired},
@@ -20,6 +20,8 @@ use super::{
 
 /// Shortest and longest pause before a failed round is tried again.
 const PAUSE: (Duration, Duration) = (Duration::from_secs(1), Duration::from_secs(30));
+/// A round that lasts so long is stuck.
+const LATE: Duration = Duration::from_secs(10);
 /// Pause before a round that is due while the one before it still runs.
 const OVERDUE: Duration = Duration::from_millis(200);
 
@@ -43,6 +45,10 @@ pub(super) struct SyncLane {
     /// A file whose sync failed while the appender was away.
     bad_file: Option<u32>,
     next: Instant,
+    /// When the last round began.
+    begun: Instant,
+    /// It has been said that it does not end.
+    is_late: bool,
     /// Pause after the last failure, while there is no success.
     pause: Option<Duration>,
 }
@@ -72,6 +78,8 @@ impl SyncLane {
             current: None,
             is_dirty: true,
             bad_file: None,
+            begun: Instant::now(),
+            is_late: false,
             next: Instant::now() + period.mul_f64(rand::random()),
             pause: None,
         }
@@ -114,6 +122,13 @@ impl SyncLane {
         }
         if !self.rounds.is_empty() {
             self.next = now + OVERDUE;
+            let waiting = now.saturating_duration_since(self.begun);
+            if waiting >= LATE && !std::mem::replace(&mut self.is_late, true) {
+                warn!(
+                    session.id = %self.folder.session, waiting_s = waiting.as_secs(),
+                    "a sync of the journal hangs; a power loss now would lose what came since"
+                );
+            }
         } else if self.has_work() {
             self.begin(now, is_writing);
         }
@@ -158,6 +173,7 @@ impl SyncLane {
             live: self.live.clone(),
         };
         self.is_dirty = is_writing;
+        (self.begun, self.is_late) = (now, false);
         self.next = now + self.period;
         let pool = self.pool.clone();
         self.rounds.spawn(async move { pool.run(|| work.run()).await });

@@ -2,7 +2,10 @@
 
 use std::{sync::Arc, time::Duration};
 
-use tokio::{sync::watch, time::Instant};
+use tokio::{
+    sync::watch,
+    time::{Instant, timeout},
+};
 use tracing::{error, warn};
 
 use super::{
@@ -11,13 +14,16 @@ use super::{
     error::{JournalError, Result},
     folder::Folder,
     intake::Intake,
-    lane::WriteLane,
+    lane::{Stall, WriteLane},
     live::LiveGuard,
     progress::Progress,
     sync_lane::SyncLane,
 };
 use crate::{
-    domain::ids::SessionId,
+    domain::{
+        ids::SessionId,
+        journal_note::{StallCause, StoreFailure},
+    },
     media::{flv::header::PAYLOAD_MAX, tag::Tag},
 };
 
@@ -64,7 +70,8 @@ impl Writer {
         live: Arc<LiveGuard>,
     ) -> Self {
         let session = folder.session;
-        let lane = WriteLane::new(session, shared.writes.clone(), shared.retry, appender);
+        let (writes, space) = (shared.writes.clone(), shared.space.clone());
+        let lane = WriteLane::new(session, writes, space, shared.retry, appender);
         let syncs = SyncLane::new(
             shared.disk.clone(),
             shared.settings.root.clone(),
@@ -116,6 +123,26 @@ impl Writer {
         write.into_iter().chain(sync).min()
     }
 
+    /// Since when the disk takes nothing of what it was given, and why as far as it said.
+    pub fn stalled(&self) -> Option<(Instant, StallCause)> {
+        self.lane.stalled()
+    }
+
+    /// A time in which the disk took nothing, once it is over; to be noted here.
+    pub fn take_stall(&mut self) -> Option<Stall> {
+        self.lane.take_stall()
+    }
+
+    /// Tells followers that the disk takes nothing and that the publisher is sent away.
+    pub fn fail(&mut self) {
+        if let Some((_, cause)) = self.lane.stalled() {
+            let failure = StoreFailure { cause, lost_tags: 0, lost_bytes: 0 };
+            self.progress.send_modify(|progress| {
+                progress.failure.get_or_insert(failure);
+            });
+        }
+    }
+
     /// Writes and syncs what is due. Returns at once while the disk keeps up; waits for it when
     /// the batch before is still on its way, or for as long as it refuses.
     ///
@@ -152,9 +179,28 @@ impl Writer {
     ///
     /// # Errors
     /// The process is stopping.
-    pub async fn close(mut self, end_note: &str) -> Result<u64> {
+    pub async fn close(self, end_note: &str) -> Result<u64> {
+        self.end(end_note, None).await
+    }
+
+    /// The same for a disk that has taken nothing for long: if it goes on to refuse for
+    /// `patience`, what it did not take is given up, counted and told to followers. What a call
+    /// holds that is still out is not given up before that has answered.
+    ///
+    /// # Errors
+    /// The process is stopping.
+    pub async fn close_within(self, end_note: &str, patience: Duration) -> Result<u64> {
+        self.end(end_note, Some(patience)).await
+    }
+
+    async fn end(mut self, end_note: &str, patience: Option<Duration>) -> Result<u64> {
+        self.lane.begin_end();
         self.note(end_note);
-        if let Err(refused) = self.flush().await {
+        let flushed = match patience {
+            None => self.flush().await,
+            Some(patience) => self.flush_within(patience).await,
+        };
+        if let Err(refused) = flushed {
             if !matches!(refused, JournalError::TooLarge { .. }) {
                 return Err(refused);
             }
@@ -171,9 +217,38 @@ impl Writer {
             );
         }
         self.is_closed = true;
-        let written = self.intake.position();
         self.progress.send_modify(|progress| progress.closed = true);
-        Ok(written)
+        Ok(self.progress.borrow().written)
+    }
+
+    /// As [`Writer::flush`]; gives up what the disk refuses for longer than `patience`.
+    async fn flush_within(&mut self, patience: Duration) -> Result<()> {
+        loop {
+            if let Ok(flushed) = timeout(patience, self.flush()).await {
+                return flushed;
+            }
+            // A call that is out is heard first; if it went well, so may the rest.
+            self.lane.join().await?;
+            if self.lane.has_failed() {
+                self.give_up();
+                return self.refused.take().map_or(Ok(()), Err);
+            }
+        }
+    }
+
+    fn give_up(&mut self) {
+        let cause = self.lane.stalled().map_or(StallCause::DiskError, |(_, cause)| cause);
+        let written = self.progress.borrow().written;
+        let lost_tags = self.intake.tags_behind(written);
+        let lost_bytes = self.intake.position().saturating_sub(written);
+        self.lane.drop_rest();
+        self.intake.drop_waiting();
+        error!(
+            session.id = %self.session, cause = cause.as_str(), lost_tags, lost_bytes,
+            "the disk took nothing to the end: what had been received last is lost"
+        );
+        let failure = Some(StoreFailure { cause, lost_tags, lost_bytes });
+        self.progress.send_modify(|progress| progress.failure = failure);
     }
 
     async fn submit(&mut self) -> Result<()> {

@@ -105,6 +105,7 @@ impl Follow {
         let may_settle = begun.has_suspended || !may_continue;
         let may_continue = may_continue && begun.has_suspended;
         let mut state = self.open(&rows, begun).await?;
+        let mut is_failing = false;
         loop {
             let Progress { written, notes, closed, .. } = *self.progress.borrow();
             while state.cursor < written {
@@ -125,6 +126,13 @@ impl Follow {
                 self.shared.journal.set_decided(self.session.id, state.cursor);
             }
             self.set_floor(&state);
+            let failure = self.progress.borrow().failure;
+            if let Some(failure) = failure.filter(|_| !is_failing) {
+                is_failing = true;
+                state.tracker.fail(failure, &mut state.changes);
+                let changes = std::mem::take(&mut state.changes);
+                rows.commit(&changes).await;
+            }
             // A writer that went away without closing has ended too.
             if closed || self.progress.has_changed().is_err() {
                 let latest = self.progress.borrow().written;
@@ -134,9 +142,15 @@ impl Follow {
                 continue;
             }
             tokio::select! {
-                _ = self.progress.wait_for(|now| now.closed || now.notes > notes) => {}
+                _ = self.progress.wait_for(|now| {
+                    now.closed || now.notes > notes || now.failure.is_some() && !is_failing
+                }) => {}
                 () = sleep(PACE) => {}
             }
+        }
+        // By now it is known what that cost.
+        if let Some(failure) = self.progress.borrow().failure {
+            state.tracker.fail(failure, &mut state.changes);
         }
         let may_suspend = !self.turn.is_overtaken();
         let (reason, ended_ms) =

@@ -11,8 +11,9 @@ use tracing::{info, warn};
 use crate::{
     db::{Db, DbError},
     domain::{
-        callback::{self, NewCallback, RecordEvent},
+        callback::{self, NewCallback, RecordEvent, RecordException},
         ids::DecimalId,
+        journal_note::StoreFailure,
         media_file::{MediaFacts, MediaFile, MediaFileState},
         recording::{Recording, Span, Suspended},
         session::{EndReason, Session},
@@ -138,6 +139,9 @@ impl Rows {
                     Db::end_media_file(tx, id, Some(*to), *end_ms, now_ms).await?;
                 }
             }
+            Change::Fail { recording, ordinal, failure } => {
+                self.fail(tx, recording, *ordinal, failure).await?;
+            }
             Change::End { recording, to, ended_ms } => {
                 if Db::end_recording(tx, *recording, *ended_ms, *to).await?
                     && let Some(recording) = Db::load_recording(tx, *recording).await?
@@ -207,6 +211,36 @@ impl Rows {
         }
         let callbacks: Vec<_> = events.into_iter().flat_map(|event| self.route(event)).collect();
         Db::enqueue_callbacks(tx, (self.shared.now_ms)(), &callbacks).await
+    }
+
+    /// The one place that says that a disk failed a recording: its row, the row of its file if
+    /// something is missing there, events 332 and 341.
+    async fn fail(
+        &self,
+        tx: &mut sqlx::Transaction<'static, sqlx::Any>,
+        recording: &Recording,
+        ordinal: i64,
+        failure: &StoreFailure,
+    ) -> Result<(), DbError> {
+        let (now_ms, path) = ((self.shared.now_ms)(), &self.session.path);
+        let StoreFailure { cause, lost_tags, lost_bytes } = failure;
+        let cause = cause.as_str();
+        if Db::fail_recording(tx, recording.id, now_ms, failure).await? {
+            self.announce(tx, recording, RecordEvent::Error).await?;
+            let app_id = self.shared.app_id;
+            let what = RecordException::WriteError;
+            let event = callback::stream_exception(recording, path, app_id, what, 1, cause, now_ms);
+            Db::enqueue_callbacks(tx, now_ms, &self.route(event)).await?;
+        }
+        if *lost_tags > 0
+            && let Some(id) = Db::media_file_of(tx, recording.id, ordinal).await?
+        {
+            let remark = format!(
+                "the last {lost_tags} tags ({lost_bytes} bytes) received could not be stored: {cause}"
+            );
+            Db::remark_media_file(tx, id, &remark).await?;
+        }
+        Ok(())
     }
 
     fn route(&self, event: callback::Event) -> Vec<NewCallback> {

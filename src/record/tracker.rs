@@ -10,7 +10,12 @@
 use std::collections::HashSet;
 
 use crate::{
-    domain::{ids::RecordingId, journal_note::Note, recording::Recording, session::EndReason},
+    domain::{
+        ids::RecordingId,
+        journal_note::{Note, StallCause, StoreFailure},
+        recording::Recording,
+        session::EndReason,
+    },
     media::sample::{Sample, SampleKind},
 };
 
@@ -52,6 +57,15 @@ pub enum Change {
         to: u64,
         /// Unix milliseconds at which its last tag arrived, to the second.
         end_ms: i64,
+    },
+    /// The disk does not take the journal of a recording that runs, or did not to its end.
+    Fail {
+        /// The recording.
+        recording: Box<Recording>,
+        /// Its file that still grows.
+        ordinal: i64,
+        /// Why, and what it cost.
+        failure: StoreFailure,
     },
     /// A recording ended.
     End {
@@ -119,6 +133,8 @@ pub struct Tracker {
     watch: Watch,
     /// The end note, once seen.
     end: Option<(EndReason, i64)>,
+    /// What the disk did not take.
+    failure: Option<StoreFailure>,
 }
 
 impl Tracker {
@@ -126,7 +142,7 @@ impl Tracker {
     pub fn new(wall_ms: i64) -> Self {
         let watch = Watch::new(wall_ms);
         let (running, known) = (Vec::new(), HashSet::new());
-        Self { running, known, wall_ms, is_settled: false, watch, end: None }
+        Self { running, known, wall_ms, is_settled: false, watch, end: None, failure: None }
     }
 
     /// What is irregular about the push.
@@ -193,6 +209,8 @@ impl Tracker {
                     self.running.remove(at).end(position, ended_ms, self.wall_ms, changes);
                 }
             }
+            // Said of the file when it is made.
+            Note::Stall { .. } => {}
             Note::End { reason, ended_ms } => self.end = Some((reason, ended_ms)),
         }
         false
@@ -228,6 +246,13 @@ impl Tracker {
         }
     }
 
+    /// The disk does not take the journal any more: said of everything that runs, now and again at
+    /// the end, when it is known what it cost.
+    pub fn fail(&mut self, failure: StoreFailure, changes: &mut Vec<Change>) {
+        self.failure = Some(failure);
+        changes.extend(self.running.iter().map(|running| running.fail(failure)));
+    }
+
     /// The journal ends at `position`: everything still running ends there, or is suspended if it
     /// has a resume window and `may_suspend`. Answers why and when the session ended; without an
     /// end note the process was killed.
@@ -237,9 +262,20 @@ impl Tracker {
         may_suspend: bool,
         changes: &mut Vec<Change>,
     ) -> (EndReason, i64) {
-        let (reason, ended_ms) = self.end.unwrap_or((EndReason::Crashed, self.wall_ms));
+        let unnoted = match self.failure {
+            Some(_) => EndReason::Journal,
+            None => EndReason::Crashed,
+        };
+        let (reason, ended_ms) = self.end.unwrap_or((unnoted, self.wall_ms));
         let report = self.watch.finish(position);
         self.tell(report, changes);
+        // Found at start, the journal says no more than that its disk had been given up.
+        let cause = StallCause::DiskError;
+        let unknown = StoreFailure { cause, lost_tags: 0, lost_bytes: 0 };
+        let failure = self.failure.or((reason == EndReason::Journal).then_some(unknown));
+        if let Some(failure) = failure {
+            changes.extend(self.running.iter().map(|running| running.fail(failure)));
+        }
         for running in self.running.drain(..) {
             if may_suspend && running.recording.resume_window_s > 0 {
                 changes.push(running.suspend(position, ended_ms));
@@ -284,6 +320,11 @@ impl Running {
 
     fn suspend(&self, to: u64, ended_ms: i64) -> Change {
         Change::Suspend { recording: self.recording.id, ordinal: self.ordinal, to, ended_ms }
+    }
+
+    fn fail(&self, failure: StoreFailure) -> Change {
+        let (recording, ordinal) = (self.recording.clone(), self.ordinal);
+        Change::Fail { recording, ordinal, failure }
     }
 
     fn close(&self, to: u64, end_ms: i64) -> Change {

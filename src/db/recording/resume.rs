@@ -89,7 +89,7 @@ impl Db {
     ) -> Result<bool> {
         let id = suspended.recording.id;
         let done = sqlx::query(
-            "UPDATE recording SET suspended_ms = 0 \
+            "UPDATE recording SET suspended_ms = 0, failed_ms = 0 \
              WHERE id = $1 AND suspended_ms = $2 AND ended_ms = 0",
         )
         .bind(id.to_string())

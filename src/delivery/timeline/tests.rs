@@ -205,3 +205,21 @@ fn a_long_interruption_is_one_gap_and_no_jump() {
         assert_eq!(causes, ["network"]);
     }
 }
+
+#[test]
+fn a_stuck_disk_is_a_gap_that_moves_nothing() {
+    // The encoder was held for five seconds and left three of them out.
+    let before = push(WALL_MS, 0, 2000);
+    let after = push(WALL_MS + 7000, 5000, 1000);
+    for rule in [GapRule::Shown, GapRule::LeftOut] {
+        let mut timeline = Timeline::new(rule);
+        let mut shifts: Vec<i64> = before.iter().map(|sample| timeline.push(sample)).collect();
+        timeline.begin_stall("disk_full", 5000);
+        shifts.extend(after.iter().map(|sample| timeline.push(sample)));
+        assert!(shifts.iter().all(|shift_ms| *shift_ms == 0));
+        let (gaps, paused_ms) = timeline.finish();
+        let cause = "disk_full".to_owned();
+        assert_eq!(gaps, [Gap { cause, at_ms: 1980, wall_ms: 5000, media_ms: 3020 }]);
+        assert_eq!(paused_ms, 0);
+    }
+}

@@ -21,6 +21,8 @@ use crate::{
     rtmp::session::PublishRequest,
 };
 
+/// What a publisher is told while the disk is too full for another stream.
+const NO_ROOM: &str = "the server is low on disk space and takes no new streams";
 /// Most of a name from outside that goes into the log.
 const SHOWN_CHARS: usize = 200;
 
@@ -47,6 +49,10 @@ impl<S: ByteSource> Connection<S> {
             Err(refusal) => return self.refuse(&request, &refusal),
         };
         let (path, signed) = (authorised.path.clone(), authorised.signed);
+        if self.context.journal.is_refusing() {
+            info!(reason = "disk", stream.path = %path, "publish refused: {NO_ROOM}");
+            return self.deny(request.stream, "disk", "NetStream.Publish.Denied", NO_ROOM);
+        }
         let opening = Opening {
             context: self.context.clone(),
             authorised,

@@ -2,11 +2,14 @@
 
 use std::{
     io::{self, IoSlice},
-    path::Path,
+    path::{Path, PathBuf},
     sync::{Arc, Mutex},
 };
 
-use crate::journal::file::{Disk, FileSystem, JournalFile};
+use crate::journal::{
+    file::{Disk, FileSystem, JournalFile},
+    space::Room,
+};
 
 /// What the disk does, call by call.
 #[derive(Debug, Default)]
@@ -25,6 +28,18 @@ pub struct Script {
     pub at_a_time: Option<usize>,
     /// What happened so far.
     pub failures: u32,
+    /// Failures until everything above works again.
+    pub heals_after: Option<u32>,
+    /// Writes wait for as long as this is set,
+    pub is_stuck: bool,
+    /// at most so many of them if this is not 0.
+    pub only_stuck: u32,
+    /// Writes that wait.
+    pub waiting: u32,
+    /// Size of the disk, 0 if it does not say.
+    pub total: u64,
+    /// Files that take up room, and how much.
+    pub allocated: Vec<(PathBuf, u64)>,
 }
 
 #[derive(Clone, Default)]
@@ -39,8 +54,30 @@ impl BrokenDisk {
         self.0.lock().unwrap().failures
     }
 
+    /// Waits while the disk is stuck.
+    fn wait(&self) {
+        let is_stuck = |script: &Script| {
+            script.is_stuck && (script.only_stuck == 0 || script.waiting < script.only_stuck)
+        };
+        if !is_stuck(&self.0.lock().unwrap()) {
+            return;
+        }
+        self.set(|script| script.waiting += 1);
+        while self.0.lock().unwrap().is_stuck {
+            std::thread::sleep(std::time::Duration::from_millis(1));
+        }
+        self.set(|script| script.waiting -= 1);
+    }
+
     fn fail(&self, error: io::ErrorKind) -> io::Error {
-        self.set(|script| script.failures += 1);
+        self.set(|script| {
+            script.failures += 1;
+            if is_over(&mut script.heals_after) {
+                let Script { failures, total, ref mut allocated, .. } = *script;
+                let allocated = std::mem::take(allocated);
+                *script = Script { failures, total, allocated, ..Script::default() };
+            }
+        });
         error.into()
     }
 }
@@ -77,10 +114,37 @@ impl Disk for BrokenDisk {
     fn sync_dir(&self, path: &Path) -> io::Result<()> {
         FileSystem.sync_dir(path)
     }
+
+    fn room(&self, _: &Path) -> io::Result<Room> {
+        let script = self.0.lock().unwrap();
+        Ok(Room { free: script.room.unwrap_or(u64::MAX), total: script.total })
+    }
+
+    fn allocate(&self, path: &Path, bytes: u64) -> io::Result<()> {
+        let room = self.0.lock().unwrap().room;
+        if room.is_some_and(|room| room < bytes) {
+            return Err(self.fail(io::ErrorKind::StorageFull));
+        }
+        self.set(|script| {
+            script.room = room.map(|room| room - bytes);
+            script.allocated.push((path.to_owned(), bytes));
+        });
+        Ok(())
+    }
+
+    fn remove(&self, path: &Path) -> io::Result<()> {
+        self.set(|script| {
+            let of_path = script.allocated.extract_if(.., |(other, _)| other == path);
+            let bytes: u64 = of_path.map(|(_, bytes)| bytes).sum();
+            script.room = script.room.map(|room| room + bytes);
+        });
+        Ok(())
+    }
 }
 
 impl JournalFile for BrokenFile {
     fn write(&self, bufs: &[IoSlice<'_>]) -> io::Result<usize> {
+        self.disk.wait();
         let (mut allowed, fails) = {
             let mut script = self.disk.0.lock().unwrap();
             (script.at_a_time.unwrap_or(usize::MAX), is_over(&mut script.writes))

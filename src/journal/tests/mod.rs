@@ -1,12 +1,13 @@
 //! Journals end to end: written, read back, broken, repaired. What these tests share.
 
-mod broken_disk;
+pub mod broken_disk;
 mod checksums;
 mod faults;
 mod layout;
 mod recovery;
 mod releasing;
 mod round_trip;
+mod stalls;
 
 use std::{fs, path::PathBuf, sync::Arc, time::Duration};
 
@@ -15,7 +16,7 @@ use proptest::prelude::*;
 use tokio::{runtime::Runtime, time::Instant};
 
 use super::{
-    Journal, Reader, Settings, Writer, checksum,
+    Journal, Reader, Settings, SpaceSettings, Writer, checksum,
     file::{Disk, FileSystem},
     tracker::{State, Tracker},
 };
@@ -44,6 +45,10 @@ impl Place {
     }
 
     pub fn on(disk: Arc<dyn Disk>, roll_bytes: u64) -> Self {
+        Self::with(disk, roll_bytes, SpaceSettings::default())
+    }
+
+    pub fn with(disk: Arc<dyn Disk>, roll_bytes: u64, space: SpaceSettings) -> Self {
         // In memory where there is such a place: these tests sync thousands of times.
         let root = tempfile::tempdir_in("/dev/shm").or_else(|_| tempfile::tempdir()).unwrap();
         let settings = Settings {
@@ -51,7 +56,7 @@ impl Place {
             sync_interval: Duration::from_millis(1),
             roll_bytes,
         };
-        let journal = Journal::on_disk(settings, disk, Duration::from_millis(1)).unwrap();
+        let journal = Journal::on_disk(settings, space, disk, Duration::from_millis(1)).unwrap();
         let runtime = tokio::runtime::Builder::new_multi_thread()
             .worker_threads(1)
             .max_blocking_threads(4)

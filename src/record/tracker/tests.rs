@@ -221,3 +221,36 @@ fn a_recording_is_taken_up_at_its_growing_file() {
     changes.retain(|change| *change != Change::Settle);
     assert_eq!(changes, expected[at + 1..]);
 }
+
+#[test]
+fn a_disk_that_gives_up_is_said_of_what_runs() {
+    let failure =
+        |lost_tags| StoreFailure { cause: StallCause::DiskFull, lost_tags, lost_bytes: 9 };
+    let flv = recording(Container::Flv, 60);
+    let fails = |lost_tags| Change::Fail {
+        recording: flv.clone(),
+        ordinal: 0,
+        failure: failure(lost_tags),
+    };
+    let begin = || {
+        let mut tracker = Tracker::new(1_000);
+        tracker.note(0, Note::Attach { recording: flv.clone(), from: 0 }, &mut Vec::new());
+        tracker
+    };
+    // At once, and again when it is known what it cost; there is no end note.
+    let (mut tracker, mut changes) = (begin(), Vec::new());
+    tracker.fail(failure(0), &mut changes);
+    assert_eq!(changes, [fails(0)]);
+    tracker.fail(failure(3), &mut Vec::new());
+    changes.clear();
+    assert_eq!(tracker.finish(20, true, &mut changes).0, EndReason::Journal);
+    assert_eq!(changes[0], fails(3));
+    assert!(matches!(changes[1..], [Change::CloseFile { to: 20, .. }, Change::End { .. }]));
+    // Found after a crash, the end note alone says that the disk had been given up.
+    let (mut tracker, mut changes) = (begin(), Vec::new());
+    let end = Note::End { reason: EndReason::Journal, ended_ms: 5 };
+    tracker.note(20, end, &mut changes);
+    assert_eq!(tracker.finish(20, true, &mut changes), (EndReason::Journal, 5));
+    let unknown = StoreFailure { cause: StallCause::DiskError, lost_tags: 0, lost_bytes: 0 };
+    assert!(matches!(&changes[0], Change::Fail { failure, .. } if *failure == unknown));
+}

@@ -192,3 +192,40 @@ async fn rows_of_before_there_were_windows_are_read() {
         assert_eq!(db.complete_sessions("other").await.unwrap(), []);
     }
 }
+
+#[tokio::test]
+async fn a_disk_fails_a_recording_once_until_it_is_resumed() {
+    use crate::domain::journal_note::{StallCause, StoreFailure};
+    for test in databases().await {
+        let db = &test.db;
+        let first = session(db, "a", 1000, 5000).await;
+        let (recording, file_id) = begin(db, "a", first).await;
+        assert_eq!(db.failure_of_recording(recording.id).await.unwrap(), None);
+        let failure = |lost_bytes| StoreFailure {
+            cause: StallCause::DiskFull,
+            lost_tags: lost_bytes / 10,
+            lost_bytes,
+        };
+        // Told live, then with what it cost, then by a start that knows nothing.
+        for (lost_bytes, is_new) in [(0, true), (70, false), (0, false)] {
+            let mut tx = db.begin().await.unwrap();
+            let told = Db::fail_recording(&mut tx, recording.id, 4000, &failure(lost_bytes)).await;
+            assert_eq!(told.unwrap(), is_new, "{lost_bytes}");
+            Db::remark_media_file(&mut tx, file_id, "7 tags are missing").await.unwrap();
+            tx.commit().await.unwrap();
+        }
+        assert_eq!(db.failure_of_recording(recording.id).await.unwrap(), Some(failure(70)));
+        let file = db.media_file(file_id).await.unwrap().unwrap();
+        assert_eq!(file.facts.irregularities, ["7 tags are missing"]);
+
+        assert!(suspend(db, recording.id, file_id, first, 5000).await);
+        let suspended = db.suspended_recordings(NODE, None).await.unwrap().remove(0);
+        let second = session(db, "a", 6000, 0).await;
+        let span = Span { session: second, from: 0, to: None };
+        let mut tx = db.begin().await.unwrap();
+        let attached = RecordingId::new(6000);
+        assert!(Db::resume_recording(&mut tx, &suspended, file_id, attached, &span).await.unwrap());
+        assert!(Db::fail_recording(&mut tx, recording.id, 7000, &failure(0)).await.unwrap());
+        tx.commit().await.unwrap();
+    }
+}
