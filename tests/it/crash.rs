@@ -181,7 +181,7 @@ fn half_pushed(backend: Backend, count: usize) -> (Server, Receiver, Source, Vec
 
 /// Waits for what a receiver must hear of one push; gives the events of its files. A message whose
 /// delivery a kill interrupted may come twice, so each is taken once.
-fn told(receiver: &Receiver, end_code: i64, files: usize) -> Vec<Value> {
+pub fn told(receiver: &Receiver, end_code: i64, files: usize) -> Vec<Value> {
     let stored = eventually(&format!("events 100 of {files} files"), || {
         let events = receiver.of_type(100).into_iter();
         let unique: BTreeMap<String, Value> =
@@ -226,7 +226,7 @@ fn assert_holds(server: &Server, files: &[Value], source: &Source, sent: &[Tag])
 }
 
 /// A file's address on the port that the server has now.
-fn here(server: &Server, file: &Value) -> String {
+pub fn here(server: &Server, file: &Value) -> String {
     let url = file["video_url"].as_str().unwrap();
     let (_, path) = url.split_once("/vod/").unwrap();
     format!("{}/vod/{path}", server.base_url())
@@ -255,7 +255,7 @@ fn append(file: &Path, bytes: &[u8]) {
 }
 
 /// The names of all files in a folder and below.
-fn files_under(folder: &Path) -> Vec<String> {
+pub fn files_under(folder: &Path) -> Vec<String> {
     let mut names = Vec::new();
     for entry in fs::read_dir(folder).unwrap() {
         let path = entry.unwrap().path();

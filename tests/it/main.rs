@@ -10,6 +10,7 @@ mod config;
 mod crash;
 mod cuts_property;
 mod database_away;
+mod disk;
 mod doctor;
 mod enhanced;
 mod follow;

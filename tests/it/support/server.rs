@@ -57,7 +57,8 @@ pub struct Server {
 }
 
 impl Server {
-    /// Starts a server with further `(key, value)` settings, such as `("hls.segment_duration", "2s")`.
+    /// Starts a server with further `(key, value)` settings, such as `("hls.segment_duration", "2s")`;
+    /// a key that begins with `env:` is a variable of its environment.
     pub fn start(backend: Backend, settings: &[(&str, &str)]) -> Self {
         let mut server = Self::prepare(backend, settings);
         server.launch();
@@ -140,7 +141,10 @@ impl Server {
         let mut command = Command::new(env!("CARGO_BIN_EXE_liverec"));
         command.env("LIVEREC__DATA_DIR", self.data_dir()).env("NO_COLOR", "1").stdin(Stdio::null());
         for (key, value) in &self.settings {
-            let variable = format!("LIVEREC__{}", key.replace('.', "__").to_uppercase());
+            let variable = match key.strip_prefix("env:") {
+                Some(variable) => variable.to_owned(),
+                None => format!("LIVEREC__{}", key.replace('.', "__").to_uppercase()),
+            };
             command.env(variable, value);
         }
         command
@@ -173,7 +177,8 @@ impl Server {
 
     /// The data directory.
     pub fn data_dir(&self) -> PathBuf {
-        self.folder.path().join("data")
+        let set = self.settings.iter().find(|(key, _)| key == "data_dir");
+        set.map_or_else(|| self.folder.path().join("data"), |(_, path)| path.into())
     }
 
     /// Where its database is.

@@ -1,0 +1,106 @@
+//! In which order files reach the disk, from the log of every call: nothing is removed before what
+//! takes its place is safe.
+
+use super::{
+    assert_holds, assert_nothing_left, live,
+    shim::{self, Call, Shim},
+};
+use crate::{
+    crash::told,
+    support::{
+        ffmpeg::Codecs,
+        pushing::Source,
+        server::{Backend, eventually},
+    },
+    verbatim::{FORMATS, make_heavy_source, recorder},
+};
+
+#[test]
+fn nothing_is_removed_before_its_product_is_safe() {
+    let shim = Shim::build();
+    let own = shim.settings();
+    // Small files, so that there are several.
+    let settings = shim::with(&own, &[("journal.unclaimed_max", "1MiB")]);
+    let (server, receiver) = recorder(Backend::Plain, &FORMATS, 7200, &settings);
+    let path = server.folder().join("source.flv");
+    make_heavy_source(&path, 3);
+    let source = Source::of(Codecs::H264Aac, path);
+    let (push, folder) = live(&server, "show", &source.tags);
+    eventually("three journal files", || folder.join("00000003.flv").exists().then_some(()));
+    let sent = push.stop();
+    let files = told(&receiver, 1, FORMATS.len());
+    assert_holds(&server, &files, &sent, None);
+    assert_nothing_left(&server);
+
+    let calls = shim.calls();
+    let folder = folder.to_str().unwrap();
+    let journals = journal_files_are_safe(&calls, folder);
+    let products = products_are_safe(&calls, folder);
+    println!(
+        "order of {} calls: {journals} journal files and {products} objects checked, 0 out of order",
+        calls.len()
+    );
+}
+
+/// Index of the first call at or after `from` that `is` the one.
+fn after(calls: &[Call], from: usize, is: impl Fn(&Call) -> bool) -> Option<usize> {
+    (from..calls.len()).find(|nth| is(&calls[*nth]))
+}
+
+/// Every data file of the journal: its bytes, its name and its index are synced before it goes.
+fn journal_files_are_safe(calls: &[Call], folder: &str) -> usize {
+    let is_data = |path: &str| path.starts_with(folder) && path.ends_with(".flv");
+    let mut checked = 0;
+    for (at, named) in calls.iter().enumerate() {
+        if named.op != "rename" || !is_data(&named.to) {
+            continue;
+        }
+        let gone = after(calls, at, |call| call.op == "unlink" && call.path == named.to);
+        let gone = gone.unwrap_or_else(|| panic!("{} is never removed", named.to));
+        let is_folder_synced = |call: &Call| call.op == "sync" && call.path == folder;
+        assert!(after(&calls[..gone], at, is_folder_synced).is_some(), "name of {}", named.to);
+        let index = named.to.replace(".flv", ".idx");
+        for path in [&named.to, &index] {
+            let written = calls[..gone].iter().rposition(|call| {
+                call.op == "write" && (call.path == *path || call.path == format!("{path}.new"))
+            });
+            let is_synced = |call: &Call| call.op == "sync" && call.path == *path;
+            let synced = after(&calls[..gone], written.unwrap(), is_synced);
+            assert!(synced.is_some(), "{path} is removed with unsynced bytes");
+        }
+        checked += 1;
+    }
+    assert!(checked >= 3, "{checked} journal files");
+    checked
+}
+
+/// Every object: synced, named, its name synced, its row committed; only then the journal goes.
+fn products_are_safe(calls: &[Call], folder: &str) -> usize {
+    let is_object = |path: &str| path.contains("/vod/") && !path.contains("/.tmp/");
+    let gone = after(calls, 0, |call| call.op == "unlink" && call.path.starts_with(folder));
+    let gone = gone.expect("the journal is removed");
+    let mut checked = 0;
+    for (at, named) in calls.iter().enumerate() {
+        if named.op != "rename" || !is_object(&named.to) {
+            continue;
+        }
+        assert!(at < gone, "the journal went before {} was made", named.to);
+        let of_object = |call: &&Call| call.inode == named.inode;
+        let written = calls[..at].iter().rposition(|call| call.op == "write" && of_object(&call));
+        let is_synced = |call: &Call| call.op == "sync" && call.inode == named.inode;
+        let synced = after(&calls[..at], written.unwrap(), is_synced);
+        assert!(synced.is_some(), "{} is named before its bytes are synced", named.to);
+        let (parent, _) = named.to.rsplit_once('/').unwrap();
+        let lasting = after(&calls[..gone], at, |call| call.op == "sync" && call.path == parent);
+        let lasting = lasting.unwrap_or_else(|| panic!("the name of {} is not synced", named.to));
+        let is_commit = |call: &Call| call.op == "sync" && call.path.contains("liverec.db");
+        assert!(
+            after(&calls[..gone], lasting, is_commit).is_some(),
+            "the journal went before the row of {} was committed",
+            named.to
+        );
+        checked += 1;
+    }
+    assert!(checked >= FORMATS.len(), "{checked} objects");
+    checked
+}
