@@ -6,8 +6,11 @@ use std::{
     time::{Duration, Instant},
 };
 
+use liverec::media::tag::Tag;
+use rml_amf0::Amf0Value;
+
 use super::{
-    assert_holds, assert_nothing_left, files_of, gaps, journaled_bytes, live,
+    assert_holds, assert_nothing_left, files_of, gaps, journaled_bytes, live, sessions,
     shim::{self, Shim},
 };
 use crate::{
@@ -15,6 +18,7 @@ use crate::{
     support::{
         ffmpeg::Codecs,
         pushing::Source,
+        raw::Raw,
         receiver::{Receiver, SIGN_KEY},
         server::{Backend, Server, eventually},
     },
@@ -23,6 +27,14 @@ use crate::{
 
 /// How long a call hangs.
 const STALL: Duration = Duration::from_secs(5);
+/// How long a sync hangs: more than the 10 s after which it is said.
+const SYNC_STALL: Duration = Duration::from_secs(14);
+
+/// Said when a sync does not end.
+const LATE_SYNC: &str = "a sync of the journal hangs";
+/// Said when a publish is given up.
+const GIVEN_UP: &str =
+    "a publisher is disconnected: its journal was not taken by the disk for journal.stall_timeout";
 
 /// The longest time for which each of these journals did not grow, while `watched` lasted.
 fn longest_pauses<const N: usize>(folders: [&PathBuf; N], watched: Duration) -> [Duration; N] {
@@ -46,7 +58,8 @@ fn longest_pauses<const N: usize>(folders: [&PathBuf; N], watched: Duration) -> 
 fn a_stuck_write_stalls_only_its_own_push() {
     let shim = Shim::build();
     let own = shim.settings();
-    let server = Server::start(Backend::Plain, &shim::with(&own, &[]));
+    let mut server = Server::start(Backend::Plain, &shim::with(&own, &[]));
+    server.expect(LATE_SYNC);
     let receiver = Receiver::start();
     server.record("live", "", &["Flv", "Mp4"], 7200);
     server.call_back(&receiver.url(), SIGN_KEY);
@@ -62,7 +75,7 @@ fn a_stuck_write_stalls_only_its_own_push() {
         name(&stuck_folder),
         STALL.as_millis(),
         name(&slow_folder),
-        STALL.as_millis(),
+        SYNC_STALL.as_millis(),
     ));
     let during = longest_pauses(folders, STALL + Duration::from_secs(3));
     println!(
@@ -73,6 +86,10 @@ fn a_stuck_write_stalls_only_its_own_push() {
     let bound = STALL / 2 + before[1];
     assert!(during[1] < bound, "the other push waited: {during:?}");
     assert!(during[2] < bound, "a sync that hangs held its push: {during:?}");
+    // It holds nobody, but an operator should know.
+    let said = server.logs.wait_for(LATE_SYNC);
+    assert!(said.contains(&name(&slow_folder)), "{said}");
+    assert_eq!(server.logs.count(LATE_SYNC), 1, "said once");
     let mut compared = 0;
     for (stream, push) in [("stuck", stuck), ("other", other), ("slow", slow)] {
         let sent = push.stop();
@@ -93,7 +110,7 @@ fn a_call_that_hangs_too_long_is_reported_before_it_returns() {
     let own = shim.settings();
     let settings = shim::with(&own, &[("journal.stall_timeout", "2s")]);
     let (mut server, receiver) = recorder(Backend::Plain, &FORMATS, 7200, &settings);
-    server.expect("a publisher is disconnected: its journal was not taken by the disk");
+    server.expect(GIVEN_UP);
     let source = Source::make(&server, Codecs::H264Aac, 6);
     let (push, folder) = live(&server, "show", &source.tags);
     eventually("a second of the journal", || (journaled_bytes(&folder) > 20_000).then_some(()));
@@ -115,4 +132,62 @@ fn a_call_that_hangs_too_long_is_reported_before_it_returns() {
     println!(
         "a call that hangs beyond the time-out: 1 fault, {compared} packets compared, losses 0"
     );
+}
+
+#[test]
+fn of_two_publishes_on_a_connection_only_the_stuck_one_ends() {
+    let shim = Shim::build();
+    let own = shim.settings();
+    let settings = shim::with(&own, &[("journal.stall_timeout", "2s")]);
+    let mut server = Server::start(Backend::Plain, &settings);
+    server.expect(GIVEN_UP);
+    let receiver = Receiver::start();
+    server.record("live", "", &["Flv"], 7200);
+    server.call_back(&receiver.url(), SIGN_KEY);
+    let source = Source::make(&server, Codecs::H264Aac, 6);
+    let (first, rest) = source.tags.split_at(source.tags.len() / 2);
+
+    let mut raw = Raw::connect(&server);
+    raw.connect_command(Some("live"));
+    let ids = [raw.create_stream(2.0), raw.create_stream(3.0)];
+    let folders = [(ids[0], "stuck"), (ids[1], "free")].map(|(id, name)| {
+        let before = sessions(&server);
+        raw.command(id, "publish", 0.0, Amf0Value::Null, &[name, "live"]);
+        raw.send();
+        raw.wait_for("NetStream.Publish.Start");
+        sessions(&server).into_iter().find(|folder| !before.contains(folder)).unwrap()
+    });
+    let send = |raw: &mut Raw, id: u32, tags: &[Tag]| {
+        tags.iter().for_each(|tag| raw.tag(id, tag));
+        raw.send();
+    };
+    let is_journaled = |folder: &PathBuf| (journaled_bytes(folder) > 20_000).then_some(());
+    for (id, folder) in ids.iter().zip(&folders) {
+        send(&mut raw, *id, first);
+        eventually("the first half in a journal", || is_journaled(folder));
+    }
+    let stuck = folders[0].file_name().unwrap().to_str().unwrap();
+    shim.set(&format!("write {stuck}/00000001.flv STALL12000 1 0\n"));
+    send(&mut raw, ids[0], rest);
+    let said = server.logs.wait_for(GIVEN_UP);
+    assert!(said.contains(stuck), "{said}");
+    let before = journaled_bytes(&folders[1]);
+    send(&mut raw, ids[1], rest);
+    eventually("the other half", || (journaled_bytes(&folders[1]) > before).then_some(()));
+    assert!(
+        receiver.of_type(0).is_empty(),
+        "the call that hangs holds the end of its journal only"
+    );
+    drop(raw);
+
+    let mut compared = 0;
+    for stream in ["free", "stuck"] {
+        compared += assert_holds(&server, &files_of(&receiver, stream, 1), &source.tags, None);
+    }
+    for event in receiver.wait_for(0, 2) {
+        let is_given_up = event["errcode"] == 9;
+        assert_eq!(is_given_up, event["stream_id"] == "stuck", "{event}");
+    }
+    assert_nothing_left(&server);
+    println!("two publishes on a connection: 1 fault, {compared} packets compared, losses 0");
 }
