@@ -79,6 +79,8 @@ fn lose_power(left: Left) {
         let source = Source::of(Codecs::H264Aac, path);
         let (push, folder) = live(&server, "show", &source.tags);
         eventually("a journal", || (journaled_bytes(&folder) > 1 << 20).then_some(()));
+        // However slow the machine is: something is to be there that has to survive.
+        eventually("a part of it is synced", || has_synced(&shim.calls(), &folder).then_some(()));
         sleep(moment);
         server.kill();
         let sent = push.stop();
@@ -134,6 +136,14 @@ fn cut(server: &Server, calls: &[Call], left: Left) -> usize {
         }
     }
     frames
+}
+
+/// Whether half a MiB of a data file in this folder has been synced, and its name.
+fn has_synced(calls: &[Call], folder: &Path) -> bool {
+    let is_data = |path: &str| Path::new(path).starts_with(folder) && path.ends_with(".flv");
+    let is_synced = |call: &Call| call.op == "sync" && call.result == 0 && call.size >= 1 << 19;
+    calls.iter().any(|call| is_synced(call) && is_data(&call.path))
+        && lasting_names(calls).iter().any(|name| is_data(name))
 }
 
 /// By inode: how long the file was when its last sync that is known to have ended began.
