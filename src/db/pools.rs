@@ -82,6 +82,8 @@ async fn pool(url: &str, kind: Kind, access: Access, connections: u32) -> Result
     AnyPoolOptions::new()
         .max_connections(connections)
         .acquire_timeout(WAIT)
+        // Waiting in turn is what the pool is for; what waits too long is an error.
+        .acquire_slow_level(log::LevelFilter::Info)
         .after_connect(move |connection, _| {
             Box::pin(async move {
                 for setting in settings(kind, access) {
