@@ -136,7 +136,7 @@ impl Server {
 
         let (db, snapshot, is_first) = database::open(&config).await?;
         let snapshot = Arc::new(ArcSwap::from_pointee(snapshot));
-        let store = store::open(&config.storage, store::Access::Write)?;
+        let store = store::open(&config.storage, store::Access::Write(&node_id))?;
         let journal = disk::open_journals(&config, data_dir.path())?;
         // Taken before anything accepts: what is there now was left by an earlier process.
         let left_behind = journal.sessions().context("list the journals")?;

@@ -269,7 +269,7 @@ async fn delivery(
         delivery_settings(config, data_dir.node_id()?, public_url)?,
         db.clone(),
         journal,
-        store::open(&config.storage, store::Access::Write)?,
+        store::open(&config.storage, store::Access::Write(&data_dir.node_id()?))?,
         Arc::new(ArcSwap::from_pointee(snapshot)),
         now_ms,
     ))

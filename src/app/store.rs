@@ -11,9 +11,9 @@ use crate::{
 
 /// What a store is opened for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Access {
-    /// Everything.
-    Write,
+pub enum Access<'a> {
+    /// Everything, by the only process of this node.
+    Write(&'a str),
     /// Looking at what is there, beside a server that writes.
     Read,
 }
@@ -28,11 +28,11 @@ pub fn part_size(storage: &Storage) -> u64 {
 }
 
 /// The store itself; one that is only to be read is left as it is.
-pub fn open(storage: &Storage, access: Access) -> Result<Arc<dyn ObjectStore>> {
+pub fn open(storage: &Storage, access: Access<'_>) -> Result<Arc<dyn ObjectStore>> {
     Ok(match storage {
         Storage::Local { dir } => {
             let store = match access {
-                Access::Write => LocalStore::open(dir),
+                Access::Write(node_id) => LocalStore::open_for(dir, node_id),
                 Access::Read => LocalStore::open_to_read(dir),
             };
             Arc::new(store.with_context(|| format!("open storage.local.dir {}", dir.display()))?)

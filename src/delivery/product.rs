@@ -73,6 +73,10 @@ impl Delivery {
                         let (store, key) = (self.store.clone(), key_of(main, object, segment_type));
                         (object, upload::Writer::new(store, key, part_size, expected_bytes))
                     });
+                    if writer.begins_with(bytes.len()) {
+                        // Before it is begun: should its id never be learned, it is found by its key.
+                        self.note_upload(&file, fence, object, "", part_size).await?;
+                    }
                     let written = writer.write(bytes).await;
                     if let (Some(id), false) = (writer.upload_id(), is_noted) {
                         is_noted = true;
@@ -144,7 +148,11 @@ impl Delivery {
     }
 
     /// Frees what the store holds of an upload that an earlier attempt at this file left open. If
-    /// the store will not, it costs space there (a lifecycle rule ends that), never the product.
+    /// the store refuses that for good, it costs space there (a lifecycle rule ends that), never the
+    /// product.
+    ///
+    /// # Errors
+    /// The store cannot do it now: to be tried again before the upload is forgotten.
     pub(super) async fn abort_earlier(
         &self,
         file: &MediaFile,
@@ -153,11 +161,22 @@ impl Delivery {
         let Some(earlier) = self.db.media_upload(file.id).await? else { return Ok(()) };
         let Some((name, id)) = earlier.upload_id.split_once(':') else { return Ok(()) };
         let key = key_of(main, Object::parse(name), self.settings.hls.segment_type);
-        let upload = Upload { key, id: id.to_owned(), part_size: earlier.part_size };
-        if let Err(error) = self.store.abort(&upload).await {
-            info!(upload.id = id, %error, "an abandoned upload could not be aborted");
+        let freed = match id.is_empty() {
+            // The process that was to begin it died, or the store's answer was lost.
+            true => self.store.abandon(&key).await,
+            false => {
+                let upload = Upload { key, id: id.to_owned(), part_size: earlier.part_size };
+                self.store.abort(&upload).await
+            }
+        };
+        match freed {
+            Err(error) if error.is_transient() => Err(error.into()),
+            Err(error) => {
+                info!(upload.id = id, %error, "an abandoned upload could not be aborted");
+                Ok(())
+            }
+            Ok(()) => Ok(()),
         }
-        Ok(())
     }
 }
 

@@ -95,7 +95,7 @@ impl Delivery {
         let MediaUpload { projector, upload_id, part_size, reserve_bytes } = row;
         if !upload_id.is_empty() {
             match upload_id.split_once(':') {
-                Some((MAIN, id)) if projector == PROJECTOR && part_size > 0 => {
+                Some((MAIN, id)) if projector == PROJECTOR && part_size > 0 && !id.is_empty() => {
                     let upload = Upload { key: main_key(file), id: id.to_owned(), part_size };
                     state.upload = Some((upload, Layout { part_size, reserve: reserve_bytes }));
                     info!(upload.id = id, "the upload of a media file goes on");
@@ -134,7 +134,8 @@ impl Delivery {
         .await
     }
 
-    /// Begins an upload in parts: noted before its first part.
+    /// Begins an upload in parts. That it is to be is noted before, its id before its first part:
+    /// whatever becomes of this process, the next one can free it.
     pub(super) async fn begin_upload(
         &self,
         view: &View,
@@ -144,13 +145,17 @@ impl Delivery {
         let file = &view.file;
         let interval_ms = self.record_interval_ms(file).await?;
         let layout = Layout::plan(file.container, measured, interval_ms, self.settings.part_size);
-        let upload = self.store.start(&main_key(file), layout.part_size).await?;
-        let note = MediaUpload {
+        let mut note = MediaUpload {
             projector: PROJECTOR,
-            upload_id: format!("{MAIN}:{}", upload.id),
+            upload_id: format!("{MAIN}:"),
             part_size: layout.part_size,
             reserve_bytes: layout.reserve,
         };
+        // Should this go wrong, the row is asked what to free.
+        state.is_loaded = false;
+        self.db.begin_media_upload(file.id, &note).await?;
+        let upload = self.store.start(&main_key(file), layout.part_size).await?;
+        note.upload_id = format!("{MAIN}:{}", upload.id);
         if let Err(error) = self.db.begin_media_upload(file.id, &note).await {
             // Nobody else will ever know of it.
             let _ = self.store.abort(&upload).await;

@@ -114,6 +114,11 @@ impl Writer {
         Ok(())
     }
 
+    /// Whether so many bytes more begin an upload in parts.
+    pub fn begins_with(&self, bytes: usize) -> bool {
+        self.upload.is_none() && self.pending.len().saturating_add(bytes) > self.part_size
+    }
+
     /// The store's id of the upload in parts, once there is one.
     pub fn upload_id(&self) -> Option<&str> {
         self.upload.as_ref().map(|upload| upload.id.as_str())

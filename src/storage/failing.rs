@@ -175,6 +175,14 @@ impl ObjectStore for FailingStore {
         .boxed()
     }
 
+    fn abandon<'a>(&'a self, key: &'a StorageKey) -> BoxFuture<'a, Result<()>> {
+        async move {
+            self.enter("abandon", key.as_str())?;
+            self.inner.abandon(key).await
+        }
+        .boxed()
+    }
+
     fn discard<'a>(&'a self, upload: &'a OpenUpload) -> BoxFuture<'a, Result<()>> {
         async move {
             self.enter("discard", upload.name.as_deref().unwrap_or_default())?;

@@ -2,10 +2,14 @@
 //!
 //! ```text
 //! <dir>/<key>              an object: complete, synced, renamed into place
-//! <dir>/.tmp/put-<uuid>    a small object on its way
-//! <dir>/.tmp/<uuid>.body   an upload: part n at (n - 1) * part_size
+//! <dir>/.tmp/put-<uuid>    a small object on its way; the id begins with the writer's tag
+//! <dir>/.tmp/<uuid>.body   an upload: part n at (n - 1) * part_size; the id begins with the key's tag
 //! <dir>/.tmp/<uuid>.parts  which parts of it are complete, see [`parts`]
 //! ```
+//!
+//! Several nodes may share a directory. What a killed process left of small objects is cleared by the
+//! next process of the same node, which holds the lock of its data directory, so that nobody can be
+//! writing under that tag; everybody else's stays until it is a week old. See [`temporary`].
 //!
 //! No key begins a component with a dot, so nothing under `.tmp` can be read. An upload is one file
 //! written at offsets, because composing it from one file per part would write every byte twice.
@@ -17,6 +21,7 @@ mod disk;
 mod list;
 mod parts;
 mod place;
+mod temporary;
 mod upload;
 
 use std::{
@@ -31,11 +36,11 @@ use std::{
 
 use bytes::Bytes;
 use futures_util::{FutureExt, stream};
-use uuid::Uuid;
 
 use self::{
     disk::{Disk, io_error, is_absent},
     place::Places,
+    temporary::tag_of,
 };
 use super::{
     BoxFuture, ObjectBody, ObjectInfo, ObjectStore, OpenUpload, Page, Part, Result, StorageError,
@@ -61,12 +66,24 @@ struct Files {
     root: PathBuf,
     tmp: PathBuf,
     places: Places,
+    /// Of whom writes here, if it is the only one of its name.
+    writer: Option<[u8; 8]>,
 }
 
 impl LocalStore {
     /// Opens a store in `dir`, which is created if absent. Blocks; removes temporary files of this
     /// store that are older than a week and nothing else.
     pub fn open(dir: &Path) -> Result<Self> {
+        Self::open_as(dir, None)
+    }
+
+    /// The same for the node `node_id`, of which this is the only process: what earlier ones left of
+    /// small objects is removed at any age.
+    pub fn open_for(dir: &Path, node_id: &str) -> Result<Self> {
+        Self::open_as(dir, Some(tag_of("node", node_id)))
+    }
+
+    fn open_as(dir: &Path, writer: Option<[u8; 8]>) -> Result<Self> {
         const ACTION: &str = "open the storage directory";
         let root = std::path::absolute(dir).map_err(|e| io_error(ACTION, dir, e))?;
         let tmp = root.join(".tmp");
@@ -75,7 +92,7 @@ impl LocalStore {
         if let Some(parent) = root.parent() {
             place::sync_dir(parent).map_err(|e| io_error(ACTION, parent, e))?;
         }
-        let files = Files { places: Places::new(root.clone()), root, tmp };
+        let files = Files { places: Places::new(root.clone()), root, tmp, writer };
         files.remove_leftovers(SystemTime::now()).map_err(|e| io_error(ACTION, &files.tmp, e))?;
         Ok(Self { disk: Disk::new(), files: Arc::new(files) })
     }
@@ -88,7 +105,7 @@ impl LocalStore {
         let root =
             std::path::absolute(dir).map_err(|e| io_error("open the storage directory", dir, e))?;
         let (places, tmp) = (Places::new(root.clone()), root.join(".tmp"));
-        Ok(Self { disk: Disk::new(), files: Arc::new(Files { places, root, tmp }) })
+        Ok(Self { disk: Disk::new(), files: Arc::new(Files { places, root, tmp, writer: None }) })
     }
 
     /// Writes, syncs, renames, removes.
@@ -138,7 +155,7 @@ impl ObjectStore for LocalStore {
     fn start<'a>(&'a self, key: &'a StorageKey, part_size: u64) -> BoxFuture<'a, Result<Upload>> {
         let key = key.clone();
         self.write("begin an upload", move |files| {
-            let id = files.start_upload()?;
+            let id = files.start_upload(&key)?;
             Ok(Upload { key, id, part_size })
         })
         .boxed()
@@ -206,6 +223,11 @@ impl ObjectStore for LocalStore {
         self.disk.read("list open uploads", move || files.open_uploads()).boxed()
     }
 
+    fn abandon<'a>(&'a self, key: &'a StorageKey) -> BoxFuture<'a, Result<()>> {
+        let key = key.clone();
+        self.write("abort an upload", move |files| files.abandon(&key)).boxed()
+    }
+
     fn discard<'a>(&'a self, upload: &'a OpenUpload) -> BoxFuture<'a, Result<()>> {
         let id = upload.id.clone();
         self.write("remove a leftover", move |files| files.discard(&id)).boxed()
@@ -229,11 +251,6 @@ impl ObjectStore for LocalStore {
 impl Files {
     fn path(&self, key: &StorageKey) -> PathBuf {
         self.root.join(key.as_str())
-    }
-
-    /// A new name under `.tmp` for a file that nothing refers to.
-    fn temporary(&self) -> PathBuf {
-        self.tmp.join(format!("put-{}", Uuid::now_v7()))
     }
 
     fn put(&self, key: &StorageKey, body: &[u8]) -> Result<()> {
@@ -269,37 +286,6 @@ impl Files {
             Err(error) => Err(io_error("read an object", &path, error)),
         }
     }
-
-    fn remove_leftovers(&self, now: SystemTime) -> io::Result<()> {
-        for entry in fs::read_dir(&self.tmp)? {
-            let entry = entry?;
-            if !entry.file_name().to_str().is_some_and(is_own_temporary) {
-                continue;
-            }
-            // A file that has just gone is another process's, in a shared directory.
-            let modified = match entry.metadata().and_then(|meta| meta.modified()) {
-                Err(error) if is_absent(&error) => continue,
-                modified => modified?,
-            };
-            if now.duration_since(modified).unwrap_or_default() > LEFTOVER_AGE {
-                match fs::remove_file(entry.path()) {
-                    Err(error) if !is_absent(&error) => return Err(error),
-                    _ => {}
-                }
-            }
-        }
-        Ok(())
-    }
-}
-
-/// Whether this store made the file with this name under `.tmp`.
-fn is_own_temporary(name: &str) -> bool {
-    let id = match (name.strip_prefix("put-"), name.rsplit_once('.')) {
-        (Some(id), _) => id,
-        (None, Some((id, "body" | "parts"))) => id,
-        _ => return false,
-    };
-    Uuid::try_parse(id).is_ok()
 }
 
 fn write_synced(path: &Path, body: &[u8]) -> io::Result<()> {

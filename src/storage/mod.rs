@@ -206,6 +206,17 @@ pub trait ObjectStore: Send + Sync + 'static {
     fn list<'a>(&'a self, under: &'a str, after: Option<&'a str>) -> BoxFuture<'a, Result<Page>>;
     /// Uploads that are open, and what crashes left of them. Not every S3 server can say.
     fn list_uploads(&self) -> BoxFuture<'_, Result<Vec<OpenUpload>>>;
+    /// Frees every open upload of this key, whoever began it: for one whose id was never learned.
+    fn abandon<'a>(&'a self, key: &'a StorageKey) -> BoxFuture<'a, Result<()>> {
+        Box::pin(async move {
+            for upload in self.list_uploads().await? {
+                if upload.name.as_deref() == Some(key.as_str()) {
+                    self.discard(&upload).await?;
+                }
+            }
+            Ok(())
+        })
+    }
     /// Frees what an entry of [`ObjectStore::list_uploads`] holds; gone already is no error.
     fn discard<'a>(&'a self, upload: &'a OpenUpload) -> BoxFuture<'a, Result<()>>;
     /// True if what it has acknowledged needs no second look: written from memory and synced by this

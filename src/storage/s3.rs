@@ -259,7 +259,11 @@ impl ObjectStore for S3Store {
     }
 
     fn list_uploads(&self) -> BoxFuture<'_, Result<Vec<OpenUpload>>> {
-        self.list_open_uploads().boxed()
+        self.list_open_uploads("").boxed()
+    }
+
+    fn abandon<'a>(&'a self, key: &'a StorageKey) -> BoxFuture<'a, Result<()>> {
+        self.abandon_uploads(key).boxed()
     }
 
     fn discard<'a>(&'a self, upload: &'a OpenUpload) -> BoxFuture<'a, Result<()>> {

@@ -5,7 +5,7 @@
 
 use std::{fs, os::unix::fs::MetadataExt, path::PathBuf};
 
-use super::{Files, io_error, is_absent, is_own_temporary};
+use super::{Files, io_error, is_absent, temporary::is_own_temporary};
 use crate::storage::{
     ListedObject, OpenUpload, Page, Result,
     listing::{MAX_UPLOADS, PAGE_OBJECTS},

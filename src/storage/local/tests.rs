@@ -155,7 +155,7 @@ async fn a_shorter_last_part_takes_the_place_of_a_longer_one() {
 async fn old_leftovers_are_removed_and_nothing_else() {
     let mut s = open();
     let tmp = s.root().join(".tmp");
-    let id = Uuid::now_v7();
+    let id = uuid::Uuid::now_v7();
     let own = [format!("put-{id}"), format!("{id}.body"), format!("{id}.parts")];
     let foreign = ["notes.txt", "x.body", "put-x", ".hidden"].map(str::to_owned);
     for name in own.iter().chain(&foreign) {
@@ -171,6 +171,34 @@ async fn old_leftovers_are_removed_and_nothing_else() {
             && foreign.iter().all(|name| left.contains(name))
     );
     assert_eq!(s.store.list_parts(&young).await.unwrap(), []);
+}
+
+#[tokio::test]
+async fn what_a_killed_process_left_is_cleared_by_its_node_alone() {
+    let s = open();
+    let (tmp, store) =
+        (s.root().join(".tmp"), |node| LocalStore::open_for(&s.root(), node).unwrap());
+    // Names as they are given while an object is on its way, of a node, its neighbour, an old version.
+    let names = ["a", "b"].map(|node| store(node).files.temporary());
+    let old = s.store.files.temporary();
+    for path in names.iter().chain([&old]) {
+        fs::write(path, b"half").unwrap();
+    }
+    let upload = store("a").start(&key("a/f0.mp4"), PART).await.unwrap();
+    assert!(!names[0].exists() && names[1].exists() && old.exists());
+    assert_eq!(store("a").list_parts(&upload).await.unwrap(), [], "uploads go on");
+    assert_eq!(fs::read_dir(tmp).unwrap().count(), 4);
+}
+
+#[tokio::test]
+async fn uploads_of_a_key_are_freed_without_their_ids() {
+    let s = open();
+    let lost = s.store.start(&key("a/f0.mp4"), PART).await.unwrap();
+    let other = s.store.start(&key("a/f0.flv"), PART).await.unwrap();
+    s.store.abandon(&key("a/f0.mp4")).await.unwrap();
+    assert!(matches!(s.store.list_parts(&lost).await, Err(StorageError::NoSuchUpload { .. })));
+    assert_eq!(s.store.list_parts(&other).await.unwrap(), []);
+    s.store.abandon(&key("a/f0.mp4")).await.unwrap();
 }
 
 #[tokio::test]

@@ -17,8 +17,9 @@ use super::{
     Files, io_error, is_absent,
     parts::{MAX_LOG_BYTES, decode_log, encode_record},
     place::sync_dir,
+    temporary::{tag_of, tagged},
 };
-use crate::storage::{MAX_PARTS, Part, Result, StorageError, Upload, check_parts};
+use crate::storage::{MAX_PARTS, Part, Result, StorageError, StorageKey, Upload, check_parts};
 
 /// The two files of an upload.
 struct Paths {
@@ -28,8 +29,8 @@ struct Paths {
 
 impl Files {
     /// Makes the files of a new upload; answers its id.
-    pub(super) fn start_upload(&self) -> Result<String> {
-        let id = Uuid::now_v7().to_string();
+    pub(super) fn start_upload(&self, key: &StorageKey) -> Result<String> {
+        let id = tagged(tag_of("key", key.as_str())).to_string();
         let paths = self.upload_paths(&id)?;
         let made = fs::File::create_new(&paths.body)
             .and_then(|_| fs::File::create_new(&paths.log))

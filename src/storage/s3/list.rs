@@ -6,7 +6,7 @@ use super::{
     error::{is_missing, storage_error},
 };
 use crate::storage::{
-    ListedObject, OpenUpload, Page, Result, StorageError,
+    ListedObject, OpenUpload, Page, Result, StorageError, StorageKey,
     listing::{MAX_UPLOADS, PAGE_OBJECTS},
 };
 
@@ -39,9 +39,10 @@ impl S3Store {
         Ok(Page { objects: objects.collect(), next })
     }
 
-    /// Every open upload under the prefix, up to [`MAX_UPLOADS`].
-    pub(super) async fn list_open_uploads(&self) -> Result<Vec<OpenUpload>> {
+    /// Every open upload of names that begin with `under`, up to [`MAX_UPLOADS`].
+    pub(super) async fn list_open_uploads(&self, under: &str) -> Result<Vec<OpenUpload>> {
         const ACTION: &str = "list open uploads";
+        let under = format!("{}{under}", self.prefix);
         let mut uploads = Vec::new();
         let (mut key_marker, mut id_marker) = (None, None);
         while uploads.len() < MAX_UPLOADS {
@@ -49,7 +50,7 @@ impl S3Store {
                 .client
                 .list_multipart_uploads()
                 .bucket(&self.bucket)
-                .set_prefix(Some(self.prefix.clone()).filter(|prefix| !prefix.is_empty()))
+                .set_prefix(Some(under.clone()).filter(|under| !under.is_empty()))
                 .set_key_marker(key_marker.take())
                 .set_upload_id_marker(id_marker.take());
             let sent =
@@ -76,6 +77,16 @@ impl S3Store {
         }
         uploads.truncate(MAX_UPLOADS);
         Ok(uploads)
+    }
+
+    /// Aborts every open upload of this key.
+    pub(super) async fn abandon_uploads(&self, key: &StorageKey) -> Result<()> {
+        for upload in self.list_open_uploads(key.as_str()).await? {
+            if upload.name.as_deref() == Some(key.as_str()) {
+                self.discard_upload(&upload).await?;
+            }
+        }
+        Ok(())
     }
 
     /// Aborts an upload by the name that the server has for it, which need not be a key.

@@ -45,13 +45,8 @@ pub fn assert_rows(server: &Server, events: &BTreeMap<String, Value>) {
 }
 
 /// No object that belongs to no file, no temporary file, and no upload that was begun and neither
-/// completed nor aborted, but for those begun at the very moment of a kill, whose id nobody has
-/// written down: at most `unknown` of them. Gives their number.
-pub fn assert_nothing_is_left(
-    server: &Server,
-    events: &BTreeMap<String, Value>,
-    unknown: usize,
-) -> usize {
+/// completed nor aborted.
+pub fn assert_nothing_is_left(server: &Server, events: &BTreeMap<String, Value>) {
     let root = match server.s3 {
         Some(_) => server.folder().join("s3"),
         None => server.data_dir().join("vod"),
@@ -66,14 +61,16 @@ pub fn assert_nothing_is_left(
         .filter_map(|name| name.strip_prefix(".bucket-")?.split_once(".upload-"))
         .filter_map(|(_, rest)| rest.strip_suffix(".metadata.json"))
         .collect();
-    assert!(uploads.len() <= unknown, "{} uploads are left open: {names:#?}", uploads.len());
+    assert!(uploads.is_empty(), "{} uploads are left open: {names:#?}", uploads.len());
     for name in &names {
+        // A part that was on its way when its upload was aborted: the S3 server of the tests forgets
+        // that it has it. There is no upload that it could belong to.
+        let is_forgotten = name.starts_with(".upload_id-") && name.contains(".part-");
         let is_known = name.starts_with(".bucket-")
-            || name.split('/').any(|part| events.contains_key(part))
-            || uploads.iter().any(|upload| name.contains(upload));
+            || is_forgotten
+            || name.split('/').any(|part| events.contains_key(part));
         assert!(is_known, "{name} is left in the store");
     }
-    uploads.len()
 }
 
 /// Two columns of what a statement finds, read by another program than ours.
