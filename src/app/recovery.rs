@@ -138,7 +138,16 @@ impl Recovery {
                 }
                 None => journal.recover(session).map(Some),
             })
-            .await?;
+            .await;
+        let recovered = match recovered {
+            // Of those that had ended the janitor removes, meanwhile, what nobody needs.
+            Err(JournalError::Missing(_) | JournalError::Live(_))
+                if self.retry(|| self.db.session_has_ended(session)).await == Some(true) =>
+            {
+                return Ok(None);
+            }
+            recovered => recovered?,
+        };
         let Some(recovered) = recovered else { return Ok(None) };
         if self.retry(|| self.db.session_has_ended(session)).await == Some(true) {
             return Ok(None);
@@ -173,5 +182,47 @@ impl Recovery {
             }
             sleep(RETRY).await;
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{db::callback::testing::sqlite, journal::Settings};
+
+    /// The journal may be released, or in the janitor's hands, before its turn comes.
+    #[tokio::test]
+    async fn what_the_janitor_takes_meanwhile_is_no_damage() {
+        let (test, dir) = (sqlite().await, tempfile::tempdir().unwrap());
+        let settings = Settings {
+            root: dir.path().join("journal"),
+            sync_interval: Duration::from_secs(1),
+            roll_bytes: 1 << 20,
+        };
+        let journal = Journal::open(settings).unwrap();
+        let [ended, live, unknown] = std::array::from_fn(|_| SessionId::new(0));
+        for session in [ended, live] {
+            sqlx::query(
+                "INSERT INTO session (id, node_id, domain, app, stream, body, started_ms, ended_ms, \
+                 end_reason, has_journal) VALUES ($1, '', '', '', '', '', 0, 1, '', 1)",
+            )
+            .bind(session.to_string())
+            .execute(test.db.pool())
+            .await
+            .unwrap();
+        }
+        let _in_hand = journal.create(live, "{}".to_owned(), 0).await.unwrap();
+        let recovery = Recovery {
+            db: test.db.clone(),
+            journal,
+            turns: Arc::new(Turns::new()),
+            node_id: "node".to_owned(),
+            sessions: Vec::new(),
+            found: mpsc::channel(1).0,
+            recovered: watch::channel(false).0,
+        };
+        assert!(recovery.recover(ended).await.unwrap().is_none());
+        assert!(recovery.recover(live).await.unwrap().is_none());
+        assert!(matches!(recovery.recover(unknown).await, Err(JournalError::Missing(_))));
     }
 }

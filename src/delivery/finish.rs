@@ -42,6 +42,7 @@ impl Delivery {
     ) -> Result<Turn, DeliverError> {
         if file.container == Container::Hls {
             self.deliver(file.clone(), fence).await?;
+            self.uploads.forget(file.id);
             return Ok(Turn::Done);
         }
         let slot = self.uploads.of(file.id);

@@ -354,7 +354,12 @@ impl Delivery {
         let now_ms = (self.now_ms)();
         let age_ms = now_ms.saturating_sub(file.facts.end_ms).max(0);
         let pause_ms = (age_ms / 4).clamp(RETRY_MS.0, RETRY_MS.1);
-        warn!(%error, retry_in_ms = pause_ms, "a media file could not be stored; its journal is kept and it is tried again");
+        match self.uploads.is_news(file.id, now_ms) {
+            true => {
+                warn!(%error, retry_in_ms = pause_ms, "a media file could not be stored; its journal is kept and it is tried again");
+            }
+            false => info!(%error, retry_in_ms = pause_ms, "a media file still cannot be stored"),
+        }
         let next_ms = now_ms.saturating_add(pause_ms);
         let text = error.to_string();
         let _lost = self.db.postpone_media_file(file.id, fence, next_ms, &text, now_ms).await?;
@@ -382,3 +387,6 @@ impl Delivery {
         Ok(self.journal.run_read(job).await?)
     }
 }
+
+#[cfg(test)]
+mod tests;

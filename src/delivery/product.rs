@@ -171,6 +171,8 @@ impl Delivery {
         };
         match freed {
             Err(error) if error.is_transient() => Err(error.into()),
+            // Nothing is granted now, such as with wrong credentials, or only this never is.
+            Err(error) if self.store.check().await.is_err() => Err(error.into()),
             Err(error) => {
                 info!(upload.id = id, %error, "an abandoned upload could not be aborted");
                 Ok(())

@@ -26,6 +26,8 @@ use super::{
 const BUDGET_BYTES: usize = 64 << 20;
 /// Pauses after a live step that failed grow from the first to the second.
 const PAUSE_MS: (i64, i64) = (1_000, 60_000);
+/// How often it is told that a file still cannot be stored.
+const TOLD_AGAIN_MS: i64 = 3_600_000;
 
 /// A file whose upload is under way, or may begin.
 #[derive(Default)]
@@ -83,6 +85,8 @@ struct Slot {
 pub(super) struct Uploads {
     slots: Mutex<HashMap<FileId, Slot>>,
     due: Mutex<VecDeque<Due>>,
+    /// When it was told that a file cannot be stored.
+    told: Mutex<HashMap<FileId, i64>>,
     wake: Notify,
 }
 
@@ -103,6 +107,18 @@ impl Uploads {
     /// The file is done.
     pub fn forget(&self, id: FileId) {
         self.slots().remove(&id);
+        self.told.lock().unwrap_or_else(PoisonError::into_inner).remove(&id);
+    }
+
+    /// Whether an operator should hear of this failure of a file: the first one, then one an hour.
+    pub fn is_news(&self, id: FileId, now_ms: i64) -> bool {
+        let mut told = self.told.lock().unwrap_or_else(PoisonError::into_inner);
+        let is_known =
+            told.get(&id).is_some_and(|at| now_ms.abs_diff(*at) < TOLD_AGAIN_MS.unsigned_abs());
+        if !is_known {
+            told.insert(id, now_ms);
+        }
+        !is_known
     }
 
     /// Wakes a worker for what is due.

@@ -7,6 +7,7 @@ use std::{
 
 use bytes::Bytes;
 use futures_util::FutureExt;
+use tokio::sync::Semaphore;
 
 use super::{
     BoxFuture, ObjectBody, ObjectInfo, ObjectStore, OpenUpload, Page, Part, Result, StorageError,
@@ -21,6 +22,8 @@ struct Plan {
     times: Vec<(&'static str, usize)>,
     /// Keys that hold this text are refused for good.
     refused: Vec<String>,
+    /// Parts for keys that hold this text wait until there is a permit.
+    held: Option<(String, Arc<Semaphore>)>,
     calls: Vec<&'static str>,
 }
 
@@ -50,6 +53,18 @@ impl FailingStore {
     /// Whatever is asked of a key that holds `part` is refused.
     pub fn refuse(&self, part: &str) {
         self.plan().refused.push(part.to_owned());
+    }
+
+    /// Ends what [`FailingStore::refuse`] asked for.
+    pub fn accept(&self) {
+        self.plan().refused.clear();
+    }
+
+    /// From now on parts for a key that holds `part` wait until the answered semaphore has a permit.
+    pub fn hold(&self, part: &str) -> Arc<Semaphore> {
+        let gate = Arc::new(Semaphore::new(0));
+        self.plan().held = Some((part.to_owned(), gate.clone()));
+        gate
     }
 
     /// Calls of this name so far, failed ones included.
@@ -102,6 +117,10 @@ impl ObjectStore for FailingStore {
     ) -> BoxFuture<'a, Result<Part>> {
         async move {
             self.enter("put_part", upload.key.as_str())?;
+            let gate = self.plan().held.clone();
+            if let Some((_, gate)) = gate.filter(|(part, _)| upload.key.as_str().contains(part)) {
+                let _permit = gate.acquire().await;
+            }
             self.inner.put_part(upload, number, body).await
         }
         .boxed()

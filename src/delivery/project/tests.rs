@@ -83,6 +83,19 @@ impl Place {
         self.record(wall_ms, tags)
     }
 
+    /// So many seconds of one picture a second, each of so many bytes.
+    pub(in crate::delivery) fn push_heavy(&self, wall_ms: i64, seconds: i64, bytes: usize) -> Push {
+        let mut tags = vec![tag(TagKind::Video, 0, AVC.to_vec())];
+        for at in 0..seconds {
+            let mut payload = vec![0x17, 1, 0, 0, 0];
+            payload.extend_from_slice(&u32::try_from(bytes).unwrap().to_be_bytes());
+            payload.push(0x65);
+            payload.resize(9 + bytes, at as u8);
+            tags.push(tag(TagKind::Video, at * 1000, payload));
+        }
+        self.record(wall_ms, tags)
+    }
+
     /// These tags, arriving in real time but for jumps of their clock.
     fn record(&self, mut wall_ms: i64, tags: Vec<Tag>) -> Push {
         let mut before_ms = tags.first().map_or(0, |tag| tag.time_ms);

@@ -1,0 +1,260 @@
+//! Delivery in this process: a store that refuses for an hour of a clock of the test's own, and
+//! hundreds of files that end in the same second.
+
+use std::{
+    collections::HashMap,
+    io,
+    sync::{
+        Mutex,
+        atomic::{AtomicI64, Ordering},
+    },
+};
+
+use tempfile::TempDir;
+
+use super::{
+    project::tests::{HLS, METADATA, Place, Push, WALL_MS, span},
+    *,
+};
+use crate::{
+    db::callback::testing::{TestDb, media_file, receiver, sqlite},
+    domain::{
+        callback_rule::CallbackRule,
+        callback_template::CallbackTemplate,
+        container::Container,
+        ids::{FileId, RecordingId},
+        recording::Recording,
+    },
+    storage::{LocalStore, failing::FailingStore},
+};
+
+const HOUR_MS: i64 = 3_600_000;
+/// Of the injected clock.
+const STEP_MS: i64 = 1000;
+const PART: u64 = 16 << 10;
+
+/// Only the test of the outage looks at it.
+static NOW: AtomicI64 = AtomicI64::new(WALL_MS);
+
+fn injected_now() -> i64 {
+    NOW.load(Ordering::SeqCst)
+}
+
+struct House {
+    test: TestDb,
+    place: Place,
+    store: FailingStore,
+    delivery: Delivery,
+    runtime: tokio::runtime::Runtime,
+    _dir: TempDir,
+}
+
+impl House {
+    fn new(now_ms: fn() -> i64) -> Self {
+        let dir = TempDir::new().unwrap();
+        let store = FailingStore::new(Arc::new(LocalStore::open(dir.path()).unwrap()));
+        let place = Place::new();
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+        let test = runtime.block_on(sqlite());
+        let path = media_file("any", crate::domain::ids::SessionId::new(0), 0).path;
+        let mut snapshot = Snapshot::default();
+        snapshot.callback_rules.push(CallbackRule {
+            domain: path.domain,
+            app: String::new(),
+            template_id: 1,
+            created_ms: 0,
+            updated_ms: 0,
+        });
+        let url = receiver("http://127.0.0.1:9/");
+        let template = CallbackTemplate { id: 1, record_url: url, ..CallbackTemplate::default() };
+        snapshot.callback_templates.insert(1, template);
+        let settings = Settings {
+            node_id: "node".to_owned(),
+            app_id: 1,
+            public_url: "http://localhost".to_owned(),
+            utc_offset_s: 0,
+            hls: HLS,
+            part_size: PART,
+            workers: 2,
+        };
+        let delivery = Delivery::new(
+            settings,
+            test.db.clone(),
+            place.journal.clone(),
+            Arc::new(store.clone()),
+            Arc::new(ArcSwap::from_pointee(snapshot)),
+            now_ms,
+        );
+        Self { test, place, store, delivery, runtime, _dir: dir }
+    }
+
+    /// The row of an ended file of a push.
+    fn ended(&self, stream: &str, container: Container, push: &Push) -> FileId {
+        let mut file = media_file(stream, push.session, WALL_MS);
+        file.container = container;
+        file.spans = vec![span(push)];
+        file.state = MediaFileState::Ended;
+        file.facts.end_ms = WALL_MS;
+        let recording = Recording {
+            id: RecordingId::new(WALL_MS),
+            session_id: file.session_id,
+            origin: file.origin.clone(),
+            container,
+            template: crate::domain::plan::default_profile(container),
+            started_ms: WALL_MS,
+            resume_window_s: 0,
+        };
+        file.recording = recording.id;
+        self.runtime.block_on(async {
+            sqlx::query(
+                "INSERT INTO session (id, node_id, domain, app, stream, body, started_ms, ended_ms, \
+                 end_reason, has_journal) VALUES ($1, 'node', '', '', '', '', 0, 1, 'network', 1) \
+                 ON CONFLICT (id) DO NOTHING",
+            )
+            .bind(push.session.to_string())
+            .execute(self.test.db.pool())
+            .await
+            .unwrap();
+            let mut tx = self.test.db.begin().await.unwrap();
+            Db::insert_recording(&mut tx, &recording, "node", &file.spans[0]).await.unwrap();
+            Db::insert_media_file(&mut tx, &file).await.unwrap();
+            tx.commit().await.unwrap();
+        });
+        file.id
+    }
+
+    /// Takes what is due one turn further; which file that was.
+    fn turn(&self) -> Option<FileId> {
+        self.runtime.block_on(async {
+            let order = ClaimOrder::Oldest;
+            let now_ms = (self.delivery.now_ms)();
+            let claimed =
+                self.test.db.claim_media_file_by(order, "node", "test", now_ms, LEASE_MS).await;
+            let (file, fence) = claimed.unwrap()?;
+            let id = file.id;
+            self.delivery.handle(file, fence, &CancellationToken::new()).await;
+            Some(id)
+        })
+    }
+
+    fn state(&self, id: FileId) -> MediaFileState {
+        self.runtime.block_on(self.test.db.media_file(id)).unwrap().unwrap().state
+    }
+
+    /// Events 100 in the outbox.
+    fn announced(&self) -> i64 {
+        self.runtime.block_on(async {
+            let count = sqlx::query_scalar("SELECT COUNT(*) FROM callback WHERE event_type = 100");
+            count.fetch_one(self.test.db.pool()).await.unwrap()
+        })
+    }
+
+    fn assert_no_upload_is_open(&self) {
+        assert_eq!(self.runtime.block_on(self.store.list_uploads()).unwrap(), []);
+    }
+}
+
+#[derive(Clone, Default)]
+struct Log(Arc<Mutex<Vec<u8>>>);
+
+impl io::Write for Log {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        self.0.lock().unwrap().extend_from_slice(bytes);
+        Ok(bytes.len())
+    }
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
+}
+
+/// Wrong credentials, for an hour and a half: nothing is given up, the pauses grow to a minute, an
+/// operator hears of each file once an hour, and everything is stored when the store takes it again.
+#[test]
+fn a_store_that_refuses_for_hours_is_asked_again_until_it_takes_everything() {
+    let log = Log::default();
+    let writer = log.clone();
+    let subscriber = tracing_subscriber::fmt()
+        .with_max_level(tracing::Level::WARN)
+        .with_writer(move || writer.clone())
+        .finish();
+    let _guard = tracing::subscriber::set_default(subscriber);
+    let house = House::new(injected_now);
+    let small = house.place.push(WALL_MS, 0, METADATA);
+    let large = house.place.push_heavy(WALL_MS, 60, 4000);
+    let files = [
+        house.ended("small", Container::Mp4, &small),
+        house.ended("small", Container::Flv, &small),
+        house.ended("small", Container::Hls, &small),
+        house.ended("large", Container::Mp4, &large),
+    ];
+    // It goes wrong when an upload is under way.
+    while house.store.count("put_part") < 2 {
+        assert!(house.turn().is_some());
+    }
+    let before = house.announced();
+    house.store.refuse("");
+    let mut tries: HashMap<FileId, Vec<i64>> = HashMap::new();
+    let end_ms = WALL_MS + 3 * HOUR_MS / 2;
+    while injected_now() < end_ms {
+        match house.turn() {
+            Some(id) => tries.entry(id).or_default().push(injected_now()),
+            None => _ = NOW.fetch_add(STEP_MS, Ordering::SeqCst),
+        }
+    }
+    assert_eq!(house.announced(), before);
+    assert!(tries.contains_key(&files[3]));
+    for (id, times) in &tries {
+        assert_eq!(house.state(*id), MediaFileState::Ended, "not given up");
+        let pauses: Vec<i64> = times.windows(2).map(|pair| pair[1] - pair[0]).collect();
+        assert!((2000..=2000 + STEP_MS).contains(&pauses[0]), "{pauses:?}");
+        assert!(pauses.iter().all(|pause| (2000..=60_000 + STEP_MS).contains(pause)), "{pauses:?}");
+        assert!(pauses.is_sorted_by(|a, b| *b >= a - STEP_MS), "{pauses:?}");
+        assert!(pauses.iter().rev().take(60).all(|pause| *pause >= 60_000), "{pauses:?}");
+    }
+    let text = String::from_utf8(log.0.lock().unwrap().clone()).unwrap();
+    let told = text.lines().filter(|line| line.contains("could not be stored")).count();
+    assert_eq!(told, 2 * tries.len(), "{text}");
+    assert_eq!(text.lines().count(), told, "{text}");
+
+    house.store.accept();
+    while injected_now() < end_ms + 70_000 {
+        if house.turn().is_none() {
+            NOW.fetch_add(STEP_MS, Ordering::SeqCst);
+        }
+    }
+    assert!(files.iter().all(|id| house.state(*id) == MediaFileState::Stored));
+    assert_eq!(house.announced(), 4);
+    house.assert_no_upload_is_open();
+}
+
+/// 500 small files and a large one, whose every part hangs until all the others are announced.
+#[test]
+fn small_files_that_end_together_are_not_behind_a_large_one() {
+    const SMALL: usize = 500;
+    let house = House::new(|| WALL_MS + 1000);
+    let large = house.ended("large", Container::Mp4, &house.place.push_heavy(WALL_MS, 60, 4000));
+    let containers = [Container::Mp4, Container::Flv, Container::Hls, Container::Aac];
+    for nth in 0..SMALL {
+        let push = house.place.push(WALL_MS, 0, METADATA);
+        house.ended(&format!("s{nth}"), containers[nth % containers.len()], &push);
+    }
+    let gate = house.store.hold("/large/");
+    let token = CancellationToken::new();
+    let running = house.runtime.spawn(house.delivery.clone().run(token.clone()));
+    let wait_for = |count: i64| {
+        let deadline = std::time::Instant::now() + Duration::from_secs(240);
+        while house.announced() < count {
+            assert!(std::time::Instant::now() < deadline, "{} of {count}", house.announced());
+            house.runtime.block_on(async { sleep(Duration::from_millis(50)).await });
+        }
+    };
+    wait_for(SMALL as i64);
+    assert_eq!(house.state(large), MediaFileState::Ended);
+    assert!(house.store.count("put_part") > 0, "the large one was begun");
+    gate.add_permits(1);
+    wait_for(SMALL as i64 + 1);
+    token.cancel();
+    house.runtime.block_on(running).unwrap();
+    assert_eq!(house.announced(), SMALL as i64 + 1, "each once");
+    house.assert_no_upload_is_open();
+}
