@@ -18,6 +18,7 @@ mod hostile;
 mod keys;
 mod players;
 mod publish;
+mod ready;
 mod recording;
 mod resume;
 mod sdk;
