@@ -3,6 +3,7 @@
 //! Large files go a part at a time here too, and the worker asks after each what to do next: so many
 //! small ones are not behind one large one.
 
+use bytes::Bytes;
 use sha2::{Digest, Sha256};
 
 use crate::{
@@ -137,18 +138,22 @@ impl Delivery {
             .await?;
         state.growing = Some(growing);
         let ends = ends?;
-        let behind = [rest, &ends.tail].concat();
-        let last = self.send_all(view, state, (&upload, layout), state.number, &behind).await?;
-        let mut front = ends.head;
+        let behind = [rest, &ends.tail].concat().into();
+        let last = self.send_all(view, state, (&upload, layout), state.number, behind).await?;
+        // A head may be many parts long: only the part that it ends in is put together.
+        let mut head = Bytes::from(ends.head);
+        let within = head.len() % usize::try_from(layout.part_size).unwrap_or(usize::MAX).max(1);
+        let mut seam = head.split_off(head.len() - within).to_vec();
         let lead = usize::try_from(layout.lead()).unwrap_or(usize::MAX);
         if lead > 0 {
-            front.extend(self.again(view, state, Place::default(), lead).await?);
+            seam.reserve_exact(lead);
+            seam.extend(self.again(view, state, Place::default(), lead).await?);
         }
-        if front.len() as u64 != u64::from(layout.leading()) * layout.part_size {
+        if (head.len() + seam.len()) as u64 != u64::from(layout.leading()) * layout.part_size {
             return Err(ProjectError::Broken("the file is shorter than its first parts").into());
         }
-        self.send_all(view, state, (&upload, layout), 1, &front).await?;
-        drop(front);
+        let behind_head = self.send_all(view, state, (&upload, layout), 1, head).await? + 1;
+        self.send_all(view, state, (&upload, layout), behind_head, seam.into()).await?;
 
         let parts = self.parts(&view.file, last).await?;
         self.store.complete(&upload, &parts).await?;
@@ -178,13 +183,14 @@ impl Delivery {
         state: &mut FileUpload,
         (upload, layout): (&Upload, Layout),
         number: u32,
-        bytes: &[u8],
+        mut bytes: Bytes,
     ) -> Result<u32, DeliverError> {
         let mut next = number;
-        for part in bytes.chunks(usize::try_from(layout.part_size).unwrap_or(usize::MAX).max(1)) {
-            let sha256 = hex::encode(Sha256::digest(part));
-            let body = bytes::Bytes::copy_from_slice(part);
-            self.send_part(view, state, upload, next, body, &sha256).await?;
+        let part_size = usize::try_from(layout.part_size).unwrap_or(usize::MAX).max(1);
+        while !bytes.is_empty() {
+            let part = bytes.split_to(part_size.min(bytes.len()));
+            let sha256 = hex::encode(Sha256::digest(&part));
+            self.send_part(view, state, upload, next, part, &sha256).await?;
             next += 1;
         }
         Ok(next.saturating_sub(1))

@@ -19,10 +19,10 @@ use crate::{
 };
 
 /// The smallest that S3 takes; four of them are 20 MiB.
-const PARTS: [(&str, &str); 1] = [("storage.s3.part_size", "5MiB")];
+pub const PARTS: [(&str, &str); 1] = [("storage.s3.part_size", "5MiB")];
 
 /// About 3 MiB a second.
-fn heavy(server: &Server, seconds: u32) -> Source {
+pub fn heavy(server: &Server, seconds: u32) -> Source {
     let path = server.folder().join("source.flv");
     make_heavy_source(&path, seconds);
     Source::of(Codecs::H264Aac, path)
@@ -33,14 +33,14 @@ fn live_parts(server: &Server) -> usize {
     server.metric("liverec_delivery_parts_total{when=\"live\"}") as usize
 }
 
-fn wait_for_live_parts(server: &Server, count: usize) {
+pub fn wait_for_live_parts(server: &Server, count: usize) {
     eventually("parts of growing files in the store", || {
         (live_parts(server) >= count).then_some(())
     });
 }
 
 /// Each file once: a message whose delivery a kill interrupted may come twice.
-fn stored(receiver: &Receiver, count: usize) -> Vec<Value> {
+pub fn stored(receiver: &Receiver, count: usize) -> Vec<Value> {
     eventually(&format!("{count} files"), || {
         let mut known = BTreeSet::new();
         let mut files = receiver.of_type(100);

@@ -14,6 +14,7 @@ mod disk;
 mod doctor;
 mod enhanced;
 mod follow;
+mod follow_ends;
 mod hostile;
 mod keys;
 mod players;

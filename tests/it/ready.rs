@@ -16,7 +16,7 @@ use std::{
     fs,
     path::Path,
     process::{Command, Stdio},
-    time::{Duration, Instant},
+    time::Instant,
 };
 
 use liverec::domain::container::Container;
@@ -24,13 +24,12 @@ use serde::{Deserialize, Serialize};
 use tokio::runtime::Runtime;
 
 use crate::support::s3::S3Server;
-use node::Node;
+use node::{Node, WORKERS};
 
 /// Set for the process that measures.
 const JOB: &str = "LIVEREC_TEST_READY_JOB";
 const SECOND_MS: i64 = 1000;
-const LENGTHS: [(&str, i64); 4] =
-    [("10 s", 10), ("10 min", 600), ("1 h", 3600), ("10 h", 36_000)];
+const LENGTHS: [(&str, i64); 4] = [("10 s", 10), ("10 min", 600), ("1 h", 3600), ("10 h", 36_000)];
 const MIB: u64 = 1 << 20;
 
 /// What a process measures.
@@ -119,9 +118,7 @@ async fn run(job: &Job) -> Vec<f64> {
         for publish in &mut publishes {
             publish.flush().await;
         }
-        for publish in &publishes {
-            node.wait_caught_up(publish).await;
-        }
+        node.wait_caught_up(&publishes).await;
         for mut publish in publishes {
             publish.write(length_ms).await;
             let (begun, file, events) = (Instant::now(), publish.file, node.events().await);
@@ -151,16 +148,72 @@ fn percentile(sorted: &[f64], percent: usize) -> f64 {
 }
 
 fn s3_server(folder: &Path) -> S3Server {
-    S3Server::start(&folder.join("s3"))
+    let server = S3Server::start(&folder.join("s3"));
+    server.compose_by_list();
+    server
+}
+
+/// The same bytes in a fiftieth of the samples: what the head takes grows with them, and a debug
+/// build on a busy machine takes seconds for what takes a release build 30 ms. So this finds what
+/// takes time for every byte of a file; what takes time for every sample is in [`time_to_ready`].
+const CI_MERGE: u64 = 50;
+
+/// Less than this is not told apart: a file of 10 s is stored by one request, one of 10 h has three
+/// parts of head and end still before it, each a request and a row.
+const CI_LEAST_MS: f64 = 1000.0;
+
+fn median(mut values: Vec<f64>) -> f64 {
+    values.sort_by(f64::total_cmp);
+    percentile(&values, 50)
+}
+
+#[test]
+fn ten_hours_take_no_longer_by_their_bytes_and_no_more_memory_than_ten_seconds() {
+    for is_s3 in [true, false] {
+        let folder = tempfile::tempdir_in(env!("CARGO_TARGET_TMPDIR")).unwrap();
+        let s3 = is_s3.then(|| s3_server(folder.path()));
+        let measure = |length_s, runs| {
+            let job = Job::new(s3.as_ref().map(S3Server::endpoint), length_s, runs);
+            Job { merge: CI_MERGE, ..job }.measure()
+        };
+        let (short, long) = (measure(10, 5), measure(36_000, 3));
+        println!("s3 {is_s3}: 10 s {short:?}, 10 h {long:?}");
+        let (ten_s, ten_h) = (median(short.ready_ms), median(long.ready_ms));
+        assert!(ten_h <= 3.0 * ten_s.max(CI_LEAST_MS), "10 s: {ten_s} ms, 10 h: {ten_h} ms");
+        // Two parts per worker on their way, the tables of the head and the head itself.
+        let bound = 2 * WORKERS as u64 * 8 * MIB + PLANS + SLACK;
+        assert!(
+            long.grown_bytes <= short.grown_bytes + bound,
+            "{short:?} {long:?}",
+            short = short.grown_bytes,
+            long = long.grown_bytes
+        );
+    }
+}
+
+/// What delivery may remember of all files between two steps.
+const PLANS: u64 = 64 * MIB;
+/// What allocators keep, connections, the database.
+const SLACK: u64 = 64 * MIB;
+
+#[test]
+fn fifty_growing_files_take_no_more_memory_than_delivery_may() {
+    let part_size = MIB;
+    // Eight parts each, 400 MiB together.
+    let job = Job { files: 50, merge: 25, part_size, ..Job::new(None, 700, 1) };
+    let found = job.measure();
+    println!("{found:?}");
+    assert_eq!(found.ready_ms.len(), 50);
+    let bound = WORKERS as u64 * part_size + PLANS + SLACK;
+    assert!(found.grown_bytes <= bound, "{} of {bound} bytes", found.grown_bytes);
 }
 
 /// Prints the table of README.
 #[test]
 #[ignore = "a benchmark: takes minutes, and only a release build says something"]
 fn time_to_ready() {
-    let number = |name: &str, usual: usize| {
-        std::env::var(name).map_or(usual, |text| text.parse().unwrap())
-    };
+    let number =
+        |name: &str, usual: usize| std::env::var(name).map_or(usual, |text| text.parse().unwrap());
     let runs = number("LIVEREC_TEST_READY_RUNS", 20);
     println!("\n| Store | File | Length | Runs | p50 ms | p99 ms | Memory MiB |");
     println!("| --- | --- | ---: | ---: | ---: | ---: | ---: |");

@@ -173,17 +173,22 @@ impl Node {
         Publish { writer, synth: Synth::new(merge), base_ms, session: session.id, file }
     }
 
-    /// Waits until everything written of a file is known to delivery and no part of it is due.
-    pub async fn wait_caught_up(&self, publish: &Publish) {
-        let written = publish.writer.pushed().written;
-        while self.journal.decided(publish.session).is_none_or(|decided| decided < written) {
-            sleep(Duration::from_millis(20)).await;
+    /// Waits until everything written of these files is known to delivery and no part is due.
+    pub async fn wait_caught_up(&self, publishes: &[Publish]) {
+        for publish in publishes {
+            let written = publish.writer.pushed().written;
+            while self.journal.decided(publish.session).is_none_or(|decided| decided < written) {
+                sleep(Duration::from_millis(20)).await;
+            }
         }
         // It is looked for what has grown once a second.
         let (mut parts, mut still) = (usize::MAX, 0);
         while still < 3 {
             sleep(Duration::from_millis(700)).await;
-            let now = self.db.media_parts(publish.file, "main").await.unwrap().len();
+            let mut now = 0;
+            for publish in publishes {
+                now += self.db.media_parts(publish.file, "main").await.unwrap().len();
+            }
             still = if now == parts { still + 1 } else { 0 };
             parts = now;
         }

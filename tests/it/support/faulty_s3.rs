@@ -9,7 +9,7 @@ use std::{collections::BTreeMap, time::Duration};
 
 use rand::{Rng, SeedableRng, rngs::StdRng};
 
-use super::s3::Op;
+use super::{composing_s3::Composing, s3::Op};
 
 /// How a request fails.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -139,6 +139,10 @@ pub struct OpenUpload {
 /// Decides what happens to requests, and remembers what did.
 #[derive(Default)]
 pub struct Front {
+    /// Whether tags of objects are something of the store's own.
+    pub has_opaque_tags: bool,
+    /// Set if objects are composed by the list of their parts.
+    pub composing: Option<Composing>,
     traps: Vec<Trap>,
     storm: Option<Storm>,
     seen: Vec<Op>,

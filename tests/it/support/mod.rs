@@ -3,6 +3,7 @@
 //! `tests/run.sh` installs and starts what is needed and says where it is by `LIVEREC_TEST_...`.
 
 pub mod api;
+pub mod composing_s3;
 pub mod faulty_s3;
 pub mod ffmpeg;
 pub mod logs;

@@ -24,6 +24,7 @@ use http_body_util::{BodyExt, StreamBody};
 use hyper::{
     Method, Request, Response, StatusCode,
     body::{Frame, Incoming},
+    header::{self, HeaderValue},
     service::{Service, service_fn},
 };
 use hyper_util::{
@@ -37,8 +38,11 @@ use s3s::{
 };
 use tokio::{net::TcpListener, runtime::Runtime, task::JoinSet};
 
-use super::faulty_s3::Front;
 pub use super::faulty_s3::{Fault, OpenUpload, Storm};
+use super::{
+    composing_s3::{self as composing, Composing},
+    faulty_s3::Front,
+};
 
 /// The one bucket.
 pub const BUCKET: &str = "liverec-test";
@@ -102,6 +106,18 @@ impl S3Server {
     /// `http://127.0.0.1:<port>`; stays the same over [`S3Server::restart`]. Use path style.
     pub fn endpoint(&self) -> String {
         format!("http://{}", self.address)
+    }
+
+    /// From now on objects in parts are composed as large stores do it, by keeping the list of their
+    /// parts: `s3s-fs` copies and hashes all of them in Complete. Such objects cannot be read, only
+    /// asked for with HeadObject.
+    pub fn compose_by_list(&self) {
+        self.front().composing = Some(Composing::default());
+    }
+
+    /// From now on HeadObject answers tags that are no MD5, as with KMS encryption.
+    pub fn make_tags_opaque(&self) {
+        self.front().has_opaque_tags = true;
     }
 
     /// Closes the port and every connection.
@@ -259,8 +275,42 @@ async fn answer(
             list_uploads(&lock().uploads, &query_value(&request, "prefix").unwrap_or_default());
         return respond(200, text);
     }
+    if lock().composing.is_some() {
+        match op {
+            Op::Complete => {
+                let id = upload_id.unwrap_or_default();
+                BodyExt::collect(request.into_body()).await?;
+                let mut front = lock();
+                front.uploads.remove(&id);
+                let etag = front.composing.as_mut().and_then(|c| c.complete(&id, &key));
+                let etag = etag.unwrap_or_default();
+                return respond(
+                    200,
+                    format!(
+                        "<?xml version=\"1.0\"?><CompleteMultipartUploadResult><ETag>{etag}</ETag></CompleteMultipartUploadResult>"
+                    ),
+                );
+            }
+            Op::Head => {
+                if let Some(object) = lock().composing.as_ref().and_then(|c| c.object(&key)) {
+                    return Ok(object);
+                }
+            }
+            _ => {}
+        }
+    }
+    let part = (op == Op::UploadPart).then(|| composing::part_of(&request)).flatten();
     let response = Service::call(&service, request).await?;
-    let (parts, body) = response.into_parts();
+    let (mut parts, body) = response.into_parts();
+    if op == Op::Head && lock().has_opaque_tags {
+        let tag = HeaderValue::from_static("\"of-its-own\"");
+        parts.headers.insert(header::ETAG, tag);
+    }
+    if let (Some(part), true) = (part, parts.status.is_success())
+        && let Some(composing) = &mut lock().composing
+    {
+        composing.note(upload_id.clone().unwrap_or_default(), part, &parts.headers);
+    }
     let is_done = parts.status.is_success();
     let body = match (op, is_done) {
         (Op::Create, true) => {
