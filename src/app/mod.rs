@@ -117,6 +117,7 @@ fn delivery_settings(
         hls: delivery::HlsSettings {
             segment_ms: i64::try_from(config.hls.segment_duration.as_millis())?,
             segment_type: config.hls.segment_type,
+            live_playlist: config.hls.live_playlist,
         },
         part_size: store::part_size(&config.storage),
         workers: DELIVERY_WORKERS,

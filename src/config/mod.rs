@@ -191,6 +191,8 @@ pub struct Hls {
     pub segment_duration: Duration,
     /// What the media segments are.
     pub segment_type: SegmentType,
+    /// Whether a recording has a playlist while it still grows.
+    pub live_playlist: bool,
 }
 
 /// Section `storage`.

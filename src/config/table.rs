@@ -51,6 +51,7 @@ pub(super) fn read(r: &mut Reader) -> Result<Config, ConfigError> {
                 "ts",
                 choice(&SegmentType::ALL.map(|kind| (kind.as_str(), kind))),
             )?,
+            live_playlist: r.get("hls.live_playlist", "false", flag)?,
         },
         publish: Publish {
             forbid_scope: r.get(

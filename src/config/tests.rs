@@ -51,6 +51,7 @@ const SAMPLES: &[(&str, &str, &[Pair])] = &[
     ("database.url", "postgres://u:p@localhost/liverec", &[]),
     ("disk.refuse_free", "1GiB", &[]),
     ("disk.warn_free", "10GiB", &[]),
+    ("hls.live_playlist", "true", &[]),
     ("hls.segment_duration", "4s", &[]),
     ("hls.segment_type", "fmp4", &[]),
     ("http.listen", "[::1]:0", &[]),

@@ -25,6 +25,14 @@ pub struct Damage {
 }
 
 impl Damage {
+    /// What was seen before, and this.
+    pub(super) fn and(mut self, later: &Damage) -> Self {
+        self.count += later.count;
+        let room = LISTED_MAX.saturating_sub(self.first.len());
+        self.first.extend(later.first.iter().take(room).cloned());
+        self
+    }
+
     /// Takes in what `bytes` hold of a sample's tag: see [`journal::is_intact`].
     pub(super) fn look(&mut self, reader: &Reader, sample: &Sample, bytes: &[u8]) {
         if journal::is_intact(sample, bytes) {

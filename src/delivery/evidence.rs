@@ -127,6 +127,21 @@ impl Evidence {
         self.left_out = tracks;
     }
 
+    /// `shift_ms` is added to the times of this span's packets.
+    pub(super) fn set_shift(&mut self, span: usize, shift_ms: i64) {
+        if let Some(session) = self.known.sessions.get_mut(span) {
+            session.shift_ms = shift_ms;
+        }
+    }
+
+    /// The product is made anew: no packet has been seen.
+    pub(super) fn begin_again(&mut self) {
+        self.known.irregularities.remove(&IrregularityKind::MalformedFrames);
+        self.clock = ProductClock::new(self.rule);
+        self.tracks = Default::default();
+        self.nal_lengths.clear();
+    }
+
     /// The packets that follow are behind a discontinuity.
     pub(super) fn restart_clock(&mut self) {
         self.clock.restart();

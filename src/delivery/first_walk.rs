@@ -15,11 +15,10 @@ use crate::{
         adts::{self, AdtsWriter},
         config::Configs,
         frame_head::FRAME_HEAD_BYTES,
-        hls::{Error as HlsError, SegmentType, inits::InitPlanner},
+        hls::{Error as HlsError, SegmentType},
         mp4::{self, Mp4Builder},
         product_clock::TimeRule,
         sample::{Sample, SampleKind, Track},
-        ts,
     },
 };
 
@@ -33,10 +32,6 @@ use super::{
     source::Source,
     timeline::{GapRule, OPENING_SAMPLES, Opening, Timeline},
 };
-
-/// Samples at the start of a file that decide about the shift of an HLS product: more than a second
-/// of any stream.
-const FIRST_SAMPLES: usize = 1024;
 
 /// Remarks of products whose head has outgrown what was kept free for it.
 const MOOV_LAST: &str = "the moov is behind the media, larger than the room that was left for it";
@@ -82,13 +77,8 @@ pub(super) enum Plan {
     Aac {
         total_len: u64,
     },
-    /// The first samples of every span, which decide whether all times are shifted; of spans that
-    /// are over, the lowest.
-    Hls {
-        first: Vec<Sample>,
-    },
-    /// Which initialisation segments are needed.
-    Fmp4(Box<InitPlanner>),
+    /// What the segments will be; it can be written while its file grows.
+    Hls(Box<HlsBody>),
 }
 
 impl FirstWalk {
@@ -114,14 +104,7 @@ impl FirstWalk {
                 Plan::Mp4(Some(Box::new(Mp4Builder::new(&Configs::new(), creation_s))))
             }
             Container::Aac => Plan::Aac { total_len: 0 },
-            Container::Hls => match hls.segment_type {
-                SegmentType::Ts => Plan::Hls { first: Vec::new() },
-                SegmentType::Fmp4 => Plan::Fmp4(Box::new(InitPlanner::new(
-                    &Configs::new(),
-                    hls.segment_ms.unsigned_abs(),
-                    creation_s,
-                ))),
-            },
+            Container::Hls => Plan::Hls(Box::new(HlsBody::new(hls, creation_s))),
         };
         let sessions = spans.iter().map(Self::session_of).collect();
         let (facts, observer) = (Facts::default(), Observer::default());
@@ -142,30 +125,27 @@ impl FirstWalk {
         let configs = source.configs(span)?;
         self.facts.push_configs(&configs);
         self.observer.begin_span(&configs);
-        self.begin_push(source, span)?;
+        let is_new_push = self.begin_push(source, span)?;
+        let shift_ms = self.sessions.get(span).map_or(0, |session| session.shift_ms);
         match &mut self.plan {
             Plan::Flv(flv) => flv.begin_span(configs),
             Plan::Mp4(Some(builder)) => builder.set_configs(&configs),
             Plan::Mp4(None) => {}
-            Plan::Fmp4(planner) if span > 0 => planner.next_session(&configs),
-            Plan::Fmp4(planner) => planner.set_configs(&configs),
             Plan::Aac { .. } => {}
-            Plan::Hls { first } => {
-                let lowest = first.iter().min_by_key(|sample| sample.dts_ms.min(sample.pts_ms()));
-                *first = lowest.copied().into_iter().collect();
-            }
+            Plan::Hls(hls) => hls.begin_span(span, configs, is_new_push, shift_ms),
         }
         Ok(())
     }
 
-    /// Where a span begins another push, places it on the file's timeline.
-    fn begin_push(&mut self, source: &mut Source, span: usize) -> Result<(), ProjectError> {
+    /// Where a span begins another push, places it on the file's timeline. True if it does.
+    fn begin_push(&mut self, source: &mut Source, span: usize) -> Result<bool, ProjectError> {
         self.notice_loss(source, span);
         self.at = Some(span);
         self.next = source.extent(span).map(|(from, _)| from);
-        let Some(before) = span.checked_sub(1) else { return Ok(()) };
+        let Some(before) = span.checked_sub(1) else { return Ok(true) };
         let session = |nth: usize| self.sessions.get(nth).map(|session| &session.session);
-        if session(span) != session(before) {
+        let is_new = session(span) != session(before);
+        if is_new {
             let opening = Opening::find(&source.first_samples(span, OPENING_SAMPLES)?);
             let cause = self.causes.get(before).map_or("unknown", String::as_str);
             self.timeline.begin_push(opening, cause);
@@ -175,7 +155,7 @@ impl FirstWalk {
         {
             session.shift_ms = shift_ms;
         }
-        Ok(())
+        Ok(is_new)
     }
 
     /// Where the spans up to `span` are not there to their ends, says so.
@@ -217,8 +197,8 @@ impl FirstWalk {
         let mut head = Vec::new();
         let is_wanted = match &mut self.plan {
             Plan::Mp4(Some(builder)) => builder.wants_frame(sample),
-            Plan::Fmp4(planner) => planner.wants_frame(sample),
-            Plan::Mp4(None) | Plan::Flv(_) | Plan::Aac { .. } | Plan::Hls { .. } => false,
+            Plan::Hls(hls) => hls.wants_frame(sample),
+            Plan::Mp4(None) | Plan::Flv(_) | Plan::Aac { .. } => false,
         };
         if is_wanted || self.facts.wants_frame(sample) {
             let len = sample.data_len.min(FRAME_HEAD_BYTES as u32);
@@ -235,20 +215,17 @@ impl FirstWalk {
                 builder.push_with_frame(&placed, &head).map_err(unsupported(Container::Mp4))
             }
             Plan::Mp4(None) => Ok(()),
-            Plan::Fmp4(planner) => {
-                planner.push_with_frame(&placed, &head).map_err(unsupported(Container::Hls))
-            }
             Plan::Aac { total_len } => {
                 self.observer.describe(sample);
                 *total_len += adts::frame_len(sample);
                 Ok(())
             }
-            Plan::Hls { first } => {
-                self.observer.describe(sample);
-                if first.len() < FIRST_SAMPLES && ts::takes(sample) {
-                    first.push(*sample);
+            Plan::Hls(hls) => {
+                // In fragmented MP4 they are counted where they are described.
+                if self.hls.segment_type == SegmentType::Ts {
+                    self.observer.describe(sample);
                 }
-                Ok(())
+                hls.push(source, span, sample, &head)
             }
         }
     }
@@ -337,33 +314,37 @@ impl FirstWalk {
                 let emit = Emit::Aac { span: None, writer: AdtsWriter::default() };
                 (TimeRule::Adts, total_len, single(Vec::new(), Vec::new(), emit))
             }
-            Plan::Hls { first } => {
-                if let Some(error) = SegmentType::Ts.unsupported(&codecs) {
+            Plan::Hls(mut hls) => {
+                let segment_type = self.hls.segment_type;
+                // Of fragmented MP4 each sample has been asked.
+                if segment_type == SegmentType::Ts
+                    && let Some(error) = segment_type.unsupported(&codecs)
+                {
                     return Err(unsupported(Container::Hls)(error));
                 }
-                facts.shift_ms = ts::offset_ms(&first);
-                let body = HlsBody::ts(&codecs, facts.shift_ms, self.hls.segment_ms);
-                (TimeRule::Ts, 0, Body::Hls(Box::new(body)))
-            }
-            Plan::Fmp4(planner) => {
-                let plan = match planner.finish() {
+                let outcome = match hls.finish() {
                     Err(HlsError::Mp4(mp4::Error::Empty)) => {
                         return Err(undescribed(Container::Hls));
                     }
-                    plan => plan.map_err(unsupported(Container::Hls))?,
+                    outcome => outcome.map_err(unsupported(Container::Hls))?,
                 };
-                facts.segment_type = SegmentType::Fmp4;
-                facts.init_segments = u32::try_from(plan.inits.len()).unwrap_or(u32::MAX);
-                facts.shift_ms = plan.shift_ms;
-                irregularities.extend(counts(plan.irregularities));
-                let shifts = self.sessions.iter().map(|session| session.shift_ms).collect();
-                let body = HlsBody::fmp4(plan, shifts, self.hls.segment_ms);
-                (TimeRule::Fragmented, 0, Body::Hls(Box::new(body)))
+                facts.segment_type = segment_type;
+                facts.init_segments = outcome.init_segments;
+                facts.shift_ms = outcome.shift_ms;
+                // Jumps of the encoder's clock that a discontinuity stands for are not played.
+                facts.duration_ms = hls.duration_ms();
+                if segment_type == SegmentType::Fmp4 {
+                    irregularities.extend(counts(outcome.irregularities));
+                }
+                (hls.time_rule(), 0, Body::Hls(hls))
             }
         };
         let mut sessions = self.sessions;
-        for session in &mut sessions {
-            session.shift_ms = session.shift_ms.saturating_add(facts.shift_ms);
+        for (span, session) in sessions.iter_mut().enumerate() {
+            session.shift_ms = match &body {
+                Body::Single(_) => session.shift_ms.saturating_add(facts.shift_ms),
+                Body::Hls(hls) => hls.shift_ms(span),
+            };
         }
         let known = Known { sessions, gaps, irregularities };
         Ok(Planned { facts, total_len, body, rule, known, left_out })

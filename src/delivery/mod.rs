@@ -58,7 +58,7 @@ use crate::{
 use check::Proof;
 use error::DeliverError;
 use finish::Turn;
-pub use hls::HlsSettings;
+pub use hls::{GrowingHls, HlsSettings};
 use project::ProjectError;
 use uploads::Uploads;
 

@@ -96,6 +96,8 @@ impl Delivery {
                     }),
                     None => Ok(()),
                 },
+                // Only what still grows is made anew or published before its end.
+                Block::Restart | Block::Playlist { .. } => Ok(()),
                 Block::End | Block::Starved => break,
             };
             if let Err(error) = outcome {
@@ -105,7 +107,6 @@ impl Delivery {
                 return Err(error.into());
             }
         }
-        facts.duration_ms = projection.playlist_ms().unwrap_or(facts.duration_ms);
         file.facts = facts;
         file.storage_key = main.as_str().to_owned();
         self.note(&file, fence, DeliveryProgress::Stored).await?;

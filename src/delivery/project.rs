@@ -111,6 +111,16 @@ pub enum Block {
     EndOfObject,
     /// The file still grows, and nothing more can be made of what there is by now.
     Starved,
+    /// What came later contradicts what was made so far: it does not count, the product begins
+    /// again with its first object. The same objects will be made, under the same names, and perhaps
+    /// more. Happens a few times at most, and only while the file grows.
+    Restart,
+    /// The whole playlist as it is by now, to be put under the name of the main object. Does not
+    /// count: it will be replaced, at last by the blocks of the main object itself.
+    Playlist {
+        /// The bytes.
+        bytes: Bytes,
+    },
     /// The product is complete.
     End,
 }
@@ -202,15 +212,6 @@ impl Projection {
         match &mut self.body {
             Body::Single(single) => single.next_block(&mut self.source, max, &mut self.evidence),
             Body::Hls(hls) => hls.next_block(&mut self.source, max, &mut self.evidence),
-        }
-    }
-
-    /// How long an HLS product plays by its playlist, when all blocks have been taken: jumps of the
-    /// encoder's clock that a discontinuity stands for are not in it.
-    pub fn playlist_ms(&self) -> Option<i64> {
-        match &self.body {
-            Body::Single(_) => None,
-            Body::Hls(hls) => Some(hls.duration_ms()),
         }
     }
 

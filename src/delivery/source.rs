@@ -11,7 +11,10 @@ use super::damage::{self, Damage};
 use crate::{
     domain::recording::Span,
     journal::{Journal, JournalError, Reader},
-    media::{config::Configs, sample::Sample},
+    media::{
+        config::{Configs, TrackConfig},
+        sample::Sample,
+    },
 };
 
 use super::timeline::{OPENING_SAMPLES, Opening};
@@ -102,12 +105,6 @@ impl Source {
         self.spans.len()
     }
 
-    /// Goes on with the sample at a position of a span.
-    pub fn seek(&mut self, span: usize, position: u64) {
-        self.queue.clear();
-        self.at = (span, position);
-    }
-
     /// Where a span begins; 0 if there is none.
     pub fn start_of(&self, span: usize) -> u64 {
         self.spans.get(span).map_or(0, |span| span.from)
@@ -146,6 +143,18 @@ impl Source {
         match self.reader(span) {
             Some((reader, from, to)) => reader.configs(from.max(reader.start()), to),
             None => Ok(Configs::new()),
+        }
+    }
+
+    /// The configuration that a sample of a span is; none if it is something else.
+    pub fn config(
+        &mut self,
+        span: usize,
+        sample: &Sample,
+    ) -> Result<Option<TrackConfig>, JournalError> {
+        match self.spans.get_mut(span) {
+            Some(OpenSpan { reader: Some(reader), .. }) => reader.config(sample),
+            _ => Ok(None),
         }
     }
 
@@ -208,6 +217,17 @@ impl Source {
     pub fn rewind(&mut self) {
         self.queue.clear();
         self.at = (0, self.spans.first().map_or(0, |span| span.from));
+    }
+
+    /// Goes on with the first sample of the tag at a position of a span.
+    pub fn seek(&mut self, span: usize, position: u64) {
+        // Only the first sample of a tag has a length.
+        let is_here = |next: &Sample| next.position == position && next.tag_len > 0;
+        if self.at.0 == span && self.queue.front().is_some_and(is_here) {
+            return;
+        }
+        self.queue.clear();
+        self.at = (span, position);
     }
 
     /// The next sample and the span it is of.

@@ -32,7 +32,7 @@ impl FirstWalk {
         match &mut self.plan {
             Plan::Flv(flv) => flv.add_configs(configs.clone()),
             Plan::Mp4(Some(builder)) => builder.add_configs(configs),
-            Plan::Mp4(None) | Plan::Aac { .. } | Plan::Hls { .. } | Plan::Fmp4(_) => {}
+            Plan::Mp4(None) | Plan::Aac { .. } | Plan::Hls(_) => {}
         }
     }
 

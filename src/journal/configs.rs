@@ -92,6 +92,25 @@ impl Reader {
         Ok(prefix.state.in_force.metadata.clone())
     }
 
+    /// The configuration that a sample is; none if it is something else.
+    ///
+    /// # Errors
+    /// As [`Reader::read`].
+    pub fn config(&mut self, sample: &Sample) -> Result<Option<TrackConfig>> {
+        let found = TagSample {
+            track: sample.track,
+            track_id: sample.track_id,
+            kind: sample.kind,
+            codec: sample.codec,
+            keyframe: sample.keyframe,
+            has_nanos: sample.has_nanos,
+            cts_ms: sample.cts_ms,
+            data_offset: sample.data_offset.saturating_sub(TAG_HEADER_LEN as u32),
+            data_len: sample.data_len,
+        };
+        Ok(TrackConfig::new(self.payload(sample)?, &found))
+    }
+
     /// The whole payload of the tag that `sample`, its first one or not, was found in.
     ///
     /// # Errors
@@ -137,18 +156,7 @@ impl Collected {
         if self.configs.get(sample.config).is_some() {
             return Ok(());
         }
-        let found = TagSample {
-            track: sample.track,
-            track_id: sample.track_id,
-            kind: sample.kind,
-            codec: sample.codec,
-            keyframe: sample.keyframe,
-            has_nanos: sample.has_nanos,
-            cts_ms: sample.cts_ms,
-            data_offset: sample.data_offset.saturating_sub(TAG_HEADER_LEN as u32),
-            data_len: sample.data_len,
-        };
-        match TrackConfig::new(reader.payload(sample)?, &found) {
+        match reader.config(sample)? {
             Some(config) => self.insert(sample.config, config),
             None => Ok(()),
         }

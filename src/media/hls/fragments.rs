@@ -8,11 +8,8 @@
 
 use super::{JUMP_MS, LONE_FRAME_MS, Segment};
 use crate::media::mp4::fragment::{FragmentSample, FragmentTrack, encode_head};
-use crate::media::mp4::{Error, Result};
+use crate::media::mp4::{Error, MAX_OFFSET_MS, Result};
 use crate::media::sample::{Sample, Track};
-
-/// Composition offsets stay inside plus and minus this, as those of an MP4 file.
-const MAX_OFFSET_MS: i64 = 1 << 30;
 
 /// The order of the tracks' data in a segment. Sound comes first because it is small: where the
 /// pictures begin must fit into 31 bits.

@@ -3,8 +3,11 @@
 //!
 //! A player has no use for a track that the initialisation segment did not announce, so it must
 //! describe what comes up to the next discontinuity before the first of it is written. The samples
-//! are therefore cut into segments twice: here, to learn what the segments use, and again when
-//! they are written. Nothing is kept of a sample.
+//! are therefore looked at ahead of the writing. While they still come, the plan is what follows
+//! from those looked at so far: what a further one changes of it is for who writes to notice.
+//! Nothing is kept of a sample.
+
+use std::collections::VecDeque;
 
 use super::segment_type::{Error, SegmentType};
 use super::{Segment, Segmenter};
@@ -17,17 +20,14 @@ use crate::media::ts::START_OFFSET_MS;
 /// What each track has in force, where it is used: video, audio.
 type Used = [Option<usize>; 2];
 
-/// What a recording in fragmented MP4 consists of besides its media segments.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub struct InitPlan {
-    /// The initialisation segments.
-    pub inits: Vec<Vec<u8>>,
-    /// From which media segment on which of them holds, in order; the first is media segment 0.
-    pub maps: Vec<Map>,
-    /// What is to be added to all times so that none is negative.
-    pub shift_ms: i64,
-    /// What was not as a tidy stream has it.
-    pub irregularities: Irregularities,
+/// An initialisation segment: its number, and what it says of each track. Two that are equal are
+/// the same bytes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Init {
+    /// Number, from 0.
+    pub number: usize,
+    /// What describes video and audio.
+    described: [Option<u32>; 2],
 }
 
 /// From a media segment on, this initialisation segment holds.
@@ -35,16 +35,8 @@ pub struct InitPlan {
 pub struct Map {
     /// Number of the media segment.
     pub segment: u64,
-    /// Index of the initialisation segment in [`InitPlan::inits`].
+    /// Number of the initialisation segment.
     pub init: usize,
-}
-
-impl InitPlan {
-    /// The initialisation segment that begins to hold with this media segment, if one does.
-    pub fn map_at(&self, segment: u64) -> Option<usize> {
-        let index = self.maps.binary_search_by_key(&segment, |map| map.segment).ok()?;
-        self.maps.get(index).map(|map| map.init)
-    }
 }
 
 /// Segments between two discontinuities. No track changes its configuration within.
@@ -64,11 +56,14 @@ pub struct InitPlanner {
     /// What the open segment uses.
     used: Used,
     descriptions: Descriptions,
-    /// Those of which the last is that of the latest complete segment.
-    stretches: Vec<Stretch>,
+    /// Those whose initialisation segment is not decided; of the last one more segments may follow.
+    undecided: VecDeque<Stretch>,
+    /// What the initialisation segments describe.
+    inits: Vec<[Option<u32>; 2]>,
+    maps: Vec<Map>,
     lowest_ms: i64,
     clocks: [Clock; 2],
-    plan: InitPlan,
+    irregularities: Irregularities,
 }
 
 /// Counts the steps back of one track that its segments absorb.
@@ -88,10 +83,12 @@ impl InitPlanner {
             segments: 0,
             used: Default::default(),
             descriptions: Descriptions::default(),
-            stretches: Vec::new(),
+            undecided: VecDeque::new(),
+            inits: Vec::new(),
+            maps: Vec::new(),
             lowest_ms: i64::MAX,
             clocks: Default::default(),
-            plan: InitPlan::default(),
+            irregularities: Irregularities::default(),
         }
     }
 
@@ -120,89 +117,171 @@ impl InitPlanner {
         slot.is_some_and(|slot| self.descriptions.wants_frame(slot, sample))
     }
 
-    /// Takes in the next sample, with its beginning if it is wanted. Frames before the first
-    /// configuration are counted, as MP4 does.
+    /// Takes in the next sample, with its beginning if it is wanted; gives the segment that ends
+    /// before it, if one does. Frames before the first configuration are counted, as MP4 does.
     ///
     /// # Errors
     /// The sample's codec is none that MP4 takes, its session has not its configuration, or a
     /// track's first configuration cannot be read.
-    pub fn push_with_frame(&mut self, sample: &Sample, head: &[u8]) -> Result<(), Error> {
+    pub fn push_with_frame(
+        &mut self,
+        sample: &Sample,
+        head: &[u8],
+    ) -> Result<Option<Segment>, Error> {
         if !sample.is_packet() {
-            return Ok(());
+            return Ok(None);
         }
         if let Some(error) = SegmentType::Fmp4.unsupported(&[sample.codec]) {
             return Err(error);
         }
         if !self.segmenter.takes(sample) {
-            self.plan.irregularities.undescribed_frames += 1;
-            return Ok(());
+            self.irregularities.undescribed_frames += 1;
+            return Ok(None);
         }
-        let slot = self.descriptions.slot(&self.configs, sample)?;
+        let mut slot = self.descriptions.slot(&self.configs, sample)?;
         if !head.is_empty() {
-            self.descriptions.look_at(slot, sample.track, head)?;
+            slot = self.descriptions.look_at(slot, sample.track, head)?;
         }
-        if let Some(segment) = self.segmenter.push(sample) {
+        let closed = self.segmenter.push(sample);
+        if let Some(segment) = closed {
             self.close(segment);
         }
         self.lowest_ms = self.lowest_ms.min(sample.dts_ms).min(sample.pts_ms());
         let index = usize::from(sample.track == Track::Audio);
         if let Some(clock) = self.clocks.get_mut(index) {
-            clock.push(sample, &mut self.plan.irregularities);
+            clock.push(sample, &mut self.irregularities);
         }
         if let Some(used) = self.used.get_mut(index) {
             used.get_or_insert(slot);
         }
-        Ok(())
+        Ok(closed)
     }
 
-    /// All samples have been looked at.
+    /// All samples have been looked at; gives the last segment. To be called once.
     ///
     /// # Errors
     /// There is no frame to write, or nothing says how some are coded.
-    pub fn finish(mut self) -> Result<InitPlan, Error> {
-        if let Some(segment) = self.segmenter.finish() {
+    pub fn finish(&mut self) -> Result<Option<Segment>, Error> {
+        let last = self.segmenter.finish();
+        if let Some(segment) = last {
             self.close(segment);
         }
-        if self.stretches.is_empty() {
+        if self.segments == 0 {
             return Err(mp4::Error::Empty.into());
         }
-        let described = self.descriptions.finish()?;
-        let mut plan = self.plan;
-        plan.irregularities.damaged_configs += described.damaged;
-        plan.shift_ms = shift_ms(self.lowest_ms);
-        // What each initialisation segment describes.
-        let mut inits: Vec<[Option<u32>; 2]> = Vec::new();
-        for stretch in self.stretches {
-            let used = described.numbers(stretch.used);
-            let current = plan.maps.last().and_then(|map| inits.get(map.init));
-            if current.is_some_and(|current| describes(current, &used)) {
-                continue;
+        self.irregularities.damaged_configs += self.descriptions.close()?;
+        self.decide();
+        Ok(last)
+    }
+
+    /// What is to be added to all times so that none is negative, of the samples so far.
+    pub fn shift_ms(&self) -> i64 {
+        shift_ms(self.lowest_ms)
+    }
+
+    /// See [`Segmenter::target_duration_s`].
+    pub fn target_duration_s(&self) -> u64 {
+        self.segmenter.target_duration_s()
+    }
+
+    /// What was not as a tidy stream has it.
+    pub fn irregularities(&self) -> Irregularities {
+        self.irregularities
+    }
+
+    /// How many initialisation segments there are, as far as is known.
+    pub fn init_count(&self) -> usize {
+        let open = self.open_map().map_or(0, |(_, init)| init.number + 1);
+        self.inits.len().max(open)
+    }
+
+    /// The initialisation segment that holds for a media segment; none as long as it is not known
+    /// how the samples up to there are coded. That of the latest stretch without a discontinuity may
+    /// become another one.
+    pub fn init_of(&self, segment: u64) -> Option<Init> {
+        match self.undecided.front() {
+            Some(stretch) if segment >= stretch.first_segment => {
+                let is_open = self.undecided.len() == 1;
+                self.open_map().filter(|_| is_open).map(|(_, init)| init)
             }
-            let init = match inits.iter().position(|known| *known == used) {
-                Some(known) => known,
-                None => {
-                    plan.inits.push(described.encode_init(used, self.creation_unix_s)?);
-                    inits.push(used);
-                    inits.len() - 1
-                }
-            };
-            plan.maps.push(Map { segment: stretch.first_segment, init });
+            _ => {
+                let behind = self.maps.partition_point(|map| map.segment <= segment);
+                let number = self.maps.get(behind.checked_sub(1)?)?.init;
+                Some(Init { number, described: *self.inits.get(number)? })
+            }
         }
-        Ok(plan)
+    }
+
+    /// The initialisation segment that begins to hold with this media segment, if one does.
+    pub fn map_at(&self, segment: u64) -> Option<usize> {
+        if let Some((Some(map), _)) = self.open_map()
+            && map.segment == segment
+        {
+            return Some(map.init);
+        }
+        let index = self.maps.binary_search_by_key(&segment, |map| map.segment).ok()?;
+        self.maps.get(index).map(|map| map.init)
+    }
+
+    /// The bytes of an initialisation segment.
+    ///
+    /// # Errors
+    /// A box does not fit into its size.
+    pub fn encode(&self, init: &Init) -> Result<Vec<u8>, Error> {
+        Ok(self.descriptions.encode_init(init.described, self.creation_unix_s)?)
     }
 
     /// A segment is complete.
     fn close(&mut self, segment: Segment) {
         let used = std::mem::take(&mut self.used);
-        match self.stretches.last_mut() {
+        match self.undecided.back_mut() {
             Some(stretch) if !segment.is_discontinuous => {
                 for (known, used) in stretch.used.iter_mut().zip(used) {
                     *known = known.or(used);
                 }
             }
-            Some(_) | None => self.stretches.push(Stretch { first_segment: self.segments, used }),
+            Some(_) | None => {
+                self.undecided.push_back(Stretch { first_segment: self.segments, used });
+            }
         }
         self.segments += 1;
+        self.decide();
+    }
+
+    /// Decides about the stretches that are complete, as far as their descriptions are known.
+    fn decide(&mut self) {
+        while self.undecided.len() > 1
+            && let Some((map, init)) = self.undecided.front().and_then(|first| self.map_of(first))
+        {
+            self.undecided.pop_front();
+            self.maps.extend(map);
+            if init.number == self.inits.len() {
+                self.inits.push(init.described);
+            }
+        }
+    }
+
+    /// What the latest stretch needs, if all before it is decided.
+    fn open_map(&self) -> Option<(Option<Map>, Init)> {
+        match self.undecided.len() {
+            1 => self.map_of(self.undecided.front()?),
+            _ => None,
+        }
+    }
+
+    /// Which initialisation segment the first undecided stretch has, and whether it begins to hold
+    /// there. None as long as nothing says how its samples are coded.
+    fn map_of(&self, stretch: &Stretch) -> Option<(Option<Map>, Init)> {
+        let used = self.descriptions.numbers(stretch.used)?;
+        let of = |number: usize| Some((number, *self.inits.get(number)?));
+        let current = self.maps.last().and_then(|map| of(map.init));
+        if let Some((number, described)) = current.filter(|(_, known)| describes(known, &used)) {
+            return Some((None, Init { number, described }));
+        }
+        let known = self.inits.iter().position(|known| describes(known, &used));
+        let (number, described) = known.and_then(of).unwrap_or((self.inits.len(), used));
+        let map = Map { segment: stretch.first_segment, init: number };
+        Some((Some(map), Init { number, described }))
     }
 }
 

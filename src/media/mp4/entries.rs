@@ -267,6 +267,11 @@ impl Entries {
         Ok(())
     }
 
+    /// The number, from 1, of a slot's sample entry, once that is known. It never changes then.
+    pub fn settled(&self, slot: usize) -> Option<u32> {
+        u32::try_from(self.slots.get(slot)?.entry? + 1).ok()
+    }
+
     /// The number, from 1, of the sample entry of each slot.
     ///
     /// # Errors

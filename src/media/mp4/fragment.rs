@@ -18,7 +18,7 @@ use super::{Error, Result};
 use crate::media::frame_head::describes_itself;
 use crate::media::sample::{Sample, Track};
 
-pub use self::init::{Described, Descriptions};
+pub use self::init::Descriptions;
 
 /// True for the samples that a segment can have: what [`super::takes`] takes, if its configuration
 /// has been seen or it needs none. An initialisation segment is written before what follows it.

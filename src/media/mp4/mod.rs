@@ -37,6 +37,7 @@ mod track_head;
 mod tests;
 
 pub use self::builder::Mp4Builder;
+pub(in crate::media) use self::sample_table::MAX_OFFSET_MS;
 use super::config::ConfigError;
 use super::sample::{Codec, Sample, Track};
 

@@ -14,7 +14,7 @@ const MAX_STEP_MS: i64 = i32::MAX as i64 - MAX_OFFSET_MS;
 
 /// Composition offsets stay inside plus and minus this (37 hours): some readers drop all offsets of
 /// a track with one of more than twice that, and [`SampleTable::lead_ms`] is added.
-const MAX_OFFSET_MS: i64 = (1 << 27) - 1;
+pub(in crate::media) const MAX_OFFSET_MS: i64 = (1 << 27) - 1;
 
 /// A longer step to the next sample is a gap, not the duration of a sample.
 const MAX_DURATION_MS: i64 = 10_000;

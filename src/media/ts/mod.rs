@@ -92,9 +92,9 @@ pub fn unsupported(codecs: &[Codec]) -> Option<Error> {
     codecs.iter().find_map(|codec| stream_type(*codec).err())
 }
 
-/// What to add to all times of a recording that starts with these samples (about a second of both
+/// What to add to all times of a push that starts with these samples (about a second of both
 /// tracks is enough): nothing, or [`START_OFFSET_MS`] where a time, less what the clock runs behind
-/// or a sender may still step back, could be negative. To be kept for the whole recording.
+/// or a sender may still step back, could be negative. To be kept for the whole push.
 pub fn offset_ms<'a>(first: impl IntoIterator<Item = &'a Sample>) -> i64 {
     let lowest_ms =
         first.into_iter().filter(|s| s.is_packet()).map(|s| s.dts_ms.min(s.pts_ms())).min();
@@ -123,10 +123,12 @@ pub struct Streams {
 }
 
 impl Streams {
-    /// Those of a recording with these codecs, the first of each track.
-    pub fn of(codecs: &[Codec]) -> Self {
-        let first = |of_track: [Codec; 2]| codecs.iter().copied().find(|c| of_track.contains(c));
-        Streams { video: first([Codec::H264, Codec::Hevc]), audio: first([Codec::Aac, Codec::Mp3]) }
+    /// Takes in a sample of the recording, of which the first codec of each track is announced;
+    /// those that the stream does not carry change nothing.
+    pub fn announce(&mut self, sample: &Sample) {
+        if takes(sample) {
+            self.slot(sample.track).get_or_insert(sample.codec);
+        }
     }
 
     /// Takes in a sample of the segment; those that the stream does not carry change nothing.
@@ -218,8 +220,7 @@ pub struct TsMuxer {
 }
 
 impl TsMuxer {
-    /// For samples that refer to `configs`; `offset_ms` is that of the whole recording, see
-    /// [`offset_ms`].
+    /// For samples that refer to `configs`; `offset_ms` is that of their push, see [`offset_ms`].
     pub fn new(configs: &Configs, offset_ms: i64) -> Self {
         let mut muxer = TsMuxer {
             offset_ms,
@@ -247,6 +248,11 @@ impl TsMuxer {
             })
             .collect();
         self.adts = AdtsWriter::new(configs);
+    }
+
+    /// The samples that follow are of a push with this offset.
+    pub fn set_offset(&mut self, offset_ms: i64) {
+        self.offset_ms = offset_ms;
     }
 
     /// Continues where another muxer of the same recording was.

@@ -35,7 +35,7 @@ fn make(
         match projection.next_block(700).unwrap() {
             Block::Bytes { bytes, .. } => out.extend_from_slice(&bytes),
             Block::EndOfObject => {}
-            Block::End | Block::Starved => return (out, projection.finish(Vec::new())),
+            _ => return (out, projection.finish(Vec::new())),
         }
     }
 }

@@ -4,7 +4,7 @@
 use shiguredo_mp4::demux::Fmp4SegmentDemuxer;
 
 use super::super::fragments::{FragmentWriter, Gathered};
-use super::super::inits::{InitPlan, InitPlanner, Map};
+use super::super::inits::InitPlanner;
 use super::*;
 use crate::media::mp4;
 use crate::media::product_clock::{ProductClock, TimeRule};
@@ -43,6 +43,36 @@ struct Seen {
     number: usize,
 }
 
+/// What a planner says when it has seen all.
+struct InitPlan {
+    inits: Vec<Vec<u8>>,
+    /// Media segment, initialisation segment.
+    maps: Vec<(u64, usize)>,
+    shift_ms: i64,
+    irregularities: mp4::Irregularities,
+}
+
+impl InitPlan {
+    fn of(mut planner: InitPlanner, mut segments: u64) -> Result<Self, Error> {
+        segments += u64::from(planner.finish()?.is_some());
+        let mut inits: Vec<Vec<u8>> = Vec::new();
+        for segment in 0..segments {
+            let init = planner.init_of(segment).unwrap();
+            if init.number == inits.len() {
+                inits.push(planner.encode(&init)?);
+            }
+        }
+        assert_eq!(inits.len(), planner.init_count());
+        let map = |segment| Some((segment, planner.map_at(segment)?));
+        Ok(InitPlan {
+            inits,
+            maps: (0..segments).filter_map(map).collect(),
+            shift_ms: planner.shift_ms(),
+            irregularities: planner.irregularities(),
+        })
+    }
+}
+
 struct Product {
     plan: InitPlan,
     segments: Vec<Segment>,
@@ -51,14 +81,17 @@ struct Product {
 
 fn plan(sessions: &[Vec<Sample>], segment_ms: u64) -> Result<InitPlan, Error> {
     let mut planner = InitPlanner::new(&Configs::new(), segment_ms, 1_700_000_000);
+    let mut segments = 0;
     for (number, samples) in sessions.iter().enumerate() {
         match number {
             0 => planner.set_configs(&configs()),
             _ => planner.next_session(&configs()),
         }
-        samples.iter().try_for_each(|sample| planner.push_with_frame(sample, &[]))?;
+        for sample in samples {
+            segments += u64::from(planner.push_with_frame(sample, &[])?.is_some());
+        }
     }
-    planner.finish()
+    InitPlan::of(planner, segments)
 }
 
 /// Both walks over these sessions. The data of a sample are its number.
@@ -90,7 +123,8 @@ fn product(sessions: &[Vec<Sample>], segment_ms: u64) -> Product {
     for (segment, (now, next)) in
         gathered.iter().zip(gathered.iter().skip(1).map(Some).chain([None])).enumerate()
     {
-        init = plan.map_at(segment as u64).or(init);
+        let map = plan.maps.iter().find(|(from, _)| *from == segment as u64);
+        init = map.map(|(_, init)| *init).or(init);
         let mut bytes = writer.head(now, next).unwrap().split_off(STYP);
         for (_, sample) in now.in_data_order() {
             bytes.extend_from_slice(&sample.position.to_be_bytes());
@@ -124,7 +158,7 @@ impl Product {
     }
 
     fn maps(&self) -> Vec<(u64, usize)> {
-        self.plan.maps.iter().map(|Map { segment, init }| (*segment, *init)).collect()
+        self.plan.maps.clone()
     }
 }
 
@@ -157,7 +191,7 @@ fn other_parameters_have_their_own_initialisation_segment() {
     assert_eq!(marks, [false, false, true, false, true, true]);
     assert_eq!(product.plan.irregularities.damaged_configs, 1);
     let first = plan(&[vec![with(5, 0, true)]], 1000);
-    assert!(matches!(first, Err(Error::Mp4(mp4::Error::Config { .. }))), "{first:?}");
+    assert!(matches!(first, Err(Error::Mp4(mp4::Error::Config { .. }))));
 }
 
 #[test]
@@ -216,9 +250,9 @@ fn what_mp4_cannot_describe_is_counted_or_refused() {
     assert_eq!(product.plan.irregularities.undescribed_frames, 1);
     assert!(matches!(plan(&[vec![early]], 1000), Err(Error::Mp4(mp4::Error::Empty))));
     let legacy = Sample { codec: Codec::Legacy, ..audio(50) };
-    let refused = plan(&[vec![video(40, true), legacy]], 1000).unwrap_err();
+    let refused = plan(&[vec![video(40, true), legacy]], 1000).err().unwrap();
     assert!(matches!(refused, Error::Mp4(mp4::Error::Unsupported { .. })), "{refused}");
-    let unknown = plan(&[vec![with(77, 0, true)]], 1000).unwrap_err();
+    let unknown = plan(&[vec![with(77, 0, true)]], 1000).err().unwrap();
     assert!(matches!(unknown, Error::Mp4(mp4::Error::NoConfig(77))), "{unknown}");
 }
 
@@ -230,8 +264,8 @@ fn what_has_no_record_is_described_by_its_first_frame() {
     planner.push_with_frame(&sound(0), b"\xff\xfb\x90\x64").unwrap();
     assert!(!planner.wants_frame(&sound(24)));
     planner.push_with_frame(&sound(24), &[]).unwrap();
-    let plan = planner.finish().unwrap();
-    assert_eq!(plan.maps, [Map { segment: 0, init: 0 }]);
+    let plan = InitPlan::of(planner, 0).unwrap();
+    assert_eq!(plan.maps, [(0, 0)]);
     let mut demuxer = Fmp4SegmentDemuxer::new();
     demuxer.handle_init_segment(&plan.inits[0]).unwrap();
     assert_eq!(demuxer.tracks().unwrap().len(), 1);

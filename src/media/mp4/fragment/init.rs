@@ -51,42 +51,28 @@ impl Descriptions {
         self.track(track).look_at(slot, frame)
     }
 
-    /// All samples have been looked at.
+    /// All samples have been looked at: settles what none of them has said. Gives the number of
+    /// records that could not be read and did no harm.
     ///
     /// # Errors
     /// Nothing in the file says how some of its samples are coded.
-    pub fn finish(mut self) -> Result<Described> {
+    pub fn close(&mut self) -> Result<u64> {
         let [video, audio] = &mut self.tracks;
         video.close()?;
         audio.close()?;
-        let numbers = [video.numbers()?, audio.numbers()?];
-        Ok(Described { damaged: video.damaged + audio.damaged, numbers, tracks: self.tracks })
+        Ok(video.damaged + audio.damaged)
     }
 
-    fn track(&mut self, track: Track) -> &mut Entries {
-        let [video, audio] = &mut self.tracks;
-        if track == Track::Audio { audio } else { video }
-    }
-}
-
-/// How the samples of a recording are coded.
-#[derive(Debug)]
-pub struct Described {
-    tracks: [Entries; 2],
-    /// The number of each slot's sample entry.
-    numbers: [Vec<u32>; 2],
-    /// Records that could not be read and did no harm.
-    pub damaged: u64,
-}
-
-impl Described {
     /// The numbers, from 1, of what describes a slot of each track: equal where the slots say the
-    /// same. Video, audio.
-    pub fn numbers(&self, slots: [Option<usize>; 2]) -> [Option<u32>; 2] {
-        let [video, audio] = &self.numbers;
-        let number = |numbers: &[u32], slot: Option<usize>| numbers.get(slot?).copied();
+    /// same. Video, audio. None as long as no sample has said it; once given, they do not change.
+    pub fn numbers(&self, slots: [Option<usize>; 2]) -> Option<[Option<u32>; 2]> {
+        let [video, audio] = &self.tracks;
+        let number = |entries: &Entries, slot: Option<usize>| match slot {
+            Some(slot) => entries.settled(slot).map(Some),
+            None => Some(None),
+        };
         let [of_video, of_audio] = slots;
-        [number(video, of_video), number(audio, of_audio)]
+        Some([number(video, of_video)?, number(audio, of_audio)?])
     }
 
     /// An initialisation segment for the tracks that have a number, which says it was created at
@@ -105,6 +91,11 @@ impl Described {
             })
             .collect();
         encode_init(&tracks, creation_unix_s)
+    }
+
+    fn track(&mut self, track: Track) -> &mut Entries {
+        let [video, audio] = &mut self.tracks;
+        if track == Track::Audio { audio } else { video }
     }
 }
 

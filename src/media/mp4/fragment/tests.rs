@@ -28,9 +28,9 @@ fn init() -> Vec<u8> {
     let mut descriptions = Descriptions::default();
     let video = descriptions.slot(&configs, &frame(Track::Video, Codec::H264, 1)).unwrap();
     let audio = descriptions.slot(&configs, &frame(Track::Audio, Codec::Aac, 2)).unwrap();
-    let described = descriptions.finish().unwrap();
-    let numbers = described.numbers([Some(video), Some(audio)]);
-    described.encode_init(numbers, 1_700_000_000).unwrap()
+    let numbers = descriptions.numbers([Some(video), Some(audio)]).unwrap();
+    assert_eq!(descriptions.close().unwrap(), 0);
+    descriptions.encode_init(numbers, 1_700_000_000).unwrap()
 }
 
 fn sample(duration_ms: u32, offset_ms: i32, size: u32, is_sync: bool) -> FragmentSample {
