@@ -7,6 +7,7 @@
 
 mod describe;
 mod expiry;
+mod objects;
 mod progress;
 mod remake;
 mod search;

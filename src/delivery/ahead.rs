@@ -10,10 +10,11 @@ use tokio::time::sleep;
 use tokio_util::sync::CancellationToken;
 use tracing::{info, warn};
 
-use crate::domain::media_file::MediaFileState;
+use crate::domain::{container::Container, media_file::MediaFileState};
 
 use super::{
     DeliverError, Delivery,
+    hls_step::{self, HlsStep},
     layout::PARTS_WAITING,
     project::ProjectError,
     step::{Step, View},
@@ -88,7 +89,10 @@ impl Delivery {
         };
         let causes = self.causes(&file.spans).await?;
         let view = View { file, causes, decided: Some(decided) };
-        self.load_upload(&view.file, state).await?;
+        match view.file.container {
+            Container::Hls => self.load_objects(&view.file, state).await?,
+            _ => self.load_upload(&view.file, state).await?,
+        }
         if state.is_whole || state.broken >= MAX_BROKEN {
             return Ok(never);
         }
@@ -115,6 +119,10 @@ impl Delivery {
     /// Begins the upload of a file that is long enough, or makes the next part of it.
     async fn advance(&self, view: &View, state: &mut FileUpload) -> Result<Standing, DeliverError> {
         let stretch = view.stretch();
+        if view.file.container == Container::Hls {
+            let has_more = self.hls_step(view, state).await? == HlsStep::More;
+            return Ok(Standing { has_more, look_at: hls_step::look_at(state, stretch) });
+        }
         if state.upload.is_none() {
             let (measured, _) = self.measure(view).await?;
             let needed = self.settings.part_size.saturating_mul(PARTS_WAITING);

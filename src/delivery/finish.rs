@@ -41,11 +41,6 @@ impl Delivery {
         file: &MediaFile,
         fence: Fence,
     ) -> Result<Turn, DeliverError> {
-        if file.container == Container::Hls {
-            self.deliver(file.clone(), fence).await?;
-            self.uploads.forget(file.id);
-            return Ok(Turn::Done);
-        }
         let slot = self.uploads.of(file.id);
         let mut state = slot.lock().await;
         state.begin_step();
@@ -68,6 +63,10 @@ impl Delivery {
     ) -> Result<Turn, DeliverError> {
         let causes = self.causes(&file.spans).await?;
         let view = View { file: file.clone(), causes, decided: None };
+        if file.container == Container::Hls {
+            self.load_objects(file, state).await?;
+            return self.hls_turn(&view, fence, state).await;
+        }
         self.load_upload(file, state).await?;
         match self.turn(&view, fence, state).await {
             Err(error) => match self.is_begun_anew(file, state, &error).await? {

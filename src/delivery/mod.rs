@@ -19,8 +19,10 @@ mod first_walk;
 mod flv_plan;
 mod growing;
 mod hls;
+mod hls_step;
 pub mod janitor;
 mod layout;
+mod objects;
 mod observe;
 mod product;
 pub mod project;
@@ -299,6 +301,7 @@ impl Delivery {
         error: &ProjectError,
     ) -> Result<(), DeliverError> {
         self.abort_earlier(file, &step::main_key(file)).await?;
+        self.remove_product(file).await?;
         self.db.forget_media_upload(file.id).await?;
         self.uploads.forget(file.id);
         let now_ms = (self.now_ms)();

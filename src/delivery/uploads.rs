@@ -12,13 +12,17 @@ use tokio::sync::Notify;
 
 use crate::{
     db::media_file::GrowingMedia,
-    domain::ids::{FileId, SessionId},
+    domain::{
+        container::Container,
+        ids::{FileId, SessionId},
+    },
     journal::Journal,
     storage::Upload,
 };
 
 use super::{
     growing::{Growing, Place},
+    hls_step::HlsUpload,
     layout::{Layout, PARTS_WAITING},
 };
 
@@ -36,6 +40,8 @@ pub(super) struct FileUpload {
     pub is_loaded: bool,
     /// The body so far; `None` is at its beginning.
     pub growing: Option<Growing>,
+    /// An HLS file instead: its objects so far.
+    pub hls: Option<Box<HlsUpload>>,
     /// The upload in parts.
     pub upload: Option<(Upload, Layout)>,
     /// Number of the next part.
@@ -161,7 +167,8 @@ impl Uploads {
             };
             let stretch: u64 =
                 file.spans.iter().map(|span| to(span).saturating_sub(span.from)).sum();
-            if stretch < PARTS_WAITING.saturating_mul(part_size) {
+            let is_hls = file.container == Container::Hls;
+            if !is_hls && stretch < PARTS_WAITING.saturating_mul(part_size) {
                 continue;
             }
             let is_due = {
@@ -220,7 +227,8 @@ impl Uploads {
 impl FileUpload {
     /// Bytes of memory kept.
     pub fn memory_bytes(&self) -> usize {
-        self.growing.as_ref().map_or(0, Growing::memory_bytes)
+        let hls = self.hls.as_ref().map_or(0, |hls| hls.memory_bytes());
+        self.growing.as_ref().map_or(hls, Growing::memory_bytes)
     }
 
     /// Lets go of the head's tables or, if there are none, of everything. Answers what is left.
@@ -246,7 +254,7 @@ impl FileUpload {
 
     /// Begins at the beginning of the body.
     pub fn rewind(&mut self) {
-        (self.growing, self.unsent) = (None, None);
+        (self.growing, self.unsent, self.hls) = (None, None, None);
     }
 
     /// Begins anew, without an upload.

@@ -15,6 +15,7 @@ mod doctor;
 mod enhanced;
 mod follow;
 mod follow_ends;
+mod follow_hls;
 mod hostile;
 mod keys;
 mod players;

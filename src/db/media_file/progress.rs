@@ -67,12 +67,12 @@ impl ClaimOrder {
 }
 
 impl Db {
-    /// The files of a node that still grow, but for HLS.
+    /// The files of a node that still grow.
     pub async fn growing_media_files(&self, node_id: &str) -> Result<Vec<GrowingMedia>> {
         let rows = sqlx::query(
             "SELECT f.id, f.container, s.session_id, s.from_pos, s.to_pos FROM media_file f \
              JOIN media_file_span s ON s.file_id = f.id \
-             WHERE f.state = 'recording' AND f.node_id = $1 AND f.container <> 'hls' \
+             WHERE f.state = 'recording' AND f.node_id = $1 \
              ORDER BY f.id, s.ordinal",
         )
         .bind(node_id)

@@ -168,4 +168,38 @@ impl GrowingHls {
         let damage = self.looked_damage.clone().and(&self.damage);
         self.evidence.clone().finish(objects, damage)
     }
+
+    /// Whether all that was looked at belongs to these spans, of which the last may be open.
+    pub(in crate::delivery) fn fits(&self, seen: &[Span], spans: &[Span]) -> bool {
+        let Some((at, next)) = self.next else { return true };
+        let is_same = |(seen, now): (&Span, &Span)| {
+            (seen.session, seen.from) == (now.session, now.from)
+                && (seen.to.is_none() || seen.to == now.to)
+        };
+        let is_inside = |span: &Span| span.to.is_none_or(|to| next <= to);
+        spans.get(at).is_some_and(is_inside) && seen.iter().zip(spans).take(at + 1).all(is_same)
+    }
+
+    /// Journal bytes of a second of media, about, of so many in all; `None` before the first segment.
+    pub(in crate::delivery) fn pace(&self, stretch: u64) -> Option<u64> {
+        let body = self.body()?;
+        let played_ms = u128::try_from(body.duration_ms()).ok().filter(|ms| *ms > 0)?;
+        u64::try_from(u128::from(stretch) * 1000 / played_ms).ok()
+    }
+
+    /// Bytes of memory that are kept between two steps, about.
+    pub(in crate::delivery) fn memory_bytes(&self) -> usize {
+        let body = self.body().map_or(0, HlsBody::memory_bytes);
+        size_of::<Self>() + body
+    }
+
+    fn body(&self) -> Option<&HlsBody> {
+        match &self.walk {
+            Walk::First(first) => match &first.plan {
+                Plan::Hls(body) => Some(body),
+                _ => None,
+            },
+            Walk::Second(body) => Some(body),
+        }
+    }
 }

@@ -45,6 +45,8 @@ use crate::domain::container::Container;
 
 /// How often a growing product is made anew. After that it waits for the end of its file.
 const RESTARTS_MAX: u32 = 3;
+/// What a sample takes in memory.
+const SAMPLE_BYTES: usize = size_of::<(usize, Sample)>();
 /// What a block may reach over its size without growing.
 const READ_OVER: usize = 64 << 10;
 
@@ -205,6 +207,16 @@ impl HlsBody {
         let segments = self.plan.segments().iter();
         let total = segments.map(|planned| planned.segment().duration_ms).sum::<u64>();
         i64::try_from(total).unwrap_or(i64::MAX)
+    }
+
+    /// Bytes of memory, about.
+    fn memory_bytes(&self) -> usize {
+        self.plan.memory_bytes()
+            + self
+                .gathered
+                .iter()
+                .map(|segment| segment.samples.len() * SAMPLE_BYTES)
+                .sum::<usize>()
     }
 
     /// The next block, of about `max` bytes.

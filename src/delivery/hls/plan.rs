@@ -265,6 +265,11 @@ impl HlsPlan {
         &self.segments
     }
 
+    /// Bytes of memory, about.
+    pub fn memory_bytes(&self) -> usize {
+        self.segments.capacity() * size_of::<Planned>()
+    }
+
     /// True if enough is known to write this segment: with fragments, also what comes behind it, up
     /// to which its last samples last.
     pub fn is_ready(&self, number: usize) -> bool {
