@@ -173,6 +173,8 @@ impl Delivery {
         let step = self.make_objects(&view.file, state, (hls, source), &mut coming).await;
         if let Some(coming) = coming {
             self.drop_object(coming).await;
+            // Should that have failed, the row is asked what to free.
+            state.is_loaded = false;
         }
         step
     }

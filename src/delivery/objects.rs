@@ -107,6 +107,8 @@ impl Delivery {
                         key_of(&main_key(file), coming.object, self.settings.hls.segment_type);
                     let store = self.store.clone();
                     let mut writer = upload::Writer::new(store, key, self.settings.part_size, 0);
+                    // Before it is begun: should its id never be learned, it is found by its key.
+                    self.note_object_upload(file, format!("{}:", coming.object.name())).await?;
                     writer.write(part).await?;
                     writer.write(coming.pending.split().freeze()).await?;
                     coming.to = To::New { writer: Box::new(writer), is_noted: false };
