@@ -177,12 +177,11 @@ impl Delivery {
         let key = key_of(&main_key(file), object, self.settings.hls.segment_type);
         let (size, md5) = (body.len() as u64, check::md5_hex(&body));
         let parts = vec![part_of(&body, 1)];
-        if let [known] = known {
-            if is_same(Some(known), &body, 1)
-                && let Ok(proof) = check::look(&*self.store, &key, size, Some(&md5)).await
-            {
-                return Ok(Stored { parts, proof });
-            }
+        if let [known] = known
+            && is_same(Some(known), &body, 1)
+            && let Ok(proof) = check::look(&*self.store, &key, size, Some(&md5)).await
+        {
+            return Ok(Stored { parts, proof });
         }
         if !known.is_empty() {
             self.db.forget_media_object(file.id, &object.name()).await?;

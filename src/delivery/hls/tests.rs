@@ -188,7 +188,7 @@ fn segments_are_made_as_they_are_complete() {
     let items = stream::usual(0..10_000);
     for segment_type in SegmentType::ALL {
         let steps: Vec<_> = every_50th(0).collect();
-        let way = check(&[items.clone()], segment_type, &steps);
+        let way = check(std::slice::from_ref(&items), segment_type, &steps);
         assert_eq!(way.restarts, 0);
         // The tenth is complete at the end; fragments wait for the one behind them.
         let least = if segment_type == SegmentType::Ts { 8 } else { 7 };

@@ -107,7 +107,11 @@ impl Node {
             app_id: 1,
             public_url: "http://127.0.0.1".to_owned(),
             utc_offset_s: 0,
-            hls: HlsSettings { segment_ms: 10_000, segment_type: SegmentType::Ts },
+            hls: HlsSettings {
+                segment_ms: 10_000,
+                segment_type: SegmentType::Ts,
+                live_playlist: false,
+            },
             part_size,
             workers: WORKERS,
         };
