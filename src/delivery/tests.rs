@@ -1,5 +1,4 @@
-//! Delivery in this process: a store that refuses for an hour of a clock of the test's own, and
-//! hundreds of files that end in the same second.
+//! Delivery in this process: a store that refuses for an hour of a clock of the test's own.
 
 use std::{
     collections::HashMap,
@@ -224,37 +223,5 @@ fn a_store_that_refuses_for_hours_is_asked_again_until_it_takes_everything() {
     }
     assert!(files.iter().all(|id| house.state(*id) == MediaFileState::Stored));
     assert_eq!(house.announced(), 4);
-    house.assert_no_upload_is_open();
-}
-
-/// 500 small files and a large one, whose every part hangs until all the others are announced.
-#[test]
-fn small_files_that_end_together_are_not_behind_a_large_one() {
-    const SMALL: usize = 500;
-    let house = House::new(|| WALL_MS + 1000);
-    let large = house.ended("large", Container::Mp4, &house.place.push_heavy(WALL_MS, 60, 4000));
-    let containers = [Container::Mp4, Container::Flv, Container::Hls, Container::Aac];
-    for nth in 0..SMALL {
-        let push = house.place.push(WALL_MS, 0, METADATA);
-        house.ended(&format!("s{nth}"), containers[nth % containers.len()], &push);
-    }
-    let gate = house.store.hold("/large/");
-    let token = CancellationToken::new();
-    let running = house.runtime.spawn(house.delivery.clone().run(token.clone()));
-    let wait_for = |count: i64| {
-        let deadline = std::time::Instant::now() + Duration::from_secs(240);
-        while house.announced() < count {
-            assert!(std::time::Instant::now() < deadline, "{} of {count}", house.announced());
-            house.runtime.block_on(async { sleep(Duration::from_millis(50)).await });
-        }
-    };
-    wait_for(SMALL as i64);
-    assert_eq!(house.state(large), MediaFileState::Ended);
-    assert!(house.store.count("put_part") > 0, "the large one was begun");
-    gate.add_permits(1);
-    wait_for(SMALL as i64 + 1);
-    token.cancel();
-    house.runtime.block_on(running).unwrap();
-    assert_eq!(house.announced(), SMALL as i64 + 1, "each once");
     house.assert_no_upload_is_open();
 }

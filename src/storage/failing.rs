@@ -7,7 +7,6 @@ use std::{
 
 use bytes::Bytes;
 use futures_util::FutureExt;
-use tokio::sync::Semaphore;
 
 use super::{
     BoxFuture, ObjectBody, ObjectInfo, ObjectStore, OpenUpload, Page, Part, Result, StorageError,
@@ -22,8 +21,6 @@ struct Plan {
     times: Vec<(&'static str, usize)>,
     /// Keys that hold this text are refused for good.
     refused: Vec<String>,
-    /// Parts for keys that hold this text wait until there is a permit.
-    held: Option<(String, Arc<Semaphore>)>,
     calls: Vec<&'static str>,
 }
 
@@ -58,13 +55,6 @@ impl FailingStore {
     /// Ends what [`FailingStore::refuse`] asked for.
     pub fn accept(&self) {
         self.plan().refused.clear();
-    }
-
-    /// From now on parts for a key that holds `part` wait until the answered semaphore has a permit.
-    pub fn hold(&self, part: &str) -> Arc<Semaphore> {
-        let gate = Arc::new(Semaphore::new(0));
-        self.plan().held = Some((part.to_owned(), gate.clone()));
-        gate
     }
 
     /// Calls of this name so far, failed ones included.
@@ -117,10 +107,6 @@ impl ObjectStore for FailingStore {
     ) -> BoxFuture<'a, Result<Part>> {
         async move {
             self.enter("put_part", upload.key.as_str())?;
-            let gate = self.plan().held.clone();
-            if let Some((_, gate)) = gate.filter(|(part, _)| upload.key.as_str().contains(part)) {
-                let _permit = gate.acquire().await;
-            }
             self.inner.put_part(upload, number, body).await
         }
         .boxed()

@@ -115,8 +115,9 @@ const FIRST_OVER_SERVICES: &str = "upload meant";
 /// The step that comes right after a start.
 const FOUND: &str = "interrupted session found";
 
-/// Seconds of the heavy source, of about 3 MiB each: two uploads of at least seven parts over S3.
-const HEAVY_SECONDS: u32 = 12;
+/// Seconds of the heavy source, of about 6 MiB each: two uploads of at least seven parts over S3, and
+/// of more than four parts into a directory.
+const HEAVY_SECONDS: u32 = 6;
 /// About where the parts that end two such uploads are.
 const LAST_PARTS: usize = 13;
 
