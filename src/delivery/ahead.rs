@@ -17,8 +17,9 @@ use super::{
     hls_step::{self, HlsStep},
     layout::PARTS_WAITING,
     project::ProjectError,
-    step::{Step, View},
+    step::Step,
     uploads::{Due, FileUpload},
+    view::View,
 };
 
 /// Pause between two looks at the files that grow.

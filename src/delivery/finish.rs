@@ -22,8 +22,9 @@ use super::{
     growing::Place,
     layout::{Layout, PARTS_WAITING},
     project::ProjectError,
-    step::{MAIN, Step, View, main_key},
+    step::{MAIN, Step, main_key},
     uploads::FileUpload,
+    view::View,
 };
 
 /// What a turn of a worker at an ended file came to.

@@ -26,8 +26,9 @@ use super::{
     product::key_of,
     project::{Block, Object, ProjectError},
     source::Source,
-    step::{View, main_key},
+    step::main_key,
     uploads::FileUpload,
+    view::View,
 };
 
 /// Bytes projected at a time.

@@ -31,6 +31,7 @@ mod step;
 mod timeline;
 pub mod upload;
 mod uploads;
+mod view;
 mod walk_ahead;
 
 use std::{sync::Arc, time::Duration};

@@ -23,8 +23,8 @@ use super::{
     layout::{Layout, Measured},
     product::key_of,
     project::{Body, Object, ProjectError},
-    source::Source,
     uploads::{FileUpload, Unsent},
+    view::View,
 };
 
 /// Version of the projector and of the layout: an upload begun by another one is not continued.
@@ -44,41 +44,6 @@ pub(super) enum Step {
     Starved(u64),
     /// The body is at its end; these bytes are less than a part.
     Rest(Vec<u8>),
-}
-
-/// What a file is made of, at one moment.
-#[derive(Clone)]
-pub(super) struct View {
-    /// The row.
-    pub file: MediaFile,
-    /// Why the push of each span but the last ended.
-    pub causes: Vec<String>,
-    /// Up to where it is known what belongs to it; `None` if it is complete.
-    pub decided: Option<u64>,
-}
-
-impl View {
-    /// Opens its journals. Blocking.
-    pub fn open(&self, journal: &crate::journal::Journal) -> Result<Source, ProjectError> {
-        let spans = &self.file.spans;
-        Ok(match self.decided {
-            Some(decided) => Source::open_growing(journal, spans, decided)?,
-            None => Source::open_remaining(journal, spans)?,
-        })
-    }
-
-    /// Journal bytes that can be read of it.
-    pub fn stretch(&self) -> u64 {
-        let to = |span: &crate::domain::recording::Span| {
-            span.to.or(self.decided).unwrap_or(span.from).saturating_sub(span.from)
-        };
-        self.file.spans.iter().map(to).sum()
-    }
-
-    /// Unix seconds that the product says it was made at.
-    fn creation_s(&self) -> i64 {
-        self.file.facts.start_ms.div_euclid(1000)
-    }
 }
 
 impl Delivery {

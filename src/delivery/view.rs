@@ -1,0 +1,41 @@
+//! What a file is made of, at one moment: its row, why its pushes ended, and how far it is decided.
+
+use super::{project::ProjectError, source::Source};
+use crate::{
+    domain::{media_file::MediaFile, recording::Span},
+    journal::Journal,
+};
+
+/// What a file is made of, at one moment.
+#[derive(Clone)]
+pub(super) struct View {
+    /// The row.
+    pub file: MediaFile,
+    /// Why the push of each span but the last ended.
+    pub causes: Vec<String>,
+    /// Up to where it is known what belongs to it; `None` if it is complete.
+    pub decided: Option<u64>,
+}
+
+impl View {
+    /// Opens its journals. Blocking.
+    pub fn open(&self, journal: &Journal) -> Result<Source, ProjectError> {
+        let spans = &self.file.spans;
+        Ok(match self.decided {
+            Some(decided) => Source::open_growing(journal, spans, decided)?,
+            None => Source::open_remaining(journal, spans)?,
+        })
+    }
+
+    /// Journal bytes that can be read of it.
+    pub fn stretch(&self) -> u64 {
+        let to =
+            |span: &Span| span.to.or(self.decided).unwrap_or(span.from).saturating_sub(span.from);
+        self.file.spans.iter().map(to).sum()
+    }
+
+    /// Unix seconds that the product says it was made at.
+    pub fn creation_s(&self) -> i64 {
+        self.file.facts.start_ms.div_euclid(1000)
+    }
+}
