@@ -229,6 +229,12 @@ impl<S: ByteSource> Connection<S> {
                     () = &mut patience => publishing.fail(),
                 }
             }
+            // A call that hangs with nothing waiting behind it holds nobody up, yet it has failed.
+            let is_late = |since: Instant| now.duration_since(since) >= stall_timeout;
+            if publishing.end_reason().is_none() && publishing.stalled_since().is_some_and(is_late)
+            {
+                publishing.fail();
+            }
             publishing.note_stall();
         }
         if now.elapsed() > LONG_WAIT {

@@ -39,7 +39,8 @@ fn verify(server: &Server, files: &[Value]) {
     for file in files {
         let id = file["file_id"].as_str().unwrap();
         let output = server.cli().args(["verify", id, "--json"]).output().unwrap();
-        assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stdout));
+        let said = [output.stdout, output.stderr].concat();
+        assert!(output.status.success(), "{}", String::from_utf8_lossy(&said));
     }
 }
 
