@@ -115,7 +115,7 @@ impl S3Server {
         self.front().composing = Some(Composing::default());
     }
 
-    /// From now on HeadObject answers tags that are no MD5, as with KMS encryption.
+    /// From now on objects have tags that are no MD5, as with KMS encryption.
     pub fn make_tags_opaque(&self) {
         self.front().has_opaque_tags = true;
     }
@@ -302,7 +302,7 @@ async fn answer(
     let part = (op == Op::UploadPart).then(|| composing::part_of(&request)).flatten();
     let response = Service::call(&service, request).await?;
     let (mut parts, body) = response.into_parts();
-    if op == Op::Head && lock().has_opaque_tags {
+    if matches!(op, Op::Head | Op::Get) && lock().has_opaque_tags {
         let tag = HeaderValue::from_static("\"of-its-own\"");
         parts.headers.insert(header::ETAG, tag);
     }
