@@ -168,6 +168,7 @@ fn median(mut values: Vec<f64>) -> f64 {
 }
 
 #[test]
+#[ignore = "takes minutes in a debug build: run it with --release, as README says"]
 fn ten_hours_take_no_longer_by_their_bytes_and_no_more_memory_than_ten_seconds() {
     for is_s3 in [true, false] {
         let folder = tempfile::tempdir_in(env!("CARGO_TARGET_TMPDIR")).unwrap();
