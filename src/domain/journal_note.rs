@@ -6,6 +6,7 @@
 
 use serde::{Deserialize, Serialize};
 
+pub use super::stall::{StallCause, StoreFailure};
 use super::{
     ids::RecordingId,
     recording::Recording,
@@ -54,40 +55,6 @@ pub enum Note {
         /// Unix milliseconds.
         ended_ms: i64,
     },
-}
-
-/// Why the disk took nothing.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub enum StallCause {
-    /// It had no room.
-    DiskFull,
-    /// It answered with an error.
-    DiskError,
-    /// It did not answer.
-    DiskStuck,
-}
-
-impl StallCause {
-    /// The text in rows and summaries.
-    pub fn as_str(self) -> &'static str {
-        match self {
-            StallCause::DiskFull => "disk_full",
-            StallCause::DiskError => "disk_error",
-            StallCause::DiskStuck => "disk_stuck",
-        }
-    }
-}
-
-/// What a journal had to give up because its disk took nothing for too long.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
-pub struct StoreFailure {
-    /// Why.
-    pub cause: StallCause,
-    /// Tags that were received and could not be stored; 0 as long as it is being tried.
-    pub lost_tags: u64,
-    /// Their bytes.
-    pub lost_bytes: u64,
 }
 
 impl Note {

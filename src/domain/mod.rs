@@ -24,5 +24,6 @@ pub mod record_template;
 pub mod recording;
 pub mod session;
 pub mod snapshot;
+pub mod stall;
 pub mod stream;
 pub mod verification;

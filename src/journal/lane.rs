@@ -20,7 +20,7 @@ use super::{
     pool::{Pool, lost},
     space::Space,
 };
-use crate::domain::{ids::SessionId, journal_note::StallCause};
+use crate::domain::{ids::SessionId, stall::StallCause};
 
 /// A write that takes so long is worth a note in the journal, though it fails nowhere.
 const LONG_WRITE: Duration = Duration::from_secs(3);

@@ -1,7 +1,7 @@
 //! How far a live journal has come, as its followers see it.
 
 use crate::{
-    domain::journal_note::StoreFailure,
+    domain::stall::StoreFailure,
     media::sample::{Codec, Sample, SampleKind, Track},
 };
 

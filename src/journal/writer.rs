@@ -22,7 +22,7 @@ use super::{
 use crate::{
     domain::{
         ids::SessionId,
-        journal_note::{StallCause, StoreFailure},
+        stall::{StallCause, StoreFailure},
     },
     media::{flv::header::PAYLOAD_MAX, tag::Tag},
 };

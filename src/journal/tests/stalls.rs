@@ -6,7 +6,7 @@ use super::{
     *,
 };
 use crate::{
-    domain::journal_note::{StallCause, StoreFailure},
+    domain::stall::{StallCause, StoreFailure},
     journal::{SpaceSettings, Stall},
 };
 
