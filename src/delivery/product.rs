@@ -24,6 +24,8 @@ use super::{
 
 /// What the row of an upload says that is never continued: it holds no parts of the body alone.
 const PROJECTOR: i64 = 1;
+/// How often the store is asked to free an upload that it refuses to.
+const ABORT_TRIES: u32 = 8;
 /// Bytes projected per step.
 const BLOCK_BYTES: usize = 1 << 20;
 
@@ -162,12 +164,19 @@ impl Delivery {
         let Some(earlier) = self.db.media_upload(file.id).await? else { return Ok(()) };
         let Some((name, id)) = earlier.upload_id.split_once(':') else { return Ok(()) };
         let key = key_of(main, Object::parse(name), self.settings.hls.segment_type);
-        let freed = match id.is_empty() {
-            // The process that was to begin it died, or the store's answer was lost.
-            true => self.store.abandon(&key).await,
-            false => {
-                let upload = Upload { key, id: id.to_owned(), part_size: earlier.part_size };
-                self.store.abort(&upload).await
+        let upload = Upload { key: key.clone(), id: id.to_owned(), part_size: earlier.part_size };
+        let mut tries = 0;
+        let freed = loop {
+            let freed = match id.is_empty() {
+                // The process that was to begin it died, or the store's answer was lost.
+                true => self.store.abandon(&key).await,
+                false => self.store.abort(&upload).await,
+            };
+            tries += 1;
+            // A refusal may be of the moment; what is not freed now is never heard of again.
+            match &freed {
+                Err(error) if !error.is_transient() && tries < ABORT_TRIES => {}
+                _ => break freed,
             }
         };
         match freed {

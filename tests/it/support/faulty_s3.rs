@@ -199,8 +199,6 @@ impl Front {
         *self.injected.entry(fault.kind()).or_default() += 1;
         if let (Fault::Expire, Some(id)) = (fault, upload_id) {
             self.expired.push(id.to_owned());
-            // What is gone is not open any more.
-            self.uploads.remove(id);
             self.uploads.remove(id);
         }
         Some(fault)
