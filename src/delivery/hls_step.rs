@@ -174,9 +174,9 @@ impl Delivery {
         let step = self.make_objects(&view.file, state, (hls, source), &mut coming).await;
         if let Some(coming) = coming {
             self.drop_object(coming).await;
-            // Should that have failed, the row is asked what to free.
-            state.is_loaded = false;
         }
+        // Whatever failed, an upload may be open that only the row knows of: it is asked what to free.
+        state.is_loaded &= step.is_ok();
         step
     }
 

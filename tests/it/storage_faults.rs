@@ -164,7 +164,6 @@ fn each_fault_by_itself() {
 
 /// All of them, at random, while several streams are recorded one after the other.
 #[test]
-#[ignore = "known defect: all files are stored and verified, but an upload in parts may be left open"]
 fn faults_at_random() {
     const FAULTS: [Fault; 12] = [
         Fault::Status(500),
