@@ -50,8 +50,8 @@ pub async fn create(state: &State, _caller: &Caller, mut params: Params) -> Resu
     };
     let start = time(state, &mut params, "StartTime")?;
     let end = time(state, &mut params, "EndTime")?;
-    let is_highlight = flag(&mut params, "Highlight")?;
-    let is_mixed = flag(&mut params, "MixStream")?;
+    let is_highlight = params.opt_flag("Highlight")?.unwrap_or(false);
+    let is_mixed = params.opt_flag("MixStream")?.unwrap_or(false);
     let kind = params.opt_str("RecordType")?.unwrap_or_default().to_ascii_lowercase();
     let format = params.opt_str("FileFormat")?.unwrap_or_default().to_ascii_lowercase();
     let extra = params.opt_str("StreamParam")?.unwrap_or_default();
@@ -225,12 +225,4 @@ fn time(state: &State, params: &mut Params, name: &str) -> Result<Option<i64>> {
 
 fn decoded(text: &str) -> Option<String> {
     percent_decode_str(text).decode_utf8().ok().map(Into::into)
-}
-
-fn flag(params: &mut Params, name: &str) -> Result<bool> {
-    match params.opt_i64(name)? {
-        None | Some(0) => Ok(false),
-        Some(1) => Ok(true),
-        Some(_) => Err(ApiError::invalid_value(format!("{name} must be 0 or 1."))),
-    }
 }

@@ -106,6 +106,19 @@ impl Params {
         self.read(name, "a boolean", |v| to_bool(&v))
     }
 
+    /// A flag as the vendor sends it, 0 or 1, that may be absent.
+    pub fn opt_flag(&mut self, name: &str) -> Result<Option<bool>> {
+        match self.opt_i64(name)? {
+            None => Ok(None),
+            Some(0) => Ok(Some(false)),
+            Some(1) => Ok(Some(true)),
+            Some(_) => {
+                let name = self.name_of(name);
+                Err(ApiError::invalid_value(format!("{name} must be 0 or 1.")))
+            }
+        }
+    }
+
     /// A nested object that may be absent. The caller finishes it.
     pub fn opt_object(&mut self, name: &str) -> Result<Option<Params>> {
         let json = self.reading.has_json_text;

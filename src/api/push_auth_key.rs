@@ -26,12 +26,7 @@ const MAX_DELTA_S: u64 = 366 * 24 * 3600;
 /// of its own.
 pub async fn modify(state: &State, _caller: &Caller, mut params: Params) -> Result<Value> {
     let name = named(&mut params)?;
-    let enabled = match params.opt_i64("Enable")? {
-        None => None,
-        Some(0) => Some(false),
-        Some(1) => Some(true),
-        Some(_) => return Err(ApiError::invalid_value("Enable must be 0 or 1.")),
-    };
+    let enabled = params.opt_flag("Enable")?;
     let master = key(&mut params, "MasterAuthKey")?;
     let backup = key(&mut params, "BackupAuthKey")?;
     let delta = params.opt_u64("AuthDelta")?;

@@ -6,6 +6,7 @@ use serde_json::{Value, json};
 use super::{
     caller::Caller,
     error::{ApiError, Result},
+    page::Page,
     params::Params,
     scope,
     state::State,
@@ -45,8 +46,8 @@ pub async fn add(state: &State, _caller: &Caller, mut params: Params) -> Result<
     let name = scope::domain(state, &mut params)?;
     let kind = kind(params.req_u64("DomainType")?)?;
     let play_type = play_type(&mut params)?.unwrap_or(1);
-    let is_delay_live = zero_or_one(&mut params, "IsDelayLive")?.unwrap_or(false);
-    let is_mini_program = zero_or_one(&mut params, "IsMiniProgramLive")?.unwrap_or(false);
+    let is_delay_live = params.opt_flag("IsDelayLive")?.unwrap_or(false);
+    let is_mini_program = params.opt_flag("IsMiniProgramLive")?.unwrap_or(false);
     if let Some(how) = params.opt_str("VerifyOwnerType")?
         && !["dnsCheck", "fileCheck", "dbCheck"].contains(&how.as_str())
     {
@@ -147,18 +148,14 @@ pub async fn describe(state: &State, _caller: &Caller, mut params: Params) -> Re
 
 /// DescribeLiveDomains.
 pub async fn describe_all(state: &State, _caller: &Caller, mut params: Params) -> Result<Value> {
-    let status = zero_or_one(&mut params, "DomainStatus")?;
+    let status = params.opt_flag("DomainStatus")?;
     let wanted = params.opt_u64("DomainType")?.map(kind).transpose()?;
-    let size = params.opt_u64("PageSize")?.unwrap_or(10);
-    let page = params.opt_u64("PageNum")?.unwrap_or(1);
-    let is_delay_live = zero_or_one(&mut params, "IsDelayLive")?;
+    let page = Page::read(&mut params, PAGE_SIZES)?;
+    let is_delay_live = params.opt_flag("IsDelayLive")?;
     let prefix = params.opt_str("DomainPrefix")?.unwrap_or_default().to_ascii_lowercase();
     let play_type = play_type(&mut params)?;
     params.finish()?;
-    if !PAGE_SIZES.contains(&size) {
-        return Err(ApiError::invalid_value("PageSize must be between 10 and 100."));
-    }
-    if !(1..=MAX_PAGE).contains(&page) {
+    if page.number > MAX_PAGE {
         return Err(ApiError::invalid_value("PageNum must be between 1 and 100000."));
     }
     let domains = all(state).await?;
@@ -170,9 +167,7 @@ pub async fn describe_all(state: &State, _caller: &Caller, mut params: Params) -
             && play_type.is_none_or(|asked| domain.kind == Kind::Push || domain.play_type == asked)
     };
     let found: Vec<&Shown> = domains.iter().filter(is_wanted).collect();
-    let skipped = usize::try_from((page - 1).saturating_mul(size)).unwrap_or(usize::MAX);
-    let shown = found.iter().skip(skipped).take(size as usize);
-    let list: Vec<Value> = shown.map(|domain| domain.info(state)).collect();
+    let list: Vec<Value> = page.of(&found).iter().map(|domain| domain.info(state)).collect();
     let of_type = |play_type: i64| {
         let counts = |domain: &&Shown| {
             domain.kind == Kind::Play && domain.enabled && domain.play_type == play_type
@@ -244,16 +239,6 @@ fn play_type(params: &mut Params) -> Result<Option<i64>> {
     match params.opt_i64("PlayType")? {
         Some(known @ 1..=3) => Ok(Some(known)),
         Some(_) => Err(ApiError::invalid_value("PlayType must be 1, 2 or 3.")),
-        None => Ok(None),
-    }
-}
-
-/// A flag that the vendor sends as 0 or 1.
-fn zero_or_one(params: &mut Params, name: &str) -> Result<Option<bool>> {
-    match params.opt_i64(name)? {
-        Some(0) => Ok(Some(false)),
-        Some(1) => Ok(Some(true)),
-        Some(_) => Err(ApiError::invalid_value(format!("{name} must be 0 or 1."))),
         None => Ok(None),
     }
 }

@@ -39,10 +39,10 @@ pub async fn events(state: &State, _caller: &Caller, mut params: Params) -> Resu
     let domain = params.opt_str("DomainName")?;
     let mut search = search(state, &mut params, domain)?;
     let page = Page::read(&mut params, 1..=100)?;
-    search.is_exact = flag(&mut params, "IsStrict")?;
-    search.is_ascending = flag(&mut params, "IsAsc")?;
+    search.is_exact = params.opt_flag("IsStrict")?.unwrap_or(false);
+    search.is_ascending = params.opt_flag("IsAsc")?.unwrap_or(false);
     // A push that was refused left nothing behind: every one that is listed had begun.
-    flag(&mut params, "IsFilter")?;
+    params.opt_flag("IsFilter")?;
     params.finish()?;
     answer(state, search, page, "EventList").await
 }
@@ -111,13 +111,5 @@ fn client_ip(text: &str) -> &str {
     match text.parse().map(is_private) {
         Ok(false) => text,
         Ok(true) | Err(_) => "-",
-    }
-}
-
-fn flag(params: &mut Params, name: &str) -> Result<bool> {
-    match params.opt_i64(name)? {
-        None | Some(0) => Ok(false),
-        Some(1) => Ok(true),
-        Some(_) => Err(ApiError::invalid_value(format!("{name} must be 0 or 1."))),
     }
 }

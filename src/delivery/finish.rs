@@ -7,7 +7,7 @@ use bytes::Bytes;
 use sha2::{Digest, Sha256};
 
 use crate::{
-    db::media_file::{Fence, Fenced},
+    db::media_file::{Fence, Fenced, MediaPart},
     domain::{
         container::Container,
         media_file::{DeliveryProgress, MediaFile},
@@ -155,17 +155,27 @@ impl Delivery {
         let behind_head = self.send_all(view, state, (&upload, layout), 1, head).await? + 1;
         self.send_all(view, state, (&upload, layout), behind_head, seam.into()).await?;
 
-        let parts = self.parts(&view.file, last).await?;
+        let rows = self.parts(&view.file, last).await?;
+        let parts: Vec<Part> = rows
+            .iter()
+            .map(|row| Part { number: row.number, etag: row.etag.clone(), size: row.size_bytes })
+            .collect();
         self.store.complete(&upload, &parts).await?;
         self.note(&view.file, fence, DeliveryProgress::Stored).await?;
-        let etags: Vec<String> = parts.iter().map(|part| part.etag.clone()).collect();
+        let etags: Vec<String> = rows.iter().map(|row| row.etag.clone()).collect();
         let size = parts.iter().map(|part| part.size).sum();
         let tag = state.has_md5_tags.then(|| check::composite(&etags)).flatten();
         let proof = check::look(&*self.store, &upload.key, size, tag.as_deref()).await?;
         if proof == Proof::Verified {
             self.note(&view.file, fence, DeliveryProgress::Verified).await?;
         }
-        let objects = self.evidence_of_parts(&view.file, last).await?;
+        let evidence = |row: MediaPart| ObjectEvidence {
+            object: MAIN.to_owned(),
+            part: row.number,
+            size_bytes: row.size_bytes,
+            sha256: row.sha256,
+        };
+        let objects = rows.into_iter().map(evidence).collect();
         let Some(growing) = &state.growing else {
             return Err(ProjectError::Broken("the body is lost").into());
         };
@@ -197,30 +207,13 @@ impl Delivery {
     }
 
     /// The parts up to `last`, all of them.
-    async fn parts(&self, file: &MediaFile, last: u32) -> Result<Vec<Part>, DeliverError> {
-        let rows = self.db.media_parts(file.id, MAIN).await?;
-        let parts: Vec<Part> = rows
-            .into_iter()
-            .take_while(|row| row.number <= last)
-            .map(|row| Part { number: row.number, etag: row.etag, size: row.size_bytes })
-            .collect();
-        match parts.len() == last as usize {
-            true => Ok(parts),
+    async fn parts(&self, file: &MediaFile, last: u32) -> Result<Vec<MediaPart>, DeliverError> {
+        let mut rows = self.db.media_parts(file.id, MAIN).await?;
+        rows.retain(|row| row.number <= last);
+        match rows.len() == last as usize {
+            true => Ok(rows),
             false => Err(ProjectError::Broken("the rows do not have every part").into()),
         }
-    }
-
-    async fn evidence_of_parts(
-        &self,
-        file: &MediaFile,
-        last: u32,
-    ) -> Result<Vec<ObjectEvidence>, DeliverError> {
-        let rows = self.db.media_parts(file.id, MAIN).await?;
-        let evidence = rows.into_iter().take_while(|row| row.number <= last).map(|row| {
-            let (object, part) = (MAIN.to_owned(), row.number);
-            ObjectEvidence { object, part, size_bytes: row.size_bytes, sha256: row.sha256 }
-        });
-        Ok(evidence.collect())
     }
 
     pub(super) async fn note(

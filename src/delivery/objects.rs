@@ -213,11 +213,7 @@ impl Delivery {
         parts: &[MediaPart],
     ) -> Result<(), DeliverError> {
         self.db.put_media_object(file.id, &object.name(), parts, (self.now_ms)()).await?;
-        let is_live = file.state == MediaFileState::Recording;
-        let when = if is_live { "live" } else { "ended" };
-        let bytes = parts.iter().map(|part| part.size_bytes).sum();
-        counter!("liverec_delivery_parts_total", "when" => when).increment(parts.len() as u64);
-        counter!("liverec_delivery_part_bytes_total", "when" => when).increment(bytes);
+        count_stored(file, parts);
         Ok(())
     }
 
@@ -240,6 +236,15 @@ impl Delivery {
     fn part_bytes(&self) -> usize {
         usize::try_from(self.settings.part_size).unwrap_or(usize::MAX).max(1)
     }
+}
+
+/// Counts parts of a file that the store has taken, in the metrics.
+pub(super) fn count_stored(file: &MediaFile, parts: &[MediaPart]) {
+    let is_live = file.state == MediaFileState::Recording;
+    let when = if is_live { "live" } else { "ended" };
+    let bytes = parts.iter().map(|part| part.size_bytes).sum();
+    counter!("liverec_delivery_parts_total", "when" => when).increment(parts.len() as u64);
+    counter!("liverec_delivery_part_bytes_total", "when" => when).increment(bytes);
 }
 
 fn part_of(bytes: &[u8], number: u32) -> MediaPart {

@@ -1,4 +1,4 @@
-//! One product: projected from the journal block by block and stored object by object.
+//! One product of one object: projected from the journal block by block and stored at once.
 //!
 //! Claiming, committing and giving up are [`super`]'s; this file only gets the bytes into the store.
 
@@ -19,6 +19,7 @@ use super::{
     DeliverError, Delivery,
     check::Proof,
     project::{Block, Object, Projection},
+    step::{MAIN, main_key},
     upload::{self, StoredPart},
 };
 
@@ -30,7 +31,7 @@ const ABORT_TRIES: u32 = 8;
 const BLOCK_BYTES: usize = 1 << 20;
 
 impl Delivery {
-    /// Makes and stores the product of a file, then commits it.
+    /// Makes and stores the product of a file that is one object, at once, then commits it.
     pub(super) async fn deliver(
         &self,
         mut file: MediaFile,
@@ -43,24 +44,14 @@ impl Delivery {
         let mut projection = self
             .read(move || Projection::open(&journal, container, &spans, causes, facts, hls))
             .await?;
-        let part_size = upload::part_size(self.settings.part_size, projection.total_len());
-        let mut facts = projection.facts().clone();
-        let segment_type = facts.segment_type;
-        let mut open: Option<(Object, upload::Writer)> = None;
-        let mut objects = Vec::new();
-        let mut expected_bytes = projection.total_len();
-        let mut is_noted = false;
-        let path = &file.path;
-        let main = &StorageKey::product(
-            path.domain.as_str(),
-            path.app.as_str(),
-            path.stream.as_str(),
-            file.id,
-            file.container,
-        );
-        self.abort_earlier(&file, main).await?;
+        let main = main_key(&file);
+        self.abort_earlier(&file, &main).await?;
         self.db.forget_media_upload(file.id).await?;
-        let mut proof = Proof::Verified;
+        let total_len = projection.total_len();
+        let part_size = upload::part_size(self.settings.part_size, total_len);
+        let mut writer =
+            upload::Writer::new(self.store.clone(), main.clone(), part_size, total_len);
+        let mut is_noted = false;
         loop {
             let (next, block) = self
                 .read(move || {
@@ -69,53 +60,32 @@ impl Delivery {
                 })
                 .await?;
             projection = next;
-            let outcome = match block {
-                Block::Bytes { object, bytes } => {
-                    let (_, writer) = open.get_or_insert_with(|| {
-                        let (store, key) = (self.store.clone(), key_of(main, object, segment_type));
-                        (object, upload::Writer::new(store, key, part_size, expected_bytes))
-                    });
-                    if writer.begins_with(bytes.len()) {
-                        // Before it is begun: should its id never be learned, it is found by its key.
-                        self.note_upload(&file, fence, object, "", part_size).await?;
-                    }
-                    let written = writer.write(bytes).await;
-                    if let (Some(id), false) = (writer.upload_id(), is_noted) {
-                        is_noted = true;
-                        self.note_upload(&file, fence, object, id, part_size).await?;
-                    }
-                    written
-                }
-                Block::EndOfObject => match open.take() {
-                    Some((object, writer)) => writer.finish().await.map(|(parts, seen)| {
-                        proof = proof.and(seen);
-                        // Segments are about as long as the one before.
-                        expected_bytes = parts.iter().map(|part| part.size_bytes).sum();
-                        facts.size_bytes += expected_bytes;
-                        facts.objects += 1;
-                        is_noted = false;
-                        objects.extend(evidence_of(object, &parts));
-                    }),
-                    None => Ok(()),
-                },
-                // Only what still grows is made anew or published before its end.
-                Block::Restart | Block::Playlist { .. } => Ok(()),
-                Block::End | Block::Starved => break,
-            };
-            if let Err(error) = outcome {
-                if let Some((_, writer)) = open.take() {
-                    writer.abort().await;
-                }
+            let Block::Bytes { bytes, .. } = block else { break };
+            if writer.begins_with(bytes.len()) {
+                // Before it is begun: should its id never be learned, it is found by its key.
+                self.note_upload(&file, fence, "", part_size).await?;
+            }
+            let written = writer.write(bytes).await;
+            if let (Some(id), false) = (writer.upload_id(), is_noted) {
+                is_noted = true;
+                self.note_upload(&file, fence, id, part_size).await?;
+            }
+            if let Err(error) = written {
+                writer.abort().await;
                 return Err(error.into());
             }
         }
-        file.facts = facts;
+        let (parts, proof) = writer.finish().await?;
+        file.facts = projection.facts().clone();
+        file.facts.size_bytes = parts.iter().map(|part| part.size_bytes).sum();
+        file.facts.objects = 1;
         file.storage_key = main.as_str().to_owned();
         self.note(&file, fence, DeliveryProgress::Stored).await?;
         if proof == Proof::Verified {
             self.note(&file, fence, DeliveryProgress::Verified).await?;
         }
-        self.commit(file, &projection.finish(objects), proof, fence).await
+        let evidence = projection.finish(evidence_of(&parts).collect());
+        self.commit(file, &evidence, proof, fence).await
     }
 
     /// Why the push of each span but the last ended.
@@ -134,13 +104,12 @@ impl Delivery {
         &self,
         file: &MediaFile,
         fence: Fence,
-        object: Object,
         id: &str,
         part_size: u64,
     ) -> Result<(), DeliverError> {
         let upload = MediaUpload {
             projector: PROJECTOR,
-            upload_id: format!("{}:{id}", object.name()),
+            upload_id: format!("{MAIN}:{id}"),
             part_size,
             reserve_bytes: 0,
         };
@@ -192,10 +161,10 @@ impl Delivery {
     }
 }
 
-/// What the summary says of a stored object.
-fn evidence_of(object: Object, parts: &[StoredPart]) -> impl Iterator<Item = ObjectEvidence> {
-    (1..).zip(parts).map(move |(part, stored)| ObjectEvidence {
-        object: object.name(),
+/// What the summary says of the stored object.
+fn evidence_of(parts: &[StoredPart]) -> impl Iterator<Item = ObjectEvidence> {
+    (1..).zip(parts).map(|(part, stored)| ObjectEvidence {
+        object: MAIN.to_owned(),
         part,
         size_bytes: stored.size_bytes,
         sha256: hex::encode(stored.sha256),

@@ -3,7 +3,6 @@
 //! The same for a file that grows and for one that has ended. What was uploaded is not sent again.
 
 use bytes::Bytes;
-use metrics::counter;
 use sha2::{Digest, Sha256};
 use tracing::{info, warn};
 
@@ -21,6 +20,7 @@ use super::{
     first_walk::{FirstWalk, Planned},
     growing::{Growing, Place},
     layout::{Layout, Measured},
+    objects::count_stored,
     product::key_of,
     project::{Body, Object, ProjectError},
     uploads::{FileUpload, Unsent},
@@ -296,10 +296,7 @@ impl Delivery {
                 let (etag, sha256) = (stored.etag, sha256.to_owned());
                 let part = MediaPart { number, size_bytes, sha256, etag: etag.clone() };
                 self.db.put_media_part(id, MAIN, &part, (self.now_ms)()).await?;
-                let is_live = view.file.state == MediaFileState::Recording;
-                let when = if is_live { "live" } else { "ended" };
-                counter!("liverec_delivery_parts_total", "when" => when).increment(1);
-                counter!("liverec_delivery_part_bytes_total", "when" => when).increment(size_bytes);
+                count_stored(&view.file, std::slice::from_ref(&part));
                 etag
             }
         };

@@ -75,30 +75,27 @@ impl Db {
              AND created_ms >= $5 AND created_ms <= $6",
             conditions(search)
         );
-        let row = sqlx::query(sqlx::AssertSqlSafe(format!(
-            "SELECT COUNT(*) AS n FROM callback WHERE {wanted}"
-        )))
-        .bind(search.id.as_deref().unwrap_or_default())
-        .bind(search.stream.as_deref().unwrap_or_default())
-        .bind(search.state.unwrap_or_default())
-        .bind(search.event_type.unwrap_or(-1))
-        .bind(search.from_ms)
-        .bind(search.to_ms)
-        .fetch_one(self.reader())
-        .await
-        .map_err(at("count callbacks"))?;
+        macro_rules! bound {
+            ($sql:expr) => {
+                sqlx::query(sqlx::AssertSqlSafe($sql))
+                    .bind(search.id.as_deref().unwrap_or_default())
+                    .bind(search.stream.as_deref().unwrap_or_default())
+                    .bind(search.state.unwrap_or_default())
+                    .bind(search.event_type.unwrap_or(-1))
+                    .bind(search.from_ms)
+                    .bind(search.to_ms)
+            };
+        }
+        let row = bound!(format!("SELECT COUNT(*) AS n FROM callback WHERE {wanted}"))
+            .fetch_one(self.reader())
+            .await
+            .map_err(at("count callbacks"))?;
         let total = u64::try_from(int(&row, "n")?).unwrap_or_default();
-        let rows = sqlx::query(sqlx::AssertSqlSafe(format!(
+        let rows = bound!(format!(
             "SELECT id, event_type, stream_path, url, state, attempts, replays, last_result, \
              created_ms, updated_ms, next_try_ms, body FROM callback WHERE {wanted} \
              ORDER BY id LIMIT $7 OFFSET $8"
-        )))
-        .bind(search.id.as_deref().unwrap_or_default())
-        .bind(search.stream.as_deref().unwrap_or_default())
-        .bind(search.state.unwrap_or_default())
-        .bind(search.event_type.unwrap_or(-1))
-        .bind(search.from_ms)
-        .bind(search.to_ms)
+        ))
         .bind(i64::try_from(search.limit).unwrap_or(i64::MAX))
         .bind(i64::try_from(search.offset).unwrap_or(i64::MAX))
         .fetch_all(self.reader())

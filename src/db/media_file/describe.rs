@@ -84,7 +84,7 @@ impl Db {
             .bind(search.app.as_str())
             .bind(search.stream.as_str())
             .bind(state)
-            .fetch_one(self.pool())
+            .fetch_one(self.reader())
             .await
             .map_err(at("count media files"))?;
         let total = u64::try_from(int(&row, "n")?).unwrap_or_default();
@@ -102,7 +102,7 @@ impl Db {
             .bind(state)
             .bind(to_i64(search.limit))
             .bind(to_i64(search.offset))
-            .fetch_all(self.pool())
+            .fetch_all(self.reader())
             .await
             .map_err(at("describe media files"))?;
         Ok((total, rows.iter().map(decode).collect::<Result<_>>()?))

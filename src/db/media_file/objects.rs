@@ -3,7 +3,11 @@
 
 use sqlx::{Transaction, any::Any};
 
-use super::{MediaPart, MediaUpload, text, to_i64};
+use super::{
+    MediaPart, MediaUpload,
+    progress::{count_bytes, insert_part},
+    text, to_i64,
+};
 use crate::{
     db::{Db, Result, at},
     domain::ids::FileId,
@@ -22,31 +26,10 @@ impl Db {
         let mut tx = self.begin().await?;
         delete_object(&mut tx, id, object).await?;
         for part in parts {
-            sqlx::query(
-                "INSERT INTO media_part (file_id, object, number, size_bytes, sha256, etag, stored_ms) \
-                 VALUES ($1, $2, $3, $4, $5, $6, $7)",
-            )
-            .bind(id.to_string())
-            .bind(object)
-            .bind(i64::from(part.number))
-            .bind(to_i64(part.size_bytes))
-            .bind(part.sha256.as_str())
-            .bind(part.etag.as_str())
-            .bind(now_ms)
-            .execute(&mut *tx)
-            .await
-            .map_err(at("note an object"))?;
+            insert_part(&mut tx, id, object, part, now_ms).await?;
         }
-        let size_bytes: u64 = parts.iter().map(|part| part.size_bytes).sum();
-        sqlx::query(
-            "UPDATE media_file SET updated_ms = $3, uploaded_bytes = uploaded_bytes + $2 WHERE id = $1",
-        )
-        .bind(id.to_string())
-        .bind(to_i64(size_bytes))
-        .bind(now_ms)
-        .execute(&mut *tx)
-        .await
-        .map_err(at("note an object"))?;
+        let bytes = parts.iter().map(|part| part.size_bytes).sum();
+        count_bytes(&mut tx, id, bytes, now_ms).await?;
         tx.commit().await.map_err(at("note an object"))
     }
 
@@ -61,7 +44,7 @@ impl Db {
     pub async fn media_objects(&self, id: FileId) -> Result<Vec<String>> {
         let rows = sqlx::query("SELECT DISTINCT object FROM media_part WHERE file_id = $1")
             .bind(id.to_string())
-            .fetch_all(self.pool())
+            .fetch_all(self.reader())
             .await
             .map_err(at("read the objects of a file"))?;
         rows.iter().map(|row| text(row, "object")).collect()

@@ -76,7 +76,7 @@ impl Db {
              ORDER BY f.id, s.ordinal",
         )
         .bind(node_id)
-        .fetch_all(self.pool())
+        .fetch_all(self.reader())
         .await
         .map_err(at("look for media files that grow"))?;
         let mut files: Vec<GrowingMedia> = Vec::new();
@@ -140,31 +140,8 @@ impl Db {
         now_ms: i64,
     ) -> Result<()> {
         let mut tx = self.begin().await?;
-        sqlx::query(
-            "INSERT INTO media_part (file_id, object, number, size_bytes, sha256, etag, stored_ms) \
-             VALUES ($1, $2, $3, $4, $5, $6, $7) ON CONFLICT (file_id, object, number) DO UPDATE \
-             SET size_bytes = excluded.size_bytes, sha256 = excluded.sha256, \
-             etag = excluded.etag, stored_ms = excluded.stored_ms",
-        )
-        .bind(id.to_string())
-        .bind(object)
-        .bind(i64::from(part.number))
-        .bind(to_i64(part.size_bytes))
-        .bind(part.sha256.as_str())
-        .bind(part.etag.as_str())
-        .bind(now_ms)
-        .execute(&mut *tx)
-        .await
-        .map_err(at("note a part"))?;
-        sqlx::query(
-            "UPDATE media_file SET updated_ms = $3, uploaded_bytes = uploaded_bytes + $2 WHERE id = $1",
-        )
-        .bind(id.to_string())
-        .bind(to_i64(part.size_bytes))
-        .bind(now_ms)
-        .execute(&mut *tx)
-        .await
-        .map_err(at("note a part"))?;
+        insert_part(&mut tx, id, object, part, now_ms).await?;
+        count_bytes(&mut tx, id, part.size_bytes, now_ms).await?;
         tx.commit().await.map_err(at("note a part"))
     }
 
@@ -182,7 +159,7 @@ impl Db {
         .bind(id.to_string())
         .bind(object)
         .bind(i64::from(number))
-        .fetch_optional(self.pool())
+        .fetch_optional(self.reader())
         .await
         .map_err(at("read a part"))?;
         row.as_ref().map(decode_part).transpose()
@@ -196,7 +173,7 @@ impl Db {
         )
         .bind(id.to_string())
         .bind(object)
-        .fetch_all(self.pool())
+        .fetch_all(self.reader())
         .await
         .map_err(at("read the parts of an object"))?;
         rows.iter().map(decode_part).collect()
@@ -262,7 +239,7 @@ impl Db {
         )))
         .bind(node_id)
         .bind(after.map_or_else(String::new, |id| id.to_string()))
-        .fetch_optional(self.pool())
+        .fetch_optional(self.reader())
         .await
         .map_err(at("look for media files to read back"))?;
         row.as_ref().map(decode).transpose()
@@ -327,4 +304,50 @@ pub(super) fn decode_span(row: &AnyRow) -> Result<Span> {
             _ => Some(unsigned(row, "to_pos")?),
         },
     })
+}
+
+/// Writes the row of a part; the same number again replaces it.
+pub(super) async fn insert_part(
+    tx: &mut Transaction<'static, Any>,
+    id: FileId,
+    object: &str,
+    part: &MediaPart,
+    now_ms: i64,
+) -> Result<()> {
+    sqlx::query(
+        "INSERT INTO media_part (file_id, object, number, size_bytes, sha256, etag, stored_ms) \
+         VALUES ($1, $2, $3, $4, $5, $6, $7) ON CONFLICT (file_id, object, number) DO UPDATE \
+         SET size_bytes = excluded.size_bytes, sha256 = excluded.sha256, \
+         etag = excluded.etag, stored_ms = excluded.stored_ms",
+    )
+    .bind(id.to_string())
+    .bind(object)
+    .bind(i64::from(part.number))
+    .bind(to_i64(part.size_bytes))
+    .bind(part.sha256.as_str())
+    .bind(part.etag.as_str())
+    .bind(now_ms)
+    .execute(&mut **tx)
+    .await
+    .map_err(at("note a part"))?;
+    Ok(())
+}
+
+/// Counts bytes that the store has taken of a file.
+pub(super) async fn count_bytes(
+    tx: &mut Transaction<'static, Any>,
+    id: FileId,
+    bytes: u64,
+    now_ms: i64,
+) -> Result<()> {
+    sqlx::query(
+        "UPDATE media_file SET updated_ms = $3, uploaded_bytes = uploaded_bytes + $2 WHERE id = $1",
+    )
+    .bind(id.to_string())
+    .bind(to_i64(bytes))
+    .bind(now_ms)
+    .execute(&mut **tx)
+    .await
+    .map_err(at("note a part"))?;
+    Ok(())
 }
