@@ -317,6 +317,27 @@ impl Delivery {
         Ok(())
     }
 
+    /// Whether an upload of which the store refused something is not the one that the rows know: some
+    /// stores refuse a part of an upload that they have lost, and list none of it, or only a late one.
+    async fn is_lost(
+        &self,
+        file: &MediaFile,
+        upload: &Upload,
+        action: &str,
+    ) -> Result<bool, DeliverError> {
+        let listed = match self.store.list_parts(upload).await {
+            // Whoever may list its parts may complete it: what is left is half of it.
+            Ok(_) if action == "complete an upload" => return Ok(true),
+            Ok(listed) => listed,
+            // Where nothing is granted it may still be there.
+            Err(error) => return Ok(matches!(error, StorageError::NoSuchUpload { .. })),
+        };
+        let known = self.db.media_parts(file.id, MAIN).await?;
+        let is_listed = |part: &MediaPart| listed.iter().any(|it| it.number == part.number);
+        // With no part in the rows there is nothing to lose.
+        Ok(known.is_empty() || !known.iter().all(is_listed))
+    }
+
     /// True if what failed is the upload itself: it was given up and the file begins anew.
     pub(super) async fn is_begun_anew(
         &self,
@@ -328,15 +349,10 @@ impl Delivery {
         let Some((upload, _)) = &state.upload else { return Ok(false) };
         let is_gone = match error {
             DeliverError::Storage(StorageError::NoSuchUpload { .. }) => true,
-            // Some stores refuse a part of an upload that they do not know, and list none of it.
             DeliverError::Storage(StorageError::Refused { action, .. })
                 if state.broken < MAX_REFUSED =>
             {
-                match self.store.list_parts(upload).await {
-                    // Whoever may list its parts may complete it: what is left is half of it.
-                    Ok(parts) => parts.is_empty() || *action == "complete an upload",
-                    Err(error) => matches!(error, StorageError::NoSuchUpload { .. }),
-                }
+                self.is_lost(file, upload, action).await?
             }
             _ => false,
         };

@@ -1,7 +1,7 @@
 //! Ready in seconds: files go up while they are recorded, and what is stored is what was sent,
 //! whatever happens in between.
 
-use std::{collections::BTreeSet, fs, path::PathBuf};
+use std::{collections::BTreeSet, fs};
 
 use serde_json::Value;
 
@@ -50,8 +50,19 @@ pub fn stored(receiver: &Receiver, count: usize) -> Vec<Value> {
     })
 }
 
-/// The products hold what was sent, `liverec verify` says so, and nothing is left of uploads.
+/// The products hold what was sent, and nothing is left of uploads.
 fn assert_holds(
+    server: &Server,
+    files: &[Value],
+    source: &Source,
+    sent: &[liverec::media::tag::Tag],
+) {
+    assert_same(server, files, source, sent);
+    assert_eq!(open_uploads(server), Vec::<String>::new());
+}
+
+/// The products hold what was sent, and `liverec verify` says so.
+fn assert_same(
     server: &Server,
     files: &[Value],
     source: &Source,
@@ -74,17 +85,15 @@ fn assert_holds(
         let mp4 = here(files.iter().find(|file| format_of(file) == "mp4").unwrap());
         Packets::of(&mp4).assert_payloads_and_times(&Packets::of(source.name()), &mp4);
     }
-    assert_eq!(open_uploads(server), Vec::<PathBuf>::new());
 }
 
-/// Files that the store keeps of uploads under way.
-fn open_uploads(server: &Server) -> Vec<PathBuf> {
-    let (folder, is_open): (_, fn(&str) -> bool) = match server.s3 {
-        Some(_) => (server.folder().join("s3"), |name| name.starts_with(".upload")),
-        None => (server.data_dir().join("vod/.tmp"), |_| true),
-    };
-    let found = fs::read_dir(folder).unwrap().map(|entry| entry.unwrap());
-    found.filter(|e| is_open(&e.file_name().to_string_lossy())).map(|e| e.path()).collect()
+/// Uploads in parts that the store has under way, or what a directory keeps of them.
+fn open_uploads(server: &Server) -> Vec<String> {
+    if let Some(s3) = &server.s3 {
+        return s3.open_uploads().into_keys().collect();
+    }
+    let found = fs::read_dir(server.data_dir().join("vod/.tmp")).unwrap();
+    found.map(|entry| entry.unwrap().file_name().to_string_lossy().into_owned()).collect()
 }
 
 #[test]
@@ -138,26 +147,48 @@ fn parts_of(file: &Value) -> usize {
     usize::try_from(size.div_ceil(5 << 20)).unwrap()
 }
 
+/// As when the lifecycle rule of a bucket has removed incomplete uploads.
 #[test]
 fn an_upload_that_is_gone_begins_anew() {
-    let (mut server, receiver) = recorder(Backend::Services, &["Flv", "Mp4"], 1200, &PARTS);
-    let source = heavy(&server, 12);
-    let mut pusher = Pusher::connect(server.rtmp, "show", 65536).accepted();
-    pusher.send(&source.tags);
-    wait_for_live_parts(&server, 4);
-    server.expect("the upload of a media file is given up");
-    server.expect("a media file could not be stored");
-    forget_uploads(&server);
-    pusher.finish();
-    let files = stored(&receiver, 2);
+    let (server, files, source) =
+        begun_anew_after(|server| server.s3.as_ref().unwrap().expire_uploads());
     assert_holds(&server, &files, &source, &source.tags);
 }
 
-/// As when the lifecycle rule of a bucket has removed incomplete uploads.
-fn forget_uploads(server: &Server) {
-    for path in open_uploads(server) {
-        if path.is_dir() { fs::remove_dir_all(path) } else { fs::remove_file(path) }.unwrap();
-    }
+/// As with stores that refuse the parts of an upload that they have lost, and list a late one of it.
+/// That one stays with them.
+#[test]
+fn an_upload_of_which_the_store_has_lost_parts_begins_anew() {
+    let (server, files, source) = begun_anew_after(|server| {
+        for entry in fs::read_dir(server.folder().join("s3")).unwrap() {
+            let path = entry.unwrap().path();
+            let name = path.file_name().unwrap().to_string_lossy().into_owned();
+            if name.ends_with(".part-2") {
+                fs::rename(&path, path.with_extension("part-9000")).unwrap();
+            } else if name.starts_with(".upload") {
+                fs::remove_file(&path).unwrap();
+            }
+        }
+    });
+    assert_same(&server, &files, &source, &source.tags);
+}
+
+/// What became of a stream whose uploads the store loses while it is live.
+fn begun_anew_after(loss: impl FnOnce(&Server)) -> (Server, Vec<Value>, Source) {
+    let (mut server, receiver) = recorder(Backend::Services, &["Flv", "Mp4"], 1200, &PARTS);
+    let source = heavy(&server, 12);
+    let mut pusher = Pusher::connect(server.rtmp, "show", 65536).accepted();
+    let (last, most) = source.tags.split_last().unwrap();
+    pusher.send(most);
+    // Both have some: of 14 whole ones each the first goes up last.
+    wait_for_live_parts(&server, 16);
+    server.expect("the upload of a media file is given up");
+    server.expect("a media file could not be stored");
+    loss(&server);
+    pusher.send(std::slice::from_ref(last));
+    pusher.finish();
+    let files = stored(&receiver, 2);
+    (server, files, source)
 }
 
 #[test]

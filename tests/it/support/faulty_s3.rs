@@ -164,6 +164,11 @@ impl Front {
         self.storm = Some(storm);
     }
 
+    /// Every open upload is gone for good, as with [`Fault::Expire`].
+    pub fn expire_uploads(&mut self) {
+        self.expired.extend(std::mem::take(&mut self.uploads).into_keys());
+    }
+
     /// Forgets faults that have not happened.
     pub fn heal(&mut self) {
         self.traps.clear();

@@ -14,6 +14,7 @@ use std::{
     collections::BTreeMap,
     net::SocketAddr,
     path::{Path, PathBuf},
+    pin::Pin,
     sync::{Arc, Mutex, MutexGuard},
     time::Duration,
 };
@@ -180,6 +181,11 @@ impl S3Server {
         self.front().uploads.clone()
     }
 
+    /// Every open upload is gone for good.
+    pub fn expire_uploads(&self) {
+        self.front().expire_uploads();
+    }
+
     /// Makes an open upload so much older.
     pub fn age_upload(&self, id: &str, by: Duration) {
         let by_ms = i64::try_from(by.as_millis()).expect("a time");
@@ -225,8 +231,9 @@ async fn accept(listener: std::net::TcpListener, service: S3Service, front: Arc<
         while connections.try_join_next().is_some() {}
         let (service, front) = (service.clone(), front.clone());
         connections.spawn(async move {
-            let handler =
-                service_fn(move |request| answer(service.clone(), front.clone(), request));
+            let handler = service_fn(move |request| {
+                in_a_task(answer(service.clone(), front.clone(), request))
+            });
             // Its errors are the dropped connections that were asked for.
             let _ = auto::Builder::new(TokioExecutor::new())
                 .serve_connection(TokioIo::new(socket), handler)
@@ -235,11 +242,21 @@ async fn accept(listener: std::net::TcpListener, service: S3Service, front: Arc<
     }
 }
 
+type Answer = Result<Response<Body>, BoxError>;
+
+/// A client that goes away must not leave half a Complete behind.
+fn in_a_task(
+    answer: impl Future<Output = Answer> + Send + 'static,
+) -> Pin<Box<dyn Future<Output = std::io::Result<Response<Body>>> + Send>> {
+    let task = tokio::spawn(answer);
+    Box::pin(async { task.await.expect("a request ends").map_err(std::io::Error::other) })
+}
+
 async fn answer(
     service: S3Service,
     front: Arc<Mutex<Front>>,
     request: Request<Incoming>,
-) -> Result<Response<Body>, BoxError> {
+) -> Answer {
     let op = op_of(&request);
     let upload_id = query_value(&request, "uploadId");
     let key = request.uri().path().trim_start_matches('/').split_once('/');
@@ -355,7 +372,7 @@ async fn answer(
     }
 }
 
-fn respond(status: u16, text: String) -> Result<Response<Body>, BoxError> {
+fn respond(status: u16, text: String) -> Answer {
     let mut response = Response::new(Body::from(Bytes::from(text)));
     *response.status_mut() = StatusCode::from_u16(status)?;
     Ok(response)
