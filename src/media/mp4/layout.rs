@@ -41,15 +41,13 @@ pub(super) fn within(
     if reserve > MAX_RESERVE || reserve < ftyp.len() as u64 + mdat_header {
         return Err(Error::Reserve(reserve));
     }
-    let mut moov = Vec::new();
-    movie.encode(reserve, needs_64_bits(reserve + body_len), &mut moov)?;
     let mut head = ftyp;
-    let mut tail = Vec::new();
-    if (head.len() + moov.len()) as u64 + mdat_header <= reserve {
-        head.append(&mut moov);
-    } else {
-        tail = moov;
-    }
+    let moov_at = head.len();
+    // Made in its place, without a copy: that of a long recording is tens of megabytes.
+    head.reserve_exact(usize::try_from(reserve).unwrap_or(usize::MAX).saturating_sub(moov_at));
+    movie.encode(reserve, needs_64_bits(reserve + body_len), &mut head)?;
+    let fits = head.len() as u64 + mdat_header <= reserve;
+    let tail = if fits { Vec::new() } else { head.split_off(moov_at) };
     let gap = reserve - mdat_header - head.len() as u64;
     let inside = if gap >= FREE_HEADER { 0 } else { gap };
     if gap >= FREE_HEADER {
