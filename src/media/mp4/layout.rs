@@ -44,7 +44,7 @@ pub(super) fn within(
     let mut head = ftyp;
     let moov_at = head.len();
     // Made in its place, without a copy: that of a long recording is tens of megabytes.
-    head.reserve_exact(usize::try_from(reserve).unwrap_or(usize::MAX).saturating_sub(moov_at));
+    head.reserve_exact(usize::try_from(reserve).unwrap_or(0).saturating_sub(moov_at));
     movie.encode(reserve, needs_64_bits(reserve + body_len), &mut head)?;
     let fits = head.len() as u64 + mdat_header <= reserve;
     let tail = if fits { Vec::new() } else { head.split_off(moov_at) };

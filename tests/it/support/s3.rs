@@ -249,7 +249,9 @@ fn in_a_task(
     answer: impl Future<Output = Answer> + Send + 'static,
 ) -> Pin<Box<dyn Future<Output = std::io::Result<Response<Body>>> + Send>> {
     let task = tokio::spawn(answer);
-    Box::pin(async { task.await.expect("a request ends").map_err(std::io::Error::other) })
+    use std::io::Error;
+    // The task is cancelled only with the server.
+    Box::pin(async { task.await.map_err(Error::other)?.map_err(Error::other) })
 }
 
 async fn answer(
