@@ -142,6 +142,10 @@ impl Delivery {
                 let look_at = passed.saturating_add(part_size);
                 Standing { has_more: stretch >= look_at, look_at }
             }
+            // While nothing else is to be done.
+            Step::Starved(_) if self.pad(view, state).await? => {
+                Standing { has_more: true, look_at: 0 }
+            }
             Step::Starved(waiting) => {
                 let look_at = foresee(passed, stretch, waiting, part_size);
                 Standing { has_more: false, look_at }

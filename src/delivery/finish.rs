@@ -3,9 +3,6 @@
 //! Large files go a part at a time here too, and the worker asks after each what to do next: so many
 //! small ones are not behind one large one.
 
-use bytes::Bytes;
-use sha2::{Digest, Sha256};
-
 use crate::{
     db::media_file::{Fence, Fenced, MediaPart},
     domain::{
@@ -13,14 +10,16 @@ use crate::{
         media_file::{DeliveryProgress, MediaFile},
         verification::ObjectEvidence,
     },
-    storage::{Part, Upload},
+    media::lazy_bytes::LazyBytes,
+    storage::Part,
 };
 
 use super::{
     DeliverError, Delivery,
     check::{self, Proof},
     growing::Place,
-    layout::{Layout, PARTS_WAITING},
+    layout::PARTS_WAITING,
+    part::Stretch,
     project::ProjectError,
     step::{MAIN, Step, main_key},
     uploads::FileUpload,
@@ -138,22 +137,25 @@ impl Delivery {
             .await?;
         state.growing = Some(growing);
         let ends = ends?;
-        let behind = [rest, &ends.tail].concat().into();
-        let last = self.send_all(view, state, (&upload, layout), state.number, behind).await?;
-        // A head may be many parts long: only the part that it ends in is put together.
-        let mut head = Bytes::from(ends.head);
-        let within = head.len() % usize::try_from(layout.part_size).unwrap_or(usize::MAX).max(1);
-        let mut seam = head.split_off(head.len() - within).to_vec();
+        let mut head = ends.head;
         let lead = usize::try_from(layout.lead()).unwrap_or(usize::MAX);
         if lead > 0 {
-            seam.reserve_exact(lead);
-            seam.extend(self.again(view, state, Place::default(), lead).await?);
+            head.push(self.again(view, state, Place::default(), lead).await?);
         }
-        if (head.len() + seam.len()) as u64 != u64::from(layout.leading()) * layout.part_size {
+        if head.len() != u64::from(layout.leading()) * layout.part_size {
             return Err(ProjectError::Broken("the file is shorter than its first parts").into());
         }
-        let behind_head = self.send_all(view, state, (&upload, layout), 1, head).await? + 1;
-        self.send_all(view, state, (&upload, layout), behind_head, seam.into()).await?;
+        let mut behind = LazyBytes::from(rest.to_vec());
+        behind.append(ends.tail);
+        let zeros = self.zeros(state, layout.part_size).await?;
+        let mut last = 0;
+        for (number, bytes) in [(state.number, behind), (1, head)] {
+            let stretch = Stretch { number, bytes, zeros: zeros.clone() };
+            let (sent, have_md5) =
+                self.send_stretch(view, &upload, layout.part_size, stretch).await?;
+            state.has_md5_tags &= have_md5;
+            last = sent.max(last);
+        }
 
         let rows = self.parts(&view.file, last).await?;
         let parts: Vec<Part> = rows
@@ -184,26 +186,6 @@ impl Delivery {
         (file.facts.size_bytes, file.facts.objects) = (size, 1);
         file.storage_key = main_key(&view.file).as_str().to_owned();
         self.commit(file, &growing.verification(objects), proof, fence).await
-    }
-
-    /// Stores bytes as parts from `number` on; answers the number of the last part that there is.
-    async fn send_all(
-        &self,
-        view: &View,
-        state: &mut FileUpload,
-        (upload, layout): (&Upload, Layout),
-        number: u32,
-        mut bytes: Bytes,
-    ) -> Result<u32, DeliverError> {
-        let mut next = number;
-        let part_size = usize::try_from(layout.part_size).unwrap_or(usize::MAX).max(1);
-        while !bytes.is_empty() {
-            let part = bytes.split_to(part_size.min(bytes.len()));
-            let sha256 = hex::encode(Sha256::digest(&part));
-            self.send_part(view, state, upload, next, part, &sha256).await?;
-            next += 1;
-        }
-        Ok(next.saturating_sub(1))
     }
 
     /// The parts up to `last`, all of them.

@@ -16,6 +16,7 @@ use crate::{
         config::Configs,
         frame_head::FRAME_HEAD_BYTES,
         hls::{Error as HlsError, SegmentType},
+        lazy_bytes::LazyBytes,
         mp4::{self, Mp4Builder},
         product_clock::TimeRule,
         sample::{Sample, SampleKind, Track},
@@ -282,7 +283,8 @@ impl FirstWalk {
                 }
                 let shifts = self.sessions.iter().map(|session| session.shift_ms).collect();
                 let emit = Emit::Flv { skip_position: moved, shifts, inserts: flv.inserts };
-                (TimeRule::Flv, layout.total_len, single(layout.head, Vec::new(), emit))
+                let head = layout.head.into();
+                (TimeRule::Flv, layout.total_len, single(head, LazyBytes::default(), emit))
             }
             Plan::Mp4(builder) => {
                 let Some(builder) = builder else {
@@ -296,7 +298,7 @@ impl FirstWalk {
                     layout => layout.map_err(unsupported(Container::Mp4))?,
                 };
                 facts.shift_ms = layout.start_ms.saturating_neg();
-                if !layout.tail.is_empty() {
+                if layout.is_moov_last() {
                     facts.irregularities.push(MOOV_LAST.to_owned());
                 }
                 irregularities.extend(counts(layout.irregularities));
@@ -312,7 +314,8 @@ impl FirstWalk {
                     return Err(ProjectError::Unsupported { container: Container::Aac, reason });
                 }
                 let emit = Emit::Aac { span: None, writer: AdtsWriter::default() };
-                (TimeRule::Adts, total_len, single(Vec::new(), Vec::new(), emit))
+                let none = LazyBytes::default;
+                (TimeRule::Adts, total_len, single(none(), none(), emit))
             }
             Plan::Hls(mut hls) => {
                 let segment_type = self.hls.segment_type;

@@ -16,7 +16,9 @@ use crate::{
     media::{
         adts::{self, AdtsWriter},
         config::Configs,
-        flv, mp4,
+        flv,
+        lazy_bytes::LazyBytes,
+        mp4,
         product_clock::TimeRule,
         sample::{Sample, SampleKind},
     },
@@ -62,9 +64,9 @@ pub(super) struct Ends {
     /// What was measured.
     pub facts: MediaFacts,
     /// Before the body, as long as was reserved.
-    pub head: Vec<u8>,
+    pub head: LazyBytes,
     /// Behind it.
-    pub tail: Vec<u8>,
+    pub tail: LazyBytes,
 }
 
 impl Growing {
@@ -256,8 +258,8 @@ impl Growing {
             return Err(ProjectError::Broken("the product is not one object"));
         };
         let (head, tail) = body.into_ends();
-        let body_len = total_len.saturating_sub((head.len() + tail.len()) as u64);
-        if head.len() as u64 != reserve || body_len != self.body_len {
+        let body_len = total_len.saturating_sub(head.len() + tail.len());
+        if head.len() != reserve || body_len != self.body_len {
             return Err(ProjectError::Broken("the body is not as long as its head says"));
         }
         if !self.evidence.complete(known) {

@@ -8,7 +8,9 @@
 //! ```
 //!
 //! All parts but the last have one size, and the first ones, which the head reaches into, are stored
-//! last. Pure arithmetic.
+//! last; those between, as zeros, before. Pure arithmetic.
+
+use std::ops::Range;
 
 use crate::{domain::container::Container, media::flv::RESERVE_MAX_BYTES};
 
@@ -82,6 +84,12 @@ impl Layout {
     /// How many parts the head reaches into: those that are stored last.
     pub fn leading(self) -> u32 {
         u32::try_from(self.reserve.div_ceil(self.part_size.max(1))).unwrap_or(u32::MAX)
+    }
+
+    /// Those of them that are nothing but padding while the head is small: all but the first, which
+    /// it begins in, and the last, which the body begins in.
+    pub fn padding(self) -> Range<u32> {
+        2..self.leading().max(2)
     }
 
     /// Bytes of the body that are in those parts.

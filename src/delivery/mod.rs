@@ -24,6 +24,7 @@ pub mod janitor;
 mod layout;
 mod objects;
 mod observe;
+mod part;
 mod product;
 pub mod project;
 pub mod source;

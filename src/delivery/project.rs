@@ -18,6 +18,7 @@ use crate::{
     media::{
         adts::{self, AdtsWriter},
         flv::{self, header::set_time},
+        lazy_bytes::LazyBytes,
         mp4,
         sample::Sample,
     },
@@ -127,8 +128,8 @@ pub enum Block {
 
 /// The second walk of a single-object container.
 pub(super) struct SingleBody {
-    head: Vec<u8>,
-    tail: Vec<u8>,
+    head: LazyBytes,
+    tail: LazyBytes,
     emit: Emit,
     stage: Stage,
 }
@@ -222,12 +223,12 @@ impl Projection {
 }
 
 impl SingleBody {
-    pub(super) fn new(head: Vec<u8>, tail: Vec<u8>, emit: Emit) -> Self {
+    pub(super) fn new(head: LazyBytes, tail: LazyBytes, emit: Emit) -> Self {
         Self { head, tail, emit, stage: Stage::Head }
     }
 
     /// What stands before the body and what behind it.
-    pub(super) fn into_ends(self) -> (Vec<u8>, Vec<u8>) {
+    pub(super) fn into_ends(self) -> (LazyBytes, LazyBytes) {
         (self.head, self.tail)
     }
 
@@ -239,8 +240,11 @@ impl SingleBody {
     ) -> Result<Block, ProjectError> {
         let bytes = match self.stage {
             Stage::Head => {
-                self.stage = Stage::Body;
-                std::mem::take(&mut self.head)
+                let bytes = self.head.read(max);
+                if self.head.is_empty() {
+                    self.stage = Stage::Body;
+                }
+                bytes
             }
             Stage::Body => {
                 let mut out = Vec::with_capacity(max + READ_OVER);
@@ -251,11 +255,14 @@ impl SingleBody {
                     };
                     self.emit.take(source, span, &sample, evidence, &mut out)?;
                 }
-                out
+                out.into()
             }
             Stage::Tail => {
-                self.stage = Stage::Complete;
-                std::mem::take(&mut self.tail)
+                let bytes = self.tail.read(max);
+                if self.tail.is_empty() {
+                    self.stage = Stage::Complete;
+                }
+                bytes
             }
             Stage::Complete => {
                 self.stage = Stage::End;
@@ -263,7 +270,7 @@ impl SingleBody {
             }
             Stage::End => return Ok(Block::End),
         };
-        Ok(Block::Bytes { object: Object::Main, bytes: bytes.into() })
+        Ok(Block::Bytes { object: Object::Main, bytes })
     }
 }
 

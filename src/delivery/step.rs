@@ -2,8 +2,6 @@
 //!
 //! The same for a file that grows and for one that has ended. What was uploaded is not sent again.
 
-use bytes::Bytes;
-use sha2::{Digest, Sha256};
 use tracing::{info, warn};
 
 use crate::{
@@ -12,15 +10,15 @@ use crate::{
         media_file::{MediaPart, MediaUpload},
     },
     domain::media_file::{MediaFile, MediaFileState},
-    storage::{MAX_PARTS, StorageError, StorageKey, Upload},
+    storage::{StorageError, StorageKey, Upload},
 };
 
 use super::{
-    DeliverError, Delivery, check,
+    DeliverError, Delivery,
     first_walk::{FirstWalk, Planned},
     growing::{Growing, Place},
     layout::{Layout, Measured},
-    objects::count_stored,
+    part::PartBytes,
     product::key_of,
     project::{Body, Object, ProjectError},
     uploads::{FileUpload, Unsent},
@@ -38,7 +36,7 @@ const USUAL_INTERVAL_MS: i64 = 7_200_000;
 
 /// What a step came to.
 pub(super) enum Step {
-    /// A part was stored.
+    /// A part of the body was stored.
     Part,
     /// There is not a whole part yet. So many bytes of it wait.
     Starved(u64),
@@ -89,8 +87,8 @@ impl Delivery {
                 return Err(ProjectError::Broken("the product is not one object"));
             };
             let (head, tail) = body.into_ends();
-            let (head_len, ends) = (head.len() as u64, (head.len() + tail.len()) as u64);
-            let body_len = total_len.saturating_sub(ends);
+            let body_len = total_len.saturating_sub(head.len() + tail.len());
+            let head_len = head.len();
             let is_final = source.is_final();
             let measured =
                 Measured { head_len, body_len, duration_ms: facts.duration_ms, is_final };
@@ -146,6 +144,36 @@ impl Delivery {
         }))
     }
 
+    /// Stores one more of the parts that lie inside the room for the head, as the zeros that they
+    /// are unless the head reaches into them: then it is stored over them. False if all are there.
+    pub(super) async fn pad(
+        &self,
+        view: &View,
+        state: &mut FileUpload,
+    ) -> Result<bool, DeliverError> {
+        let Some((upload, layout)) = state.upload.clone() else { return Ok(false) };
+        let Some(number) = layout.padding().nth(state.padded) else { return Ok(false) };
+        let zeros = self.zeros(state, layout.part_size).await?;
+        state.has_md5_tags &= self.send_part(view, &upload, number, zeros).await?;
+        state.padded += 1;
+        Ok(true)
+    }
+
+    /// A part of zeros, hashed once for each file.
+    pub(super) async fn zeros(
+        &self,
+        state: &mut FileUpload,
+        part_size: u64,
+    ) -> Result<PartBytes, DeliverError> {
+        if let Some(zeros) = &state.zeros {
+            return Ok(zeros.clone());
+        }
+        let len = usize::try_from(part_size).unwrap_or(usize::MAX);
+        let zeros = self.read(move || Ok(PartBytes::new(vec![0; len].into()))).await?;
+        state.zeros = Some(zeros.clone());
+        Ok(zeros)
+    }
+
     /// Makes the next part of the body and stores it.
     pub(super) async fn step(
         &self,
@@ -156,11 +184,11 @@ impl Delivery {
             return Err(ProjectError::Broken("there is no upload").into());
         };
         let want = usize::try_from(layout.part_size).unwrap_or(usize::MAX);
-        let (bytes, place) = match state.unsent.take() {
+        let (part, place) = match state.unsent.take() {
             Some(unsent) => {
                 let place = unsent.place.clone();
-                let bytes = self.make_again(view, state, unsent, want).await?;
-                (bytes, place)
+                let part = self.make_again(view, state, unsent, want).await?;
+                (part, place)
             }
             None => {
                 if state.growing.is_none() {
@@ -171,16 +199,14 @@ impl Delivery {
                     state.has_md5_tags = true;
                 }
                 match self.make(view, state, layout, want).await? {
-                    Made::Part(bytes, place) => (bytes, place),
+                    Made::Part(part, place) => (part, place),
                     Made::Starved(waiting) => return Ok(Step::Starved(waiting)),
                     Made::Rest(bytes) => return Ok(Step::Rest(bytes)),
                 }
             }
         };
-        let sha256 = hex::encode(Sha256::digest(&bytes));
-        let number = state.number;
-        state.unsent = Some(Unsent { place, sha256: sha256.clone() });
-        self.send_part(view, state, &upload, number, bytes.into(), &sha256).await?;
+        state.unsent = Some(Unsent { place, sha256: part.sha256.clone() });
+        state.has_md5_tags &= self.send_part(view, &upload, state.number, part).await?;
         state.unsent = None;
         state.number += 1;
         Ok(Step::Part)
@@ -220,7 +246,7 @@ impl Delivery {
                 let place = growing.place().clone();
                 let bytes = growing.take(&mut source, want)?;
                 let made = match bytes.len() == want {
-                    true => Made::Part(bytes, place),
+                    true => Made::Part(PartBytes::new(bytes.into()), place),
                     false if source.is_final() => Made::Rest(bytes),
                     false => {
                         let waiting = bytes.len() as u64;
@@ -241,13 +267,14 @@ impl Delivery {
         state: &mut FileUpload,
         unsent: Unsent,
         want: usize,
-    ) -> Result<Vec<u8>, DeliverError> {
+    ) -> Result<PartBytes, DeliverError> {
         let Unsent { place, sha256 } = unsent;
         let bytes = self.again(view, state, place, want).await?;
-        if hex::encode(Sha256::digest(&bytes)) != sha256 {
-            return Err(ProjectError::Broken("the journal does not say what it said").into());
+        let part = self.read(move || Ok(PartBytes::new(bytes.into()))).await?;
+        match part.sha256 == sha256 {
+            true => Ok(part),
+            false => Err(ProjectError::Broken("the journal does not say what it said").into()),
         }
-        Ok(bytes)
     }
 
     /// Bytes of the body that were made before.
@@ -271,37 +298,6 @@ impl Delivery {
             .await?;
         state.growing = Some(growing);
         Ok(bytes)
-    }
-
-    /// Stores a part, unless the rows say that the store has these very bytes, and remembers it.
-    pub(super) async fn send_part(
-        &self,
-        view: &View,
-        state: &mut FileUpload,
-        upload: &Upload,
-        number: u32,
-        bytes: Bytes,
-        sha256: &str,
-    ) -> Result<(), DeliverError> {
-        if number > MAX_PARTS {
-            return Err(ProjectError::Broken("the file has grown beyond what was planned").into());
-        }
-        let (id, size_bytes) = (view.file.id, bytes.len() as u64);
-        let md5 = check::md5_hex(&bytes);
-        let known = self.db.media_part(id, MAIN, number).await?;
-        let etag = match known {
-            Some(known) if known.size_bytes == size_bytes && known.sha256 == sha256 => known.etag,
-            _ => {
-                let stored = self.store.put_part(upload, number, bytes).await?;
-                let (etag, sha256) = (stored.etag, sha256.to_owned());
-                let part = MediaPart { number, size_bytes, sha256, etag: etag.clone() };
-                self.db.put_media_part(id, MAIN, &part, (self.now_ms)()).await?;
-                count_stored(&view.file, std::slice::from_ref(&part));
-                etag
-            }
-        };
-        state.has_md5_tags &= check::is_md5(&etag, &md5);
-        Ok(())
     }
 
     /// Gives an upload up, to begin anew.
@@ -369,7 +365,7 @@ impl Delivery {
 
 /// What was projected.
 enum Made {
-    Part(Vec<u8>, Place),
+    Part(PartBytes, Place),
     Starved(u64),
     Rest(Vec<u8>),
 }

@@ -24,6 +24,7 @@ use super::{
     growing::{Growing, Place},
     hls_step::HlsUpload,
     layout::{Layout, PARTS_WAITING},
+    part::PartBytes,
 };
 
 /// Memory that all files together may keep between steps, about.
@@ -48,6 +49,10 @@ pub(super) struct FileUpload {
     pub number: u32,
     /// The part that was made last, if the store has not taken it.
     pub unsent: Option<Unsent>,
+    /// How many parts of [`Layout::padding`] the store has.
+    pub padded: usize,
+    /// A part of zeros, once it was needed.
+    pub zeros: Option<PartBytes>,
     /// Whether the tags of all parts were the MD5s of their bytes.
     pub has_md5_tags: bool,
     /// To be made in one go, at its end: the container cannot carry it, or an assumption failed.

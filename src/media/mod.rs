@@ -19,6 +19,7 @@ pub mod flv;
 pub mod frame_head;
 pub mod hevc;
 pub mod hls;
+pub mod lazy_bytes;
 pub mod mp3;
 pub mod mp4;
 pub mod nal;

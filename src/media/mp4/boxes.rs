@@ -5,6 +5,8 @@
 //! here, because `mp4-atom` wants its children in memory all at once and writes them in an order
 //! of its own, and old players expect the customary one (`edts` before `mdia`, `vmhd` first).
 
+use std::sync::Arc;
+
 use mp4_atom::{Edts, Elst, ElstEntry, Encode, FourCC, Ftyp};
 
 use super::chunks::Chunks;
@@ -13,6 +15,7 @@ use super::sample_entry::SampleEntry;
 use super::sample_table::{Edit, SampleTable};
 use super::track_head::TrackHead;
 use super::{Error, Result};
+use crate::media::lazy_bytes::LazyBytes;
 use crate::media::sample::{Codec, Track};
 
 /// Seconds from 1904-01-01, where the clock of ISO files starts, to 1970-01-01.
@@ -22,7 +25,7 @@ pub(super) const UNIX_EPOCH_S: u64 = 2_082_844_800;
 pub(super) struct TrackBox<'a> {
     pub track: Track,
     pub index: usize,
-    pub table: &'a SampleTable,
+    pub table: Arc<SampleTable>,
     pub edit: Edit,
     /// In the order of their numbers.
     pub entries: Vec<&'a SampleEntry>,
@@ -31,7 +34,7 @@ pub(super) struct TrackBox<'a> {
 /// What the `moov` of a file is made of.
 pub(super) struct MovieBox<'a> {
     pub tracks: Vec<TrackBox<'a>>,
-    pub chunks: &'a Chunks,
+    pub chunks: Arc<Chunks>,
     pub creation_unix_s: u64,
 }
 
@@ -41,11 +44,22 @@ pub(super) fn nested(
     kind: &[u8; 4],
     body: impl FnOnce(&mut Vec<u8>) -> Result<()>,
 ) -> Result<()> {
+    nested_before(out, kind, 0, body)
+}
+
+/// The same for a box whose last `behind` bytes are written later.
+pub(super) fn nested_before(
+    out: &mut Vec<u8>,
+    kind: &[u8; 4],
+    behind: u64,
+    body: impl FnOnce(&mut Vec<u8>) -> Result<()>,
+) -> Result<()> {
     let start = out.len();
     out.extend_from_slice(&[0; 4]);
     out.extend_from_slice(kind);
     body(out)?;
-    let size = u32::try_from(out.len() - start).map_err(|_| Error::TooLarge("mp4 box"))?;
+    let size = (out.len() - start) as u64 + behind;
+    let size = u32::try_from(size).map_err(|_| Error::TooLarge("mp4 box"))?;
     overwrite(out, start, size);
     Ok(())
 }
@@ -81,6 +95,27 @@ pub(super) fn counted<T>(
     Ok(())
 }
 
+/// A box that is one table (version and flags 0), whose entries are made when they are read. `fields`
+/// stand before their count.
+pub(super) fn table<const N: usize>(
+    kind: &[u8; 4],
+    fields: &[u8],
+    count: u64,
+    entries: impl Iterator<Item = [u8; N]> + Send + 'static,
+) -> Result<LazyBytes> {
+    let number = u32::try_from(count).map_err(|_| Error::TooLarge("mp4 table"))?;
+    let mut head = Vec::with_capacity(fields.len() + 16);
+    nested_before(&mut head, kind, count * N as u64, |out| {
+        out.extend_from_slice(&[0; 4]);
+        out.extend_from_slice(fields);
+        out.extend_from_slice(&number.to_be_bytes());
+        Ok(())
+    })?;
+    let mut table = LazyBytes::from(head);
+    table.push_entries(count, entries);
+    Ok(table)
+}
+
 fn overwrite(out: &mut [u8], at: usize, value: u32) {
     if let Some(field) = out.get_mut(at..at + 4) {
         field.copy_from_slice(&value.to_be_bytes());
@@ -111,21 +146,26 @@ pub(super) fn encode_ftyp(brands: &Brands, out: &mut Vec<u8>) -> Result<()> {
 }
 
 impl MovieBox<'_> {
-    /// Writes `moov`. `base` is the position in the file of the first byte of the body; `is_wide`
+    /// Makes `moov`. `base` is the position in the file of the first byte of the body; `is_wide`
     /// gives chunk offsets 64 bits. The length depends on `is_wide`, never on `base`.
-    pub fn encode(&self, base: u64, is_wide: bool, out: &mut Vec<u8>) -> Result<()> {
-        nested(out, b"moov", |out| {
-            let header = MovieHeader {
-                creation_time: self.creation_time(),
-                duration_ms: self.duration_ms(),
-                next_track_id: self.tracks.len() as u32 + 1,
-            };
-            encode_mvhd(&header, out)?;
-            for (track, id) in self.tracks.iter().zip(1..) {
-                self.encode_trak(track, id, base, is_wide, out)?;
-            }
-            Ok(())
-        })
+    pub fn moov(&self, base: u64, is_wide: bool) -> Result<LazyBytes> {
+        let traks = self
+            .tracks
+            .iter()
+            .zip(1..)
+            .map(|(track, id)| self.trak(track, id, base, is_wide))
+            .collect::<Result<Vec<_>>>()?;
+        let header = MovieHeader {
+            creation_time: self.creation_time(),
+            duration_ms: self.duration_ms(),
+            next_track_id: self.tracks.len() as u32 + 1,
+        };
+        let mut head = Vec::new();
+        let behind = traks.iter().map(LazyBytes::len).sum();
+        nested_before(&mut head, b"moov", behind, |out| encode_mvhd(&header, out))?;
+        let mut moov = LazyBytes::from(head);
+        traks.into_iter().for_each(|trak| moov.append(trak));
+        Ok(moov)
     }
 
     /// Length of the movie in milliseconds.
@@ -137,14 +177,16 @@ impl MovieBox<'_> {
         self.creation_unix_s.saturating_add(UNIX_EPOCH_S)
     }
 
-    fn encode_trak(
+    fn trak(
         &self,
         track: &TrackBox<'_>,
         track_id: u32,
         base: u64,
         is_wide: bool,
-        out: &mut Vec<u8>,
-    ) -> Result<()> {
+    ) -> Result<LazyBytes> {
+        let mut tables = SampleTable::boxes(&track.table)?;
+        tables.append(Chunks::stsc(&self.chunks, track.index)?);
+        tables.append(Chunks::offsets(&self.chunks, track.index, base, is_wide)?);
         let head = TrackHead {
             track: track.track,
             track_id,
@@ -154,11 +196,11 @@ impl MovieBox<'_> {
             edits: Some(edit_list(track.edit)),
             entries: &track.entries,
         };
-        head.encode(out, |out| {
-            track.table.encode(out)?;
-            self.chunks.encode_stsc(track.index, out)?;
-            self.chunks.encode_offsets(track.index, base, is_wide, out)
-        })
+        let mut bytes = Vec::new();
+        head.encode(&mut bytes, tables.len())?;
+        let mut trak = LazyBytes::from(bytes);
+        trak.append(tables);
+        Ok(trak)
     }
 }
 

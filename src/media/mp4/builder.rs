@@ -1,11 +1,14 @@
 //! The first pass over the samples of a file: what its head will say.
 
+use std::sync::Arc;
+
 use super::boxes::{Brands, MovieBox, TrackBox, encode_ftyp};
 use super::chunks::Chunks;
 use super::entries::Entries;
 use super::sample_table::{BackwardStep, SampleTable};
 use super::{Error, Irregularities, Mp4Layout, Result, layout, takes, unsupported};
 use crate::media::config::Configs;
+use crate::media::lazy_bytes::LazyBytes;
 use crate::media::sample::{Sample, Track};
 
 /// One track while its samples are pushed.
@@ -146,32 +149,38 @@ impl Mp4Builder {
         }
         let is_used =
             |track: &TrackBuilder| track.table.count() > 0 && !left_out.contains(&track.track);
-        let used = || self.tracks.iter().enumerate().filter(|(_, track)| is_used(track));
-        let start_ms = used().map(|(_, t)| t.table.start_ms()).min().ok_or(Error::Empty)?;
-        let movie = MovieBox {
-            tracks: used()
-                .map(|(index, track)| TrackBox {
-                    track: track.track,
-                    index,
-                    table: &track.table,
-                    edit: track.table.edit(start_ms),
-                    entries: track.entries.boxes().collect(),
-                })
-                .collect(),
-            chunks: &self.chunks,
-            creation_unix_s: self.creation_unix_s,
-        };
-        let duration_ms = movie.duration_ms();
+        let used = || self.tracks.iter().filter(|track| is_used(track));
+        let start_ms = used().map(|track| track.table.start_ms()).min().ok_or(Error::Empty)?;
+        let body_len = self.chunks.total_bytes();
         let mut ftyp = Vec::new();
         let brands = Brands { video: self.tracks.first().and_then(|video| video.entries.codec()) };
         encode_ftyp(&brands, &mut ftyp)?;
-        let body_len = self.chunks.total_bytes();
+        let mut movie = MovieBox {
+            tracks: Vec::new(),
+            chunks: Arc::new(self.chunks),
+            creation_unix_s: self.creation_unix_s,
+        };
+        for (index, track) in self.tracks.iter_mut().enumerate() {
+            if !is_used(track) {
+                continue;
+            }
+            let none = SampleTable::new(BackwardStep::Clamp);
+            let table = Arc::new(std::mem::replace(&mut track.table, none));
+            movie.tracks.push(TrackBox {
+                track: track.track,
+                index,
+                edit: table.edit(start_ms),
+                table,
+                entries: track.entries.boxes().collect(),
+            });
+        }
+        let duration_ms = movie.duration_ms();
         let (head, tail) = match reserve {
-            None => (layout::front(ftyp, &movie, body_len)?, Vec::new()),
+            None => (layout::front(ftyp, &movie, body_len)?, LazyBytes::default()),
             Some(reserve) => layout::within(reserve, ftyp, &movie, body_len)?,
         };
         Ok(Mp4Layout {
-            total_len: head.len() as u64 + body_len + tail.len() as u64,
+            total_len: head.len() + body_len + tail.len(),
             head,
             tail,
             body_len,

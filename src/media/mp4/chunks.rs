@@ -4,9 +4,12 @@
 //! The body holds the samples of all tracks back to back in journal order, so a chunk's place is
 //! the sum of all bytes before it and only the runs have to be remembered.
 
-use super::boxes::{counted, full};
-use super::packed::Packed;
+use std::sync::Arc;
+
+use super::boxes::table;
+use super::packed::{Packed, values};
 use super::{Error, Result};
+use crate::media::lazy_bytes::LazyBytes;
 
 /// Chunks end here even when the other track has nothing to say, so that a player of an audio
 /// recording need not add up the sizes of all samples to find one.
@@ -93,8 +96,11 @@ impl Chunks {
     }
 
     /// Samples and place in the body of each chunk of one track.
-    fn of_track(&self, track: usize) -> impl Iterator<Item = (u32, u64)> + '_ {
-        let mut values = self.closed.iter();
+    fn of_track(
+        self: &Arc<Self>,
+        track: usize,
+    ) -> impl Iterator<Item = (u32, u64)> + Clone + Send + 'static {
+        let mut values = values(self, |chunks| &chunks.closed);
         let mut offset = 0;
         std::iter::from_fn(move || {
             loop {
@@ -108,16 +114,17 @@ impl Chunks {
         })
     }
 
-    /// Writes `stsc` of one track.
+    /// Makes `stsc` of one track.
     ///
     /// # Errors
     /// [`Error::TooLarge`] when the box does not fit in 32 bits.
-    pub fn encode_stsc(&self, track: usize, out: &mut Vec<u8>) -> Result<()> {
-        let mut entries = self.tracks.get(track).map_or(&[][..], |t| &t.entries).iter().peekable();
+    pub fn stsc(self: &Arc<Self>, track: usize) -> Result<LazyBytes> {
+        let entries = self.tracks.get(track).map_or_else(Vec::new, |track| track.entries.clone());
+        let mut entries = entries.into_iter().peekable();
         let mut entry = 0;
         let described = (0u32..).zip(self.of_track(track)).map(move |(index, (samples, _))| {
             if let Some((_, next)) = entries.next_if(|(first, _)| *first <= index) {
-                entry = *next;
+                entry = next;
             }
             (index, samples, entry)
         });
@@ -125,42 +132,31 @@ impl Chunks {
         let changes = described.filter(move |(_, samples, entry)| {
             before.replace((*samples, *entry)) != Some((*samples, *entry))
         });
-        full(out, b"stsc", 0, |out| {
-            counted(out, changes, |out, (index, samples, entry)| {
-                out.extend_from_slice(&(index + 1).to_be_bytes());
-                out.extend_from_slice(&samples.to_be_bytes());
-                out.extend_from_slice(&entry.to_be_bytes());
-            })
-        })
+        let count = changes.clone().count() as u64;
+        let triples = changes.map(|(index, samples, entry)| {
+            let [a, b, c, d] = (index + 1).to_be_bytes();
+            let [e, f, g, h] = samples.to_be_bytes();
+            let [i, j, k, l] = entry.to_be_bytes();
+            [a, b, c, d, e, f, g, h, i, j, k, l]
+        });
+        table(b"stsc", &[], count, triples)
     }
 
-    /// Writes `stco`, or `co64` when `is_wide`, of one track. `base` is the position in the file
+    /// Makes `stco`, or `co64` when `is_wide`, of one track. `base` is the position in the file
     /// of the first byte of the body.
     ///
     /// # Errors
-    /// [`Error::TooLarge`] when a chunk lies beyond 4 GiB and `is_wide` is false.
-    pub fn encode_offsets(
-        &self,
-        track: usize,
-        base: u64,
-        is_wide: bool,
-        out: &mut Vec<u8>,
-    ) -> Result<()> {
-        let offsets = self.of_track(track).map(|(_, start)| base + start);
+    /// [`Error::TooLarge`] when the body ends beyond 4 GiB and `is_wide` is false.
+    pub fn offsets(self: &Arc<Self>, track: usize, base: u64, is_wide: bool) -> Result<LazyBytes> {
+        let count = self.tracks.get(track).map_or(0, |track| u64::from(track.count));
+        let places = self.of_track(track).map(move |(_, start)| base + start);
         if is_wide {
-            full(out, b"co64", 0, |out| {
-                counted(out, offsets, |out, at| out.extend_from_slice(&at.to_be_bytes()))
-            })
-        } else {
-            let mut fits = true;
-            full(out, b"stco", 0, |out| {
-                counted(out, offsets, |out, at| {
-                    fits &= u32::try_from(at).is_ok();
-                    out.extend_from_slice(&(at as u32).to_be_bytes())
-                })
-            })?;
-            if fits { Ok(()) } else { Err(Error::TooLarge("chunk offset")) }
+            return table(b"co64", &[], count, places.map(u64::to_be_bytes));
         }
+        if u32::try_from(base + self.total_bytes).is_err() {
+            return Err(Error::TooLarge("chunk offset"));
+        }
+        table(b"stco", &[], count, places.map(|place| (place as u32).to_be_bytes()))
     }
 
     /// Bytes of memory that the chunks take.

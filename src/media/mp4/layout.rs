@@ -2,6 +2,7 @@
 
 use super::boxes::MovieBox;
 use super::{Error, Result};
+use crate::media::lazy_bytes::LazyBytes;
 
 /// The smallest `free` box; a smaller gap is filled inside `mdat`.
 const FREE_HEADER: u64 = 8;
@@ -10,23 +11,20 @@ const FREE_HEADER: u64 = 8;
 const MAX_RESERVE: u64 = 1 << 30;
 
 /// A head as short as it can be.
-pub(super) fn front(ftyp: Vec<u8>, movie: &MovieBox<'_>, body_len: u64) -> Result<Vec<u8>> {
+pub(super) fn front(ftyp: Vec<u8>, movie: &MovieBox<'_>, body_len: u64) -> Result<LazyBytes> {
+    let before_moov = ftyp.len() as u64;
     let mut is_wide = needs_64_bits(body_len);
-    let mut head = ftyp;
-    let moov_at = head.len();
-    loop {
-        // The chunk offsets depend on the length of the moov they are in: once to measure it.
-        movie.encode(0, is_wide, &mut head)?;
-        let base = head.len() as u64 + mdat_header_len(body_len);
-        head.truncate(moov_at);
-        if !is_wide && needs_64_bits(base + body_len) {
-            is_wide = true;
-            continue;
-        }
-        movie.encode(base, is_wide, &mut head)?;
-        encode_mdat_header(body_len, &mut head);
-        return Ok(head);
+    // The chunk offsets depend on the length of the moov they are in, which does not depend on them.
+    let base_of = |moov_len| before_moov + moov_len + mdat_header_len(body_len);
+    let mut base = base_of(movie.moov(0, is_wide)?.len());
+    if !is_wide && needs_64_bits(base + body_len) {
+        is_wide = true;
+        base = base_of(movie.moov(0, is_wide)?.len());
     }
+    let mut head = LazyBytes::from(ftyp);
+    head.append(movie.moov(base, is_wide)?);
+    head.push(mdat_header(mdat_header_len(body_len), body_len));
+    Ok(head)
 }
 
 /// A head of exactly `reserve` bytes, and the tail if `moov` does not fit into it.
@@ -35,28 +33,26 @@ pub(super) fn within(
     ftyp: Vec<u8>,
     movie: &MovieBox<'_>,
     body_len: u64,
-) -> Result<(Vec<u8>, Vec<u8>)> {
+) -> Result<(LazyBytes, LazyBytes)> {
     // A filled gap may make the mdat a few bytes longer than the body.
-    let mdat_header = mdat_header_len(body_len + FREE_HEADER);
-    if reserve > MAX_RESERVE || reserve < ftyp.len() as u64 + mdat_header {
+    let header_len = mdat_header_len(body_len + FREE_HEADER);
+    let (mut head, mut tail) = (LazyBytes::from(ftyp), LazyBytes::default());
+    if reserve > MAX_RESERVE || reserve < head.len() + header_len {
         return Err(Error::Reserve(reserve));
     }
-    let mut head = ftyp;
-    let moov_at = head.len();
-    // Made in its place, without a copy: that of a long recording is tens of megabytes.
-    head.reserve_exact(usize::try_from(reserve).unwrap_or(0).saturating_sub(moov_at));
-    movie.encode(reserve, needs_64_bits(reserve + body_len), &mut head)?;
-    let fits = head.len() as u64 + mdat_header <= reserve;
-    let tail = if fits { Vec::new() } else { head.split_off(moov_at) };
-    let gap = reserve - mdat_header - head.len() as u64;
+    let moov = movie.moov(reserve, needs_64_bits(reserve + body_len))?;
+    let fits = head.len() + moov.len() + header_len <= reserve;
+    if fits { &mut head } else { &mut tail }.append(moov);
+    let gap = reserve - header_len - head.len();
     let inside = if gap >= FREE_HEADER { 0 } else { gap };
     if gap >= FREE_HEADER {
-        head.extend_from_slice(&(gap as u32).to_be_bytes());
-        head.extend_from_slice(b"free");
-        head.resize(head.len() + (gap - FREE_HEADER) as usize, 0);
+        let size = u32::try_from(gap).map_err(|_| Error::Reserve(reserve))?;
+        head.push([size.to_be_bytes(), *b"free"].concat());
+        head.push_zeros(gap - FREE_HEADER);
     }
-    encode_mdat_header_of(mdat_header, body_len + inside, &mut head);
-    head.resize(head.len() + inside as usize, 0);
+    let mut mdat = mdat_header(header_len, body_len + inside);
+    mdat.resize(mdat.len() + inside as usize, 0);
+    head.push(mdat);
     Ok((head, tail))
 }
 
@@ -68,17 +64,13 @@ fn mdat_header_len(payload_len: u64) -> u64 {
     if needs_64_bits(payload_len + 8) { 16 } else { 8 }
 }
 
-fn encode_mdat_header(payload_len: u64, out: &mut Vec<u8>) {
-    encode_mdat_header_of(mdat_header_len(payload_len), payload_len, out);
-}
-
-fn encode_mdat_header_of(header_len: u64, payload_len: u64, out: &mut Vec<u8>) {
+fn mdat_header(header_len: u64, payload_len: u64) -> Vec<u8> {
     let size = header_len + payload_len;
     // A size of 1 says that the real one follows the kind.
     let short = if header_len == 8 { size as u32 } else { 1 };
-    out.extend_from_slice(&short.to_be_bytes());
-    out.extend_from_slice(b"mdat");
+    let mut header = [short.to_be_bytes(), *b"mdat"].concat();
     if header_len == 16 {
-        out.extend_from_slice(&size.to_be_bytes());
+        header.extend_from_slice(&size.to_be_bytes());
     }
+    header
 }

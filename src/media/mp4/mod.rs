@@ -39,6 +39,7 @@ mod tests;
 pub use self::builder::Mp4Builder;
 pub(in crate::media) use self::sample_table::MAX_OFFSET_MS;
 use super::config::ConfigError;
+use super::lazy_bytes::LazyBytes;
 use super::sample::{Codec, Sample, Track};
 
 /// Units per second of all times in the file.
@@ -129,12 +130,12 @@ pub struct Irregularities {
 }
 
 /// A finished file but for its body.
-#[derive(Debug, Clone)]
+#[derive(Debug)]
 pub struct Mp4Layout {
     /// Everything before the first byte of the body.
-    pub head: Vec<u8>,
+    pub head: LazyBytes,
     /// Everything after the body: nothing, or the `moov` that did not fit into the reserve.
-    pub tail: Vec<u8>,
+    pub tail: LazyBytes,
     /// Length of the body in bytes: the data of all samples that [`takes`] takes.
     pub body_len: u64,
     /// Length of the file in bytes.

@@ -3,6 +3,8 @@
 //! The sample tables of a ten hour recording hold millions of small numbers; an array of structs
 //! would take four times the memory for nothing. Not a file format: it never leaves the process.
 
+use std::sync::Arc;
+
 /// A growing list of integers that is only ever read from its start.
 #[derive(Debug, Clone, Default)]
 pub(super) struct Packed {
@@ -26,24 +28,28 @@ impl Packed {
 
     /// The values in the order they were appended.
     pub fn iter(&self) -> impl Iterator<Item = u64> + Clone + '_ {
-        let mut rest = self.bytes.iter();
-        std::iter::from_fn(move || {
-            let mut value = 0;
-            let mut shift = 0;
-            loop {
-                let byte = *rest.next()?;
-                value |= u64::from(byte & 0x7f) << shift;
-                if byte < 0x80 {
-                    return Some(value);
-                }
-                shift += 7;
-            }
-        })
+        let mut at = 0;
+        std::iter::from_fn(move || self.next(&mut at))
     }
 
     /// The values in the order they were appended with [`Packed::push_signed`].
     pub fn iter_signed(&self) -> impl Iterator<Item = i64> + Clone + '_ {
-        self.iter().map(|v| ((v >> 1) as i64) ^ -((v & 1) as i64))
+        self.iter().map(signed)
+    }
+
+    /// The value whose first byte is the one at `at`, which is moved behind it.
+    fn next(&self, at: &mut usize) -> Option<u64> {
+        let mut value = 0;
+        let mut shift = 0;
+        for byte in self.bytes.get(*at..)? {
+            *at += 1;
+            value |= u64::from(byte & 0x7f) << shift;
+            if *byte < 0x80 {
+                return Some(value);
+            }
+            shift += 7;
+        }
+        None
     }
 
     /// Bytes of memory in use.
@@ -53,10 +59,24 @@ impl Packed {
     }
 }
 
+/// A value that was appended with [`Packed::push_signed`].
+pub(super) fn signed(value: u64) -> i64 {
+    ((value >> 1) as i64) ^ -((value & 1) as i64)
+}
+
+/// The values of a list that is a part of something shared: an iterator that borrows nothing.
+pub(super) fn values<T: Send + Sync + 'static>(
+    of: &Arc<T>,
+    list: impl Fn(&T) -> &Packed + Clone + Send + 'static,
+) -> impl Iterator<Item = u64> + Clone + Send + 'static {
+    let (of, mut at) = (of.clone(), 0);
+    std::iter::from_fn(move || list(&of).next(&mut at))
+}
+
 /// Runs of equal values: how often, and which.
 pub(super) fn runs<T: PartialEq + Copy>(
-    values: impl Iterator<Item = T>,
-) -> impl Iterator<Item = (u32, T)> {
+    values: impl Iterator<Item = T> + Clone,
+) -> impl Iterator<Item = (u32, T)> + Clone {
     let mut values = values.peekable();
     std::iter::from_fn(move || {
         let value = values.next()?;

@@ -4,9 +4,12 @@
 //!
 //! Not here: where the samples lie in the file ([`super::chunks`]).
 
-use super::boxes::{counted, full};
-use super::packed::{Packed, runs};
+use std::sync::Arc;
+
+use super::boxes::table;
+use super::packed::{Packed, runs, signed, values};
 use super::{Error, Result};
+use crate::media::lazy_bytes::LazyBytes;
 
 /// The largest step between two decode times: readers take an `stts` entry for a signed number, and
 /// what plays the file adds composition offsets to it.
@@ -222,12 +225,6 @@ impl SampleTable {
         self.min_offset_ms.saturating_neg().max(0)
     }
 
-    /// Composition offsets as they are written: none is negative.
-    fn written_offsets(&self) -> impl Iterator<Item = i64> + Clone + '_ {
-        let lead_ms = self.lead_ms();
-        self.offsets.iter_signed().map(move |offset_ms| offset_ms + lead_ms)
-    }
-
     /// Presentation times of all samples on the sender's clock, as the file gives them.
     fn presentation_times(&self) -> impl Iterator<Item = i64> + '_ {
         let mut decode_ms = self.first_decode_ms;
@@ -238,34 +235,37 @@ impl SampleTable {
         })
     }
 
-    /// Writes `stts`, `ctts` and `stss` where they say something, and `stsz`.
+    /// Makes `stts`, `ctts` and `stss` where they say something, and `stsz`.
     ///
     /// # Errors
     /// [`Error::TooLarge`] when a box does not fit in 32 bits.
-    pub fn encode(&self, out: &mut Vec<u8>) -> Result<()> {
-        let pairs = |out: &mut Vec<u8>, (count, value): (u32, u32)| {
-            out.extend_from_slice(&count.to_be_bytes());
-            out.extend_from_slice(&value.to_be_bytes());
+    pub fn boxes(self: &Arc<Self>) -> Result<LazyBytes> {
+        let pairs = |(count, value): (u32, u32)| {
+            let [a, b, c, d] = count.to_be_bytes();
+            let [e, f, g, h] = value.to_be_bytes();
+            [a, b, c, d, e, f, g, h]
         };
-        full(out, b"stts", 0, |out| {
-            counted(out, runs(self.deltas.iter().map(|d| d as u32)), pairs)
-        })?;
-        let offsets = self.written_offsets().map(|offset_ms| offset_ms as u32);
+        let deltas = runs(values(self, |table| &table.deltas).map(|delta| delta as u32));
+        let mut boxes = table(b"stts", &[], deltas.clone().count() as u64, deltas.map(pairs))?;
+        let lead_ms = self.lead_ms();
+        let offsets = values(self, |table| &table.offsets)
+            .map(move |offset| (signed(offset) + lead_ms) as u32);
         if offsets.clone().any(|offset| offset != 0) {
-            full(out, b"ctts", 0, |out| counted(out, runs(offsets), pairs))?;
+            let offsets = runs(offsets);
+            let count = offsets.clone().count() as u64;
+            boxes.append(table(b"ctts", &[], count, offsets.map(pairs))?);
         }
         if self.sync_count < self.count {
-            let sync = (1u32..).zip(self.sizes.iter()).filter(|(_, size)| size & 1 == 1);
-            full(out, b"stss", 0, |out| {
-                counted(out, sync, |out, (number, _)| out.extend_from_slice(&number.to_be_bytes()))
-            })?;
+            let sync = (1u32..).zip(values(self, |table| &table.sizes));
+            let sync = sync.filter(|(_, size)| size & 1 == 1);
+            let numbers = sync.map(|(number, _)| number.to_be_bytes());
+            boxes.append(table(b"stss", &[], u64::from(self.sync_count), numbers)?);
         }
-        full(out, b"stsz", 0, |out| {
-            out.extend_from_slice(&0u32.to_be_bytes());
-            counted(out, self.sizes.iter(), |out, size| {
-                out.extend_from_slice(&((size >> 1) as u32).to_be_bytes())
-            })
-        })
+        let sizes =
+            values(self, |table| &table.sizes).map(|size| ((size >> 1) as u32).to_be_bytes());
+        // Not all of one size.
+        boxes.append(table(b"stsz", &[0; 4], u64::from(self.count), sizes)?);
+        Ok(boxes)
     }
 
     /// Bytes of memory that the samples take.

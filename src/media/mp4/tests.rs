@@ -52,14 +52,51 @@ fn audio(dts_ms: i64, data_len: u32) -> Sample {
     }
 }
 
-fn layout_of(samples: &[Sample], reserve: Option<u64>) -> Mp4Layout {
+/// A layout whose head and tail were read.
+#[derive(Debug)]
+struct Mp4File {
+    head: Vec<u8>,
+    tail: Vec<u8>,
+    body_len: u64,
+    total_len: u64,
+    duration_ms: u64,
+    start_ms: i64,
+    left_out: Vec<Track>,
+    irregularities: Irregularities,
+}
+
+impl From<Mp4Layout> for Mp4File {
+    fn from(layout: Mp4Layout) -> Self {
+        let lens = (layout.head.len(), layout.tail.len());
+        let (head, tail) = (layout.head.read_all().to_vec(), layout.tail.read_all().to_vec());
+        assert_eq!(lens, (head.len() as u64, tail.len() as u64), "as long as it was said to be");
+        Self {
+            head,
+            tail,
+            body_len: layout.body_len,
+            total_len: layout.total_len,
+            duration_ms: layout.duration_ms,
+            start_ms: layout.start_ms,
+            left_out: layout.left_out,
+            irregularities: layout.irregularities,
+        }
+    }
+}
+
+impl Mp4File {
+    fn is_moov_last(&self) -> bool {
+        !self.tail.is_empty()
+    }
+}
+
+fn layout_of(samples: &[Sample], reserve: Option<u64>) -> Mp4File {
     let mut builder = Mp4Builder::new(&configs(), 1_700_000_000);
     samples.iter().for_each(|sample| builder.push(sample).unwrap());
-    builder.finish(reserve).unwrap()
+    builder.finish(reserve).unwrap().into()
 }
 
 /// Checks everything that holds for any file.
-fn check(samples: &[Sample], layout: &Mp4Layout) {
+fn check(samples: &[Sample], layout: &Mp4File) {
     second::agree(layout);
     let moov = moov(layout);
     let base = layout.head.len() as u64;
@@ -179,7 +216,7 @@ fn configurations_of_the_next_session_have_ordinals_of_their_own() {
     second.insert(1, config(Track::Video, Codec::H264, AVC_CHANGED));
     builder.set_configs(&second);
     builder.push(&video(40, 0, true, 10)).unwrap();
-    let layout = builder.finish(None).unwrap();
+    let layout = Mp4File::from(builder.finish(None).unwrap());
     let entries: Vec<u32> = seen(&moov(&layout).trak[0]).iter().map(|s| s.entry).collect();
     assert_eq!(entries, [1, 2]);
 }
@@ -245,7 +282,7 @@ fn frames_before_the_first_configuration_are_described_by_it() {
             builder.set_configs(&Configs::new());
             builder.push(&samples[2]).unwrap();
         }
-        let layout = builder.finish(None).unwrap();
+        let layout = Mp4File::from(builder.finish(None).unwrap());
         assert_eq!(layout.body_len, if pushes == 2 { 21 } else { 10 });
         assert_eq!(seen(&moov(&layout).trak[0]).len(), pushes);
         assert_eq!(layout.irregularities.undescribed_frames, 0);
@@ -264,7 +301,7 @@ fn a_track_whose_configuration_never_comes_is_left_out() {
         video(40, 0, false, 11),
     ];
     samples.iter().for_each(|sample| builder.push(sample).unwrap());
-    let layout = builder.finish(None).unwrap();
+    let layout = Mp4File::from(builder.finish(None).unwrap());
     // Their bytes are in the body, but no track has them.
     assert_eq!((layout.body_len, layout.left_out.as_slice()), (32, &[Track::Audio][..]));
     assert_eq!(layout.irregularities.undescribed_frames, 2);

@@ -4,7 +4,7 @@
 use mp4_atom::{Dinf, Dref, Edts, Encode, FourCC, Hdlr, Smhd, Url, Vmhd};
 
 use super::Result;
-use super::boxes::{counted, full, nested};
+use super::boxes::{counted, full, nested_before};
 use super::headers::{TrackHeader, encode_mdhd, encode_tkhd};
 use super::sample_entry::SampleEntry;
 use crate::media::sample::Track;
@@ -25,33 +25,29 @@ pub(super) struct TrackHead<'a> {
 }
 
 impl TrackHead<'_> {
-    /// Writes the `trak`; `tables` writes what stands behind `stsd`.
-    pub fn encode(
-        &self,
-        out: &mut Vec<u8>,
-        tables: impl FnOnce(&mut Vec<u8>) -> Result<()>,
-    ) -> Result<()> {
-        nested(out, b"trak", |out| {
+    /// Writes the `trak` up to `stsd`; what stands behind that, `tables_len` bytes, is written by
+    /// the caller.
+    pub fn encode(&self, out: &mut Vec<u8>, tables_len: u64) -> Result<()> {
+        nested_before(out, b"trak", tables_len, |out| {
             self.encode_tkhd(out)?;
             if let Some(edits) = &self.edits {
                 edits.encode(out)?;
             }
-            nested(out, b"mdia", |out| {
+            nested_before(out, b"mdia", tables_len, |out| {
                 self.encode_media_headers(out)?;
-                nested(out, b"minf", |out| {
+                nested_before(out, b"minf", tables_len, |out| {
                     if self.is_audio() {
                         Smhd::default().encode(out)?;
                     } else {
                         Vmhd::default().encode(out)?;
                     }
                     Dinf { dref: Dref { entries: vec![Url::default().into()] } }.encode(out)?;
-                    nested(out, b"stbl", |out| {
+                    nested_before(out, b"stbl", tables_len, |out| {
                         full(out, b"stsd", 0, |out| {
                             counted(out, self.entries.iter(), |out, entry| {
                                 out.extend_from_slice(&entry.bytes)
                             })
-                        })?;
-                        tables(out)
+                        })
                     })
                 })
             })

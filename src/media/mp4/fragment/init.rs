@@ -146,15 +146,17 @@ impl InitTrack<'_> {
             edits: None,
             entries: &[self.entry],
         };
-        head.encode(out, |out| {
-            // Samples are described where they are; these must be here all the same.
-            for table in [b"stts", b"stsc", b"stco"] {
-                full(out, table, 0, |out| counted(out, [].into_iter(), |_, ()| {}))?;
-            }
-            full(out, b"stsz", 0, |out| {
-                out.extend_from_slice(&[0; 8]);
-                Ok(())
-            })
-        })
+        // Samples are described where they are; these must be here all the same.
+        let mut tables = Vec::new();
+        for table in [b"stts", b"stsc", b"stco"] {
+            full(&mut tables, table, 0, |out| counted(out, [].into_iter(), |_, ()| {}))?;
+        }
+        full(&mut tables, b"stsz", 0, |out| {
+            out.extend_from_slice(&[0; 8]);
+            Ok(())
+        })?;
+        head.encode(out, tables.len() as u64)?;
+        out.extend_from_slice(&tables);
+        Ok(())
     }
 }

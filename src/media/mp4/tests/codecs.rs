@@ -51,23 +51,23 @@ pub(super) fn walk(builder: &mut Mp4Builder, sample: &Sample, head: &[u8]) -> bo
     wants
 }
 
-fn entries_of(layout: &Mp4Layout) -> Vec<Entry> {
+fn entries_of(layout: &Mp4File) -> Vec<Entry> {
     moov(layout).trak[0].mdia.minf.stbl.stsd.codecs.clone()
 }
 
 /// One frame of a stream that has this record, or none.
-fn single(codec: Codec, record: Option<&'static [u8]>, head: &[u8]) -> (Mp4Layout, bool) {
+fn single(codec: Codec, record: Option<&'static [u8]>, head: &[u8]) -> (Mp4File, bool) {
     let configs = record.map(|record| with(&[(codec, record)])).unwrap_or_default();
     let mut builder = Mp4Builder::new(&configs, 0);
     let sample = frame(codec, u32::from(record.is_some()), 0, true);
     assert!(takes(&sample));
     let looked = walk(&mut builder, &sample, head);
-    let layout = builder.finish(None).unwrap();
+    let layout = Mp4File::from(builder.finish(None).unwrap());
     second::agree(&layout);
     (layout, looked)
 }
 
-fn holds(layout: &Mp4Layout, bytes: &[u8]) -> bool {
+fn holds(layout: &Mp4File, bytes: &[u8]) -> bool {
     layout.head.windows(bytes.len()).any(|window| window == bytes)
 }
 
@@ -157,7 +157,7 @@ fn the_first_key_frame_describes_the_lead_in() {
     assert!(walk(&mut builder, &frame(Codec::Vp9, 0, 160, true), VP9_WIDER));
     assert!(!walk(&mut builder, &frame(Codec::Vp9, 0, 200, false), b""));
     assert!(walk(&mut builder, &frame(Codec::Vp9, 0, 240, true), VP9_KEY));
-    let layout = builder.finish(None).unwrap();
+    let layout = Mp4File::from(builder.finish(None).unwrap());
     let entries: Vec<u32> = seen(&moov(&layout).trak[0]).iter().map(|s| s.entry).collect();
     assert_eq!(entries, [1, 1, 1, 1, 2, 2, 1]);
     assert_eq!(moov(&layout).trak[0].tkhd.width.integer(), 640);
@@ -168,7 +168,7 @@ fn what_nothing_describes() {
     // A record is enough where no frame can be read: the size is not known then.
     let mut builder = Mp4Builder::new(&with(&[(Codec::Vp9, VPCC)]), 0);
     walk(&mut builder, &frame(Codec::Vp9, 1, 0, false), b"");
-    let layout = builder.finish(None).unwrap();
+    let layout = Mp4File::from(builder.finish(None).unwrap());
     assert_eq!(moov(&layout).trak[0].tkhd.width.integer(), 0);
     // Without one the track cannot be written.
     let mut builder = Mp4Builder::new(&Configs::new(), 0);
@@ -203,7 +203,7 @@ fn a_second_session_shares_the_entries_of_the_first() {
     // A third one has a larger picture behind the same record.
     builder.set_configs(&with(&records));
     assert!(walk(&mut builder, &frame(Codec::Vp9, 1, 120, true), VP9_WIDER));
-    let layout = builder.finish(None).unwrap();
+    let layout = Mp4File::from(builder.finish(None).unwrap());
     let moov = moov(&layout);
     let entries =
         |track: usize| seen(&moov.trak[track]).iter().map(|s| s.entry).collect::<Vec<_>>();
@@ -219,7 +219,7 @@ fn a_damaged_record_of_a_codec_that_describes_itself() {
     let mut builder = Mp4Builder::new(&configs, 0);
     assert!(walk(&mut builder, &frame(Codec::Av1, 1, 0, true), AV1_KEY));
     assert!(walk(&mut builder, &frame(Codec::Av1, 2, 40, true), AV1_KEY));
-    let layout = builder.finish(None).unwrap();
+    let layout = Mp4File::from(builder.finish(None).unwrap());
     assert_eq!(layout.irregularities.damaged_configs, 1);
     assert_eq!(entries_of(&layout).len(), 2);
 }
@@ -232,7 +232,7 @@ fn a_codec_that_changes_gets_a_sample_entry() {
     let mp3 = Sample { config: 2, ..frame(Codec::Mp3, 2, 26, true) };
     assert!(walk(&mut builder, &mp3, MP3));
     walk(&mut builder, &audio(52, 9), b"");
-    let layout = builder.finish(None).unwrap();
+    let layout = Mp4File::from(builder.finish(None).unwrap());
     let entries: Vec<u32> = seen(&moov(&layout).trak[0]).iter().map(|s| s.entry).collect();
     assert_eq!((entries, layout.irregularities.parameter_changes), (vec![1, 2, 1], 2));
 }

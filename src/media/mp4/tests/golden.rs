@@ -12,23 +12,23 @@ const AVC_WIDE: &[u8] = b"\x01\x64\x00\x0b\xff\xe1\x00\x1d\x67\x64\x00\x0b\xac\x
 /// 2023-11-14 22:13:20 UTC.
 const CREATED_UNIX_S: u64 = 1_700_000_000;
 
-fn file(codec: Codec, record: Option<&'static [u8]>, head: &[u8]) -> Mp4Layout {
+fn file(codec: Codec, record: Option<&'static [u8]>, head: &[u8]) -> Mp4File {
     let configs = record.map(|record| with(&[(codec, record)])).unwrap_or_default();
     let mut builder = Mp4Builder::new(&configs, CREATED_UNIX_S);
     let ordinal = u32::from(record.is_some());
     walk(&mut builder, &frame(codec, ordinal, 0, true), head);
     walk(&mut builder, &frame(codec, ordinal, 40, true), head);
-    builder.finish(None).unwrap()
+    Mp4File::from(builder.finish(None).unwrap())
 }
 
 /// The first box of a kind, header included.
-fn first<'a>(layout: &'a Mp4Layout, kind: &[u8; 4]) -> &'a [u8] {
+fn first<'a>(layout: &'a Mp4File, kind: &[u8; 4]) -> &'a [u8] {
     let at = layout.head.windows(4).position(|window| window == kind).unwrap() - 4;
     let size = u32::from_be_bytes(*layout.head[at..].first_chunk().unwrap());
     &layout.head[at..at + size as usize]
 }
 
-fn brands(layout: &Mp4Layout) -> String {
+fn brands(layout: &Mp4File) -> String {
     String::from_utf8_lossy(&first(layout, b"ftyp")[8..]).replace("\0\0\u{2}\0", " 512 ")
 }
 
@@ -93,7 +93,7 @@ fn versions(created_unix_s: u64, length_ms: i64) -> [u8; 3] {
     samples.extend(steps.take((length_ms / 1_000_000_000 + 1) as usize).map(|at| audio(at, 9)));
     samples.push(audio(length_ms - 23, 9));
     samples.iter().for_each(|sample| builder.push(sample).unwrap());
-    let layout = builder.finish(None).unwrap();
+    let layout = Mp4File::from(builder.finish(None).unwrap());
     second::agree(&layout);
     [b"mvhd", b"tkhd", b"mdhd"].map(|kind| first(&layout, kind)[8])
 }

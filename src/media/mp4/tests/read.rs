@@ -2,7 +2,7 @@
 
 use mp4_atom::{Decode, Header, Moov, StszSamples, Trak};
 
-use crate::media::mp4::Mp4Layout;
+use super::Mp4File;
 
 /// Top-level boxes: kind, start, header length, payload length. The last may reach past the end.
 pub fn top_level(mut file: &[u8]) -> Vec<(String, u64, u64, u64)> {
@@ -19,7 +19,7 @@ pub fn top_level(mut file: &[u8]) -> Vec<(String, u64, u64, u64)> {
     boxes
 }
 
-pub fn moov(layout: &Mp4Layout) -> Moov {
+pub fn moov(layout: &Mp4File) -> Moov {
     let bytes = if layout.is_moov_last() { &layout.tail } else { &layout.head };
     let boxes = top_level(bytes);
     let (_, at, ..) = boxes.iter().find(|(kind, ..)| kind == "moov").unwrap();

@@ -9,7 +9,7 @@ use super::read::{moov, seen, shift_ms};
 use super::*;
 
 /// The `moov` as the second reader sees it.
-pub fn second_moov(layout: &Mp4Layout) -> MoovBox {
+pub fn second_moov(layout: &Mp4File) -> MoovBox {
     let (_, ftyp_len) = FtypBox::decode(&layout.head).unwrap();
     let bytes = match layout.is_moov_last() {
         true => &layout.tail,
@@ -22,7 +22,7 @@ pub fn second_moov(layout: &Mp4Layout) -> MoovBox {
 }
 
 /// Everything that both readers must agree on.
-pub fn agree(layout: &Mp4Layout) {
+pub fn agree(layout: &Mp4File) {
     let (first, second) = (moov(layout), second_moov(layout));
     assert_eq!(first.trak.len(), second.trak_boxes.len());
     assert_eq!(second.mvhd_box.duration, layout.duration_ms);
@@ -58,7 +58,7 @@ pub fn agree(layout: &Mp4Layout) {
 }
 
 /// The sample entries of the only track.
-pub fn entries_of(layout: &Mp4Layout) -> Vec<SampleEntry> {
+pub fn entries_of(layout: &Mp4File) -> Vec<SampleEntry> {
     let moov = second_moov(layout);
     moov.trak_boxes[0].mdia_box.minf_box.stbl_box.stsd_box.entries.clone()
 }

@@ -3,19 +3,19 @@
 
 use super::*;
 
-fn offsets(layout: &Mp4Layout) -> Vec<i64> {
+fn offsets(layout: &Mp4File) -> Vec<i64> {
     let ctts = moov(layout).trak[0].mdia.minf.stbl.ctts.clone().unwrap_or_default();
     let runs = ctts.entries.iter();
     runs.flat_map(|e| std::iter::repeat_n(e.sample_offset, e.sample_count as usize)).collect()
 }
 
-fn deltas(layout: &Mp4Layout) -> Vec<u32> {
+fn deltas(layout: &Mp4File) -> Vec<u32> {
     let stts = &moov(layout).trak[0].mdia.minf.stbl.stts;
     let runs = stts.entries.iter();
     runs.flat_map(|e| std::iter::repeat_n(e.sample_delta, e.sample_count as usize)).collect()
 }
 
-fn ctts_version(layout: &Mp4Layout) -> Option<u8> {
+fn ctts_version(layout: &Mp4File) -> Option<u8> {
     let at = layout.head.windows(4).position(|window| window == b"ctts")?;
     layout.head.get(at + 4).copied()
 }

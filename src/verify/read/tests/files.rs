@@ -142,9 +142,9 @@ pub fn mp4_file(frames: &[Frame]) -> File {
     let mut builder = Mp4Builder::new(&configs(), 1_700_000_000);
     frames.iter().for_each(|(sample, _)| builder.push(sample).unwrap());
     let layout = builder.finish(None).unwrap();
-    let mut bytes = layout.head;
+    let mut bytes = layout.head.read_all().to_vec();
     frames.iter().for_each(|(_, data)| bytes.extend(data));
-    bytes.extend(layout.tail);
+    bytes.extend(layout.tail.read_all());
     (bytes, packets(frames, TimeRule::Mp4, -layout.start_ms))
 }
 
@@ -153,7 +153,7 @@ pub fn mp4_file(frames: &[Frame]) -> File {
 pub fn fragments_file(frames: &[Frame]) -> File {
     let mut builder = Mp4Builder::new(&configs(), 1_700_000_000);
     frames.iter().for_each(|(sample, _)| builder.push(sample).unwrap());
-    let head = builder.finish(None).unwrap().head;
+    let head = builder.finish(None).unwrap().head.read_all();
     // Without the header of the mdat box at the end.
     let mut bytes = head[..head.len() - 8].to_vec();
     let expected = packets(frames, TimeRule::Fragmented, OFFSET_MS);

@@ -1,0 +1,157 @@
+//! One part on its way to the store: its bytes and their digests, sent unless the store has them.
+
+use bytes::Bytes;
+use futures_util::{StreamExt, stream::FuturesUnordered};
+use sha2::{Digest, Sha256};
+
+use crate::{
+    db::media_file::MediaPart,
+    media::lazy_bytes::LazyBytes,
+    storage::{MAX_PARTS, Upload},
+};
+
+use super::{
+    DeliverError, Delivery, check, objects::count_stored, project::ProjectError, step::MAIN,
+    view::View,
+};
+
+/// Parts of one file that are on their way at once when its end is stored: while the store takes
+/// one, the next is made.
+const AT_ONCE: usize = 2;
+
+/// A part to be stored.
+#[derive(Clone)]
+pub(super) struct PartBytes {
+    bytes: Bytes,
+    /// In hexadecimal digits, like the MD5.
+    pub sha256: String,
+    md5: String,
+}
+
+impl PartBytes {
+    /// Hashes the bytes of a part. Takes long: not to be called where others wait.
+    pub fn new(bytes: Bytes) -> Self {
+        let sha256 = hex::encode(Sha256::digest(&bytes));
+        Self { sha256, md5: check::md5_hex(&bytes), bytes }
+    }
+
+    /// Bytes of the part.
+    pub fn len(&self) -> u64 {
+        self.bytes.len() as u64
+    }
+}
+
+/// What is stored behind one another, and under which numbers.
+pub(super) struct Stretch {
+    /// The next part is this one.
+    pub number: u32,
+    /// What is left.
+    pub bytes: LazyBytes,
+    /// A whole part of zeros, of which heads have many.
+    pub zeros: PartBytes,
+}
+
+impl Delivery {
+    /// Stores a part, unless the rows say that the store has these very bytes, and remembers it.
+    /// Answers whether the store's tag is the MD5 of the bytes.
+    pub(super) async fn send_part(
+        &self,
+        view: &View,
+        upload: &Upload,
+        number: u32,
+        part: PartBytes,
+    ) -> Result<bool, DeliverError> {
+        if number > MAX_PARTS {
+            return Err(ProjectError::Broken("the file has grown beyond what was planned").into());
+        }
+        let (id, size_bytes) = (view.file.id, part.len());
+        let PartBytes { bytes, sha256, md5 } = part;
+        let known = self.db.media_part(id, MAIN, number).await?;
+        let etag = match known {
+            Some(known) if known.size_bytes == size_bytes && known.sha256 == sha256 => known.etag,
+            _ => {
+                let stored = self.store.put_part(upload, number, bytes).await?;
+                let etag = stored.etag;
+                let part = MediaPart { number, size_bytes, sha256, etag: etag.clone() };
+                self.db.put_media_part(id, MAIN, &part, (self.now_ms)()).await?;
+                count_stored(&view.file, std::slice::from_ref(&part));
+                etag
+            }
+        };
+        Ok(check::is_md5(&etag, &md5))
+    }
+
+    /// Stores a stretch in parts of `part_size`, of which the last may be smaller. Answers the number
+    /// of the last part that there is, and whether the store's tags are the MD5s of all of them.
+    pub(super) async fn send_stretch(
+        &self,
+        view: &View,
+        upload: &Upload,
+        part_size: u64,
+        stretch: Stretch,
+    ) -> Result<(u32, bool), DeliverError> {
+        let (mut last, mut are_md5) = (stretch.number.saturating_sub(1), true);
+        let mut failed = None;
+        let mut on_way = FuturesUnordered::new();
+        let mut left = Some(stretch);
+        loop {
+            let may_make = failed.is_none() && on_way.len() < AT_ONCE;
+            if let Some(stretch) = left.take_if(|_| may_make) {
+                let making = self.next_part(stretch, part_size);
+                tokio::pin!(making);
+                // What is on its way goes on in the meantime.
+                let made = loop {
+                    tokio::select! {
+                        made = &mut making => break made,
+                        Some(sent) = on_way.next() => match sent {
+                            Ok(is_md5) => are_md5 &= is_md5,
+                            Err(error) => failed = Some(error),
+                        },
+                    }
+                };
+                match made {
+                    Ok(Some((part, stretch))) if failed.is_none() => {
+                        last = stretch.number.saturating_sub(1);
+                        on_way.push(self.send_part(view, upload, last, part));
+                        left = Some(stretch);
+                    }
+                    Ok(_) => {}
+                    Err(error) => failed = Some(error),
+                }
+                continue;
+            }
+            // None is left on its way: a part that arrives after its upload was given up would stay
+            // in the store, of an upload that nobody knows.
+            match (on_way.next().await, failed.take()) {
+                (Some(Ok(is_md5)), before) => {
+                    are_md5 &= is_md5;
+                    failed = before;
+                }
+                (Some(Err(error)), before) => failed = Some(before.unwrap_or(error)),
+                (None, Some(error)) => return Err(error),
+                (None, None) => return Ok((last, are_md5)),
+            }
+        }
+    }
+
+    /// The first part of a stretch and what is left of it; `None` at its end.
+    async fn next_part(
+        &self,
+        mut stretch: Stretch,
+        part_size: u64,
+    ) -> Result<Option<(PartBytes, Stretch)>, DeliverError> {
+        if stretch.bytes.is_empty() {
+            return Ok(None);
+        }
+        stretch.number = stretch.number.saturating_add(1);
+        if stretch.bytes.skip_zeros(part_size) {
+            return Ok(Some((stretch.zeros.clone(), stretch)));
+        }
+        let want = usize::try_from(part_size).unwrap_or(usize::MAX).max(1);
+        self.read(move || {
+            let part = PartBytes::new(stretch.bytes.read(want));
+            Ok(Some((part, stretch)))
+        })
+        .await
+    }
+}
