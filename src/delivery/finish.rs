@@ -147,10 +147,9 @@ impl Delivery {
         }
         let mut behind = LazyBytes::from(rest.to_vec());
         behind.append(ends.tail);
-        let zeros = self.zeros(state, layout.part_size).await?;
         let mut last = 0;
         for (number, bytes) in [(state.number, behind), (1, head)] {
-            let stretch = Stretch { number, bytes, zeros: zeros.clone() };
+            let stretch = Stretch { number, bytes };
             let (sent, have_md5) =
                 self.send_stretch(view, &upload, layout.part_size, stretch).await?;
             state.has_md5_tags &= have_md5;

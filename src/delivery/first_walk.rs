@@ -314,8 +314,8 @@ impl FirstWalk {
                     return Err(ProjectError::Unsupported { container: Container::Aac, reason });
                 }
                 let emit = Emit::Aac { span: None, writer: AdtsWriter::default() };
-                let none = LazyBytes::default;
-                (TimeRule::Adts, total_len, single(none(), none(), emit))
+                let body = single(LazyBytes::default(), LazyBytes::default(), emit);
+                (TimeRule::Adts, total_len, body)
             }
             Plan::Hls(mut hls) => {
                 let segment_type = self.hls.segment_type;

@@ -20,10 +20,16 @@ use super::{
 const AT_ONCE: usize = 2;
 
 /// A part to be stored.
-#[derive(Clone)]
 pub(super) struct PartBytes {
     bytes: Bytes,
-    /// In hexadecimal digits, like the MD5.
+    /// Of the bytes.
+    pub digests: Digests,
+}
+
+/// Digests of a part, in hexadecimal digits.
+#[derive(Clone)]
+pub(super) struct Digests {
+    /// As the rows have it.
     pub sha256: String,
     md5: String,
 }
@@ -32,7 +38,7 @@ impl PartBytes {
     /// Hashes the bytes of a part. Takes long: not to be called where others wait.
     pub fn new(bytes: Bytes) -> Self {
         let sha256 = hex::encode(Sha256::digest(&bytes));
-        Self { sha256, md5: check::md5_hex(&bytes), bytes }
+        Self { digests: Digests { sha256, md5: check::md5_hex(&bytes) }, bytes }
     }
 
     /// Bytes of the part.
@@ -47,8 +53,6 @@ pub(super) struct Stretch {
     pub number: u32,
     /// What is left.
     pub bytes: LazyBytes,
-    /// A whole part of zeros, of which heads have many.
-    pub zeros: PartBytes,
 }
 
 impl Delivery {
@@ -65,7 +69,7 @@ impl Delivery {
             return Err(ProjectError::Broken("the file has grown beyond what was planned").into());
         }
         let (id, size_bytes) = (view.file.id, part.len());
-        let PartBytes { bytes, sha256, md5 } = part;
+        let PartBytes { bytes, digests: Digests { sha256, md5 } } = part;
         let known = self.db.media_part(id, MAIN, number).await?;
         let etag = match known {
             Some(known) if known.size_bytes == size_bytes && known.sha256 == sha256 => known.etag,
@@ -91,47 +95,32 @@ impl Delivery {
         stretch: Stretch,
     ) -> Result<(u32, bool), DeliverError> {
         let (mut last, mut are_md5) = (stretch.number.saturating_sub(1), true);
-        let mut failed = None;
+        let (mut is_over, mut failed) = (false, None);
         let mut on_way = FuturesUnordered::new();
-        let mut left = Some(stretch);
+        let making = self.next_part(stretch, part_size);
+        tokio::pin!(making);
         loop {
-            let may_make = failed.is_none() && on_way.len() < AT_ONCE;
-            if let Some(stretch) = left.take_if(|_| may_make) {
-                let making = self.next_part(stretch, part_size);
-                tokio::pin!(making);
-                // What is on its way goes on in the meantime.
-                let made = loop {
-                    tokio::select! {
-                        made = &mut making => break made,
-                        Some(sent) = on_way.next() => match sent {
-                            Ok(is_md5) => are_md5 &= is_md5,
-                            Err(error) => failed = Some(error),
-                        },
-                    }
-                };
-                match made {
-                    Ok(Some((part, stretch))) if failed.is_none() => {
+            let may_make = !is_over && failed.is_none() && on_way.len() < AT_ONCE;
+            tokio::select! {
+                made = &mut making, if may_make => match made {
+                    Ok(Some((part, stretch))) => {
                         last = stretch.number.saturating_sub(1);
                         on_way.push(self.send_part(view, upload, last, part));
-                        left = Some(stretch);
+                        making.set(self.next_part(stretch, part_size));
                     }
-                    Ok(_) => {}
+                    Ok(None) => is_over = true,
+                    Err(error) => (is_over, failed) = (true, Some(error)),
+                },
+                Some(sent) = on_way.next() => match sent {
+                    Ok(is_md5) => are_md5 &= is_md5,
                     Err(error) => failed = Some(error),
-                }
-                continue;
-            }
-            // None is left on its way: a part that arrives after its upload was given up would stay
-            // in the store, of an upload that nobody knows.
-            match (on_way.next().await, failed.take()) {
-                (Some(Ok(is_md5)), before) => {
-                    are_md5 &= is_md5;
-                    failed = before;
-                }
-                (Some(Err(error)), before) => failed = Some(before.unwrap_or(error)),
-                (None, Some(error)) => return Err(error),
-                (None, None) => return Ok((last, are_md5)),
+                },
+                // None is left on its way, though another failed: a part that arrives after its
+                // upload was given up would stay in the store, of an upload that nobody knows.
+                else => break,
             }
         }
+        failed.map_or(Ok((last, are_md5)), Err)
     }
 
     /// The first part of a stretch and what is left of it; `None` at its end.
@@ -145,7 +134,7 @@ impl Delivery {
         }
         stretch.number = stretch.number.saturating_add(1);
         if stretch.bytes.skip_zeros(part_size) {
-            return Ok(Some((stretch.zeros.clone(), stretch)));
+            return Ok(Some((self.zeros(part_size).await?, stretch)));
         }
         let want = usize::try_from(part_size).unwrap_or(usize::MAX).max(1);
         self.read(move || {
@@ -153,5 +142,19 @@ impl Delivery {
             Ok(Some((part, stretch)))
         })
         .await
+    }
+
+    /// A whole part of zeros, of which heads have many: hashed once, and not kept.
+    pub(super) async fn zeros(&self, part_size: u64) -> Result<PartBytes, DeliverError> {
+        let len = usize::try_from(part_size).unwrap_or(usize::MAX);
+        let digests = match self.uploads.zeros(len) {
+            Some(digests) => digests,
+            None => {
+                let zeros = self.read(move || Ok(PartBytes::new(vec![0; len].into()))).await?;
+                self.uploads.set_zeros(len, zeros.digests.clone());
+                return Ok(zeros);
+            }
+        };
+        Ok(PartBytes { bytes: vec![0; len].into(), digests })
     }
 }

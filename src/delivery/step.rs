@@ -153,25 +153,10 @@ impl Delivery {
     ) -> Result<bool, DeliverError> {
         let Some((upload, layout)) = state.upload.clone() else { return Ok(false) };
         let Some(number) = layout.padding().nth(state.padded) else { return Ok(false) };
-        let zeros = self.zeros(state, layout.part_size).await?;
+        let zeros = self.zeros(layout.part_size).await?;
         state.has_md5_tags &= self.send_part(view, &upload, number, zeros).await?;
         state.padded += 1;
         Ok(true)
-    }
-
-    /// A part of zeros, hashed once for each file.
-    pub(super) async fn zeros(
-        &self,
-        state: &mut FileUpload,
-        part_size: u64,
-    ) -> Result<PartBytes, DeliverError> {
-        if let Some(zeros) = &state.zeros {
-            return Ok(zeros.clone());
-        }
-        let len = usize::try_from(part_size).unwrap_or(usize::MAX);
-        let zeros = self.read(move || Ok(PartBytes::new(vec![0; len].into()))).await?;
-        state.zeros = Some(zeros.clone());
-        Ok(zeros)
     }
 
     /// Makes the next part of the body and stores it.
@@ -205,7 +190,7 @@ impl Delivery {
                 }
             }
         };
-        state.unsent = Some(Unsent { place, sha256: part.sha256.clone() });
+        state.unsent = Some(Unsent { place, sha256: part.digests.sha256.clone() });
         state.has_md5_tags &= self.send_part(view, &upload, state.number, part).await?;
         state.unsent = None;
         state.number += 1;
@@ -271,7 +256,7 @@ impl Delivery {
         let Unsent { place, sha256 } = unsent;
         let bytes = self.again(view, state, place, want).await?;
         let part = self.read(move || Ok(PartBytes::new(bytes.into()))).await?;
-        match part.sha256 == sha256 {
+        match part.digests.sha256 == sha256 {
             true => Ok(part),
             false => Err(ProjectError::Broken("the journal does not say what it said").into()),
         }

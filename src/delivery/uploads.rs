@@ -24,7 +24,7 @@ use super::{
     growing::{Growing, Place},
     hls_step::HlsUpload,
     layout::{Layout, PARTS_WAITING},
-    part::PartBytes,
+    part::Digests,
 };
 
 /// Memory that all files together may keep between steps, about.
@@ -51,8 +51,6 @@ pub(super) struct FileUpload {
     pub unsent: Option<Unsent>,
     /// How many parts of [`Layout::padding`] the store has.
     pub padded: usize,
-    /// A part of zeros, once it was needed.
-    pub zeros: Option<PartBytes>,
     /// Whether the tags of all parts were the MD5s of their bytes.
     pub has_md5_tags: bool,
     /// To be made in one go, at its end: the container cannot carry it, or an assumption failed.
@@ -98,6 +96,8 @@ pub(super) struct Uploads {
     due: Mutex<VecDeque<Due>>,
     /// When it was told that a file cannot be stored.
     told: Mutex<HashMap<FileId, i64>>,
+    /// Length and digests of the part of zeros that was hashed last.
+    zeros: Mutex<Option<(usize, Digests)>>,
     wake: Notify,
 }
 
@@ -130,6 +130,17 @@ impl Uploads {
             told.insert(id, now_ms);
         }
         !is_known
+    }
+
+    /// Digests of so many zeros, if they are known.
+    pub fn zeros(&self, len: usize) -> Option<Digests> {
+        let known = self.zeros.lock().unwrap_or_else(PoisonError::into_inner);
+        known.as_ref().filter(|(known, _)| *known == len).map(|(_, digests)| digests.clone())
+    }
+
+    /// They were hashed.
+    pub fn set_zeros(&self, len: usize, digests: Digests) {
+        *self.zeros.lock().unwrap_or_else(PoisonError::into_inner) = Some((len, digests));
     }
 
     /// Wakes a worker for what is due.

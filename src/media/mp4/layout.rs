@@ -7,7 +7,7 @@ use crate::media::lazy_bytes::LazyBytes;
 /// The smallest `free` box; a smaller gap is filled inside `mdat`.
 const FREE_HEADER: u64 = 8;
 
-/// The largest head that is padded for: more than any recording needs, and a bound on memory.
+/// The largest head that is padded for: more than any recording needs.
 const MAX_RESERVE: u64 = 1 << 30;
 
 /// A head as short as it can be.
