@@ -29,7 +29,7 @@ pub fn heavy(server: &Server, seconds: u32) -> Source {
 }
 
 /// Parts that were stored while their files grew.
-fn live_parts(server: &Server) -> usize {
+pub fn live_parts(server: &Server) -> usize {
     server.metric("liverec_delivery_parts_total{when=\"live\"}") as usize
 }
 

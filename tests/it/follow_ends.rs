@@ -7,7 +7,7 @@ use std::fs;
 use serde_json::{Value, json};
 
 use crate::{
-    follow::{PARTS, heavy, stored, wait_for_live_parts},
+    follow::{PARTS, heavy, live_parts, stored, wait_for_live_parts},
     support::{
         ffmpeg::ffmpeg,
         publisher::Pusher,
@@ -100,6 +100,18 @@ fn boxes(mut file: &[u8]) -> Vec<String> {
     found
 }
 
+/// Sound in far more pieces than an encoder sends, behind what was pushed.
+fn dense_sound(pushed: &[Tag], pieces: i64) -> Vec<Tag> {
+    let is_sound = |tag: &&Tag| tag.kind == TagKind::Audio && tag.payload.get(1) == Some(&1);
+    let sounds = pushed.iter().filter(is_sound).cycle();
+    let mut time_ms = pushed.iter().map(|tag| tag.time_ms).max().unwrap() + 40;
+    let piece = |(number, sound): (i64, &Tag)| {
+        time_ms += 1 + number % 2;
+        Tag { time_ms, ..sound.clone() }
+    };
+    (0..pieces).zip(sounds).map(piece).collect()
+}
+
 #[test]
 fn a_head_without_room_is_stored_behind_the_media() {
     for backend in BACKENDS {
@@ -109,17 +121,7 @@ fn a_head_without_room_is_stored_behind_the_media() {
         let mut pusher = Pusher::connect(server.rtmp, "show", 65536).accepted();
         pusher.send(&source.tags);
         wait_for_live_parts(&server, 1);
-        // Sound in far more pieces than before.
-        let is_sound = |tag: &&Tag| tag.kind == TagKind::Audio && tag.payload.get(1) == Some(&1);
-        let sounds: Vec<&Tag> = source.tags.iter().filter(is_sound).collect();
-        let mut time_ms = source.tags.iter().map(|tag| tag.time_ms).max().unwrap() + 40;
-        let mut dense = Vec::new();
-        for number in 0..20_000 {
-            time_ms += 1 + number % 2;
-            let sound = sounds[number as usize % sounds.len()];
-            dense.push(Tag { time_ms, ..sound.clone() });
-        }
-        pusher.send(&dense);
+        pusher.send(&dense_sound(&source.tags, 20_000));
         pusher.finish();
         let files = stored(&receiver, 1);
         verify(&server, &files);
@@ -132,6 +134,38 @@ fn a_head_without_room_is_stored_behind_the_media() {
         let mut play = ffmpeg();
         play.args(["-v", "error", "-xerror", "-i"]).arg(&path);
         run(play.args(["-map", "0", "-c:a", "copy", "-f", "null", "-"]));
+    }
+}
+
+/// Parts of the room for the head are stored while the stream is live, and only those that the head
+/// reaches into are stored again.
+#[test]
+fn padding_is_stored_before_the_end() {
+    for backend in BACKENDS {
+        // Room for an hour of many small frames.
+        let (server, receiver) = recorder(backend, &["Mp4"], 3600, &PARTS);
+        let source = heavy(&server, 1);
+        let mut pusher = Pusher::connect(server.rtmp, "show", 65536).accepted();
+        pusher.send(&source.tags);
+        pusher.send(&dense_sound(&source.tags, 200_000));
+        wait_for_live_parts(&server, 4);
+        let mut done = 0;
+        eventually("all padding in the store", || {
+            let before = std::mem::replace(&mut done, live_parts(&server));
+            std::thread::sleep(std::time::Duration::from_secs(3));
+            (before == done).then_some(())
+        });
+        pusher.finish();
+        let files = stored(&receiver, 1);
+        verify(&server, &files);
+        if let Some(s3) = &server.s3 {
+            // The first part, the one that the body begins in, the last, perhaps one of the body.
+            let sent = s3.count(Op::UploadPart);
+            println!("{done} parts before the end, {sent} in all");
+            assert!(done >= 6 && (done + 2..=done + 4).contains(&sent));
+        }
+        let kinds = boxes(&fetch(file_of(&files, "mp4")));
+        assert_eq!(kinds, ["ftyp", "moov", "free", "mdat"]);
     }
 }
 
