@@ -12,6 +12,11 @@ use crate::domain::api_key::Role;
 const READING: [&str; 5] =
     ["Describe", "Search", "LiverecDescribe", "LiverecExplain", "LiverecVerify"];
 
+/// Whether an action changes nothing.
+pub fn is_reading(action: &str) -> bool {
+    READING.iter().any(|verb| action.starts_with(verb))
+}
+
 /// The caller of one request.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Caller {
@@ -32,7 +37,7 @@ impl Caller {
     pub fn may(&self, product: Product, action: &str) -> Result<()> {
         let is_allowed = match self.role {
             Role::Admin => true,
-            Role::ReadOnly => READING.iter().any(|verb| action.starts_with(verb)),
+            Role::ReadOnly => is_reading(action),
             Role::SubApp(_) => product == Product::Vod,
         };
         if is_allowed {

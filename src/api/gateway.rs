@@ -13,7 +13,7 @@ use uuid::Uuid;
 
 use super::{
     ACTIONS, Action, Product,
-    caller::Caller,
+    caller::{Caller, is_reading},
     decode, envelope,
     error::{ApiError, Result, shown},
     key_ring::Key,
@@ -52,7 +52,7 @@ pub async fn serve(extract::State(state): extract::State<State>, request: Reques
     let peer = peer.as_deref().unwrap_or("");
     match answer {
         Ok(fields) => {
-            match ["Describe", "Search"].iter().any(|verb| action.starts_with(verb)) {
+            match is_reading(action) {
                 true => tracing::debug!(action, peer, request_id, "answered an API request"),
                 false => tracing::info!(action, peer, request_id, "carried out an API request"),
             }

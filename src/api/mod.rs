@@ -15,6 +15,7 @@ pub mod delivery_state;
 pub mod doctor;
 pub mod envelope;
 pub mod error;
+pub mod explain;
 pub mod forbidden_stream;
 pub mod gateway;
 pub mod health;
@@ -137,6 +138,7 @@ pub const ACTIONS: &[Action] = actions! {
     Live DescribeLiveStreamPublishedList => session::published,
     Live DescribeLiveStreamEventList => session::events,
     Live DescribeConcurrentRecordStreamNum => recording::concurrent,
+    Live LiverecExplainRecord => explain::explain_record,
     Live LiverecDescribeRecordings => delivery_state::describe,
     Live DescribeCallbackRecordsList => callback_log::describe,
     Live LiverecDescribeCallbacks => callback_log::describe_events,

@@ -18,8 +18,8 @@ use crate::{
     db::{self, Db},
     doctor::Doctor,
     domain::{
-        forbidden_stream::ForbidScope, rate_limit::RateLimit, snapshot::Snapshot,
-        stream::DomainName,
+        container::Container, forbidden_stream::ForbidScope, rate_limit::RateLimit,
+        snapshot::Snapshot, stream::DomainName,
     },
     ingest::Live,
     journal::Journal,
@@ -47,6 +47,10 @@ pub struct ApiSettings {
     pub app_id: u64,
     /// `rtmp.default_domain`: its push keys are those of every domain without its own.
     pub default_domain: DomainName,
+    /// `rtmp.trust_loopback`.
+    pub trust_loopback: bool,
+    /// `record.default_task_format`.
+    pub default_task_format: Container,
     /// `publish.forbid_scope`.
     pub forbid_scope: ForbidScope,
     /// `api.clock_skew` in seconds.
@@ -74,6 +78,8 @@ pub struct State {
     pub nudge: Arc<Notify>,
     /// Checks stored products.
     pub verifier: Verifier,
+    /// The journals of this node; none in servers that are not whole.
+    pub journal: Option<Journal>,
     /// Examines what the server stands on; none in servers that are not whole.
     pub doctor: Option<Doctor>,
     /// Renders `/metrics`.
@@ -123,6 +129,7 @@ impl State {
             settings: Arc::new(settings),
             snapshot,
             nudge,
+            journal: None,
             doctor: None,
             metrics,
             clock: || chrono::Utc::now().timestamp_millis(),
@@ -151,8 +158,8 @@ impl State {
 
     /// Lets products be compared with the journals of this node.
     pub fn with_journal(self, journal: Journal) -> Self {
-        let verifier = Verifier::new(self.db.clone(), self.store.clone(), Some(journal));
-        Self { verifier, ..self }
+        let verifier = Verifier::new(self.db.clone(), self.store.clone(), Some(journal.clone()));
+        Self { verifier, journal: Some(journal), ..self }
     }
 
     /// Lets LiverecDoctor examine the server.

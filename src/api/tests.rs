@@ -4,6 +4,7 @@ mod bounds;
 mod callbacks;
 mod client;
 mod domains;
+mod explain;
 mod gateway;
 mod legacy;
 mod recordings;

@@ -266,6 +266,8 @@ impl Server {
                 secret_key: secret_key.clone(),
                 app_id,
                 default_domain: config.rtmp.default_domain.clone(),
+                trust_loopback: config.rtmp.trust_loopback,
+                default_task_format: config.record.default_task_format,
                 forbid_scope: config.publish.forbid_scope,
                 clock_skew_s: i64::try_from(config.api.clock_skew.as_secs())?,
                 rejects_unknown: config.api.unknown_parameters == UnknownParameters::Reject,

@@ -164,6 +164,24 @@ impl Db {
         row.as_ref().map(read).transpose()
     }
 
+    /// The tasks of one stream, deleted ones and those of the legacy API too, that end latest: those
+    /// that are waiting, running, or over not long ago.
+    pub async fn record_tasks_of(&self, path: &StreamPath, limit: i64) -> Result<Vec<RecordTask>> {
+        let rows = sqlx::query(
+            "SELECT id, domain, app, stream, start_s, end_s, template_id, stream_type, profile, \
+             stopped_ms, deleted_ms, created_ms FROM record_task \
+             WHERE domain = $1 AND app = $2 AND stream = $3 ORDER BY end_s DESC, id LIMIT $4",
+        )
+        .bind(path.domain.as_str())
+        .bind(path.app.as_str())
+        .bind(path.stream.as_str())
+        .bind(limit)
+        .fetch_all(self.reader())
+        .await
+        .map_err(at("read the record tasks of a stream"))?;
+        rows.iter().map(read).collect()
+    }
+
     /// One page of tasks of the new API that were not deleted, by start and id.
     pub async fn record_tasks(&self, filter: &TaskFilter, limit: i64) -> Result<Vec<RecordTask>> {
         let (after_s, after_id) =

@@ -11,7 +11,7 @@ use sqlx::{
 
 use super::{Db, DbError, Result, at, push_domain::domain_name};
 use crate::domain::{
-    ids::{FileId, RecordingId},
+    ids::{FileId, RecordingId, SessionId},
     record_count::RecordedStretch,
     recording::{Recording, Span},
     stream::{AppName, StreamName, StreamPath},
@@ -22,6 +22,21 @@ pub const MAX_STRETCHES: i64 = 200_000;
 
 /// `to_pos` of a span that still grows.
 const OPEN: i64 = -1;
+
+/// A recording and what became of it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct RecordedFiles {
+    /// As it was noted when it began.
+    pub recording: Recording,
+    /// Unix milliseconds; 0 while it goes on.
+    pub ended_ms: i64,
+    /// Its files.
+    pub files: i64,
+    /// Those of them that are stored.
+    pub stored: i64,
+    /// What is wrong with one of them; possibly empty.
+    pub error: String,
+}
 
 impl Db {
     /// Writes the row of a recording and its first span. True if it was not there yet: the caller
@@ -116,6 +131,37 @@ impl Db {
         .await
         .map_err(at("read when streams were recorded"))?;
         rows.iter().map(read_stretch).collect()
+    }
+
+    /// The recordings that have a stretch in the journal of a session, in the order they began.
+    pub async fn recordings_of(&self, session: SessionId) -> Result<Vec<RecordedFiles>> {
+        let action = "read the recordings of a session";
+        let rows = sqlx::query(
+            "SELECT r.body AS body, r.ended_ms AS ended_ms, \
+             (SELECT COUNT(*) FROM media_file f WHERE f.recording_id = r.id) AS files, \
+             (SELECT COUNT(*) FROM media_file f WHERE f.recording_id = r.id AND f.state = 'stored') AS stored, \
+             COALESCE((SELECT MAX(f.error) FROM media_file f WHERE f.recording_id = r.id), '') AS error \
+             FROM recording r WHERE r.id IN \
+             (SELECT recording_id FROM recording_span WHERE session_id = $1) ORDER BY r.started_ms, r.id",
+        )
+        .bind(session.to_string())
+        .fetch_all(self.reader())
+        .await
+        .map_err(at(action))?;
+        let read = |row: &AnyRow| -> Result<RecordedFiles> {
+            let number = |column: &str| row.try_get::<i64, _>(column).map_err(at(action));
+            let text = |column: &str| row.try_get::<String, _>(column).map_err(at(action));
+            let recording = serde_json::from_str(&text("body")?)
+                .map_err(|e| DbError::Row { table: "recording", what: e.to_string() })?;
+            Ok(RecordedFiles {
+                recording,
+                ended_ms: number("ended_ms")?,
+                files: number("files")?,
+                stored: number("stored")?,
+                error: text("error")?,
+            })
+        };
+        rows.iter().map(read).collect()
     }
 
     /// A recording as it was noted when it began.

@@ -9,6 +9,7 @@ use super::{Db, DbError, Result, at};
 use crate::domain::{
     ids::SessionId,
     session::{EndReason, Session},
+    stream::StreamPath,
 };
 
 /// Which sessions that are over are asked for. Empty texts ask nothing.
@@ -32,7 +33,7 @@ pub struct SessionSearch {
     pub is_ascending: bool,
 }
 
-/// A session that is over.
+/// A session and how it ended, if it has.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct EndedSession {
     /// What was known from its beginning.
@@ -138,6 +139,31 @@ impl Db {
             .map_err(at("read sessions"))?;
         let rows = rows.iter().map(read_ended).collect::<Result<_>>()?;
         Ok((total.max(0).unsigned_abs(), rows))
+    }
+
+    /// The sessions of a stream that were live between two moments (unix milliseconds) on any node, the
+    /// newest first. One that goes on has `ended_ms` 0.
+    pub async fn sessions_between(
+        &self,
+        path: &StreamPath,
+        (from_ms, to_ms): (i64, i64),
+        limit: i64,
+    ) -> Result<Vec<EndedSession>> {
+        let rows = sqlx::query(
+            "SELECT body, ended_ms, end_reason, width, height FROM session \
+             WHERE domain = $1 AND app = $2 AND stream = $3 AND started_ms <= $5 \
+             AND (ended_ms = 0 OR ended_ms >= $4) ORDER BY started_ms DESC, id DESC LIMIT $6",
+        )
+        .bind(path.domain.as_str())
+        .bind(path.app.as_str())
+        .bind(path.stream.as_str())
+        .bind(from_ms)
+        .bind(to_ms)
+        .bind(limit)
+        .fetch_all(self.reader())
+        .await
+        .map_err(at("read the sessions of a stream"))?;
+        rows.iter().map(read_ended).collect()
     }
 
     /// Whether the rows say that this session has ended; `None` if there is no row.

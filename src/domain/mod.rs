@@ -7,6 +7,7 @@ pub mod callback;
 pub mod callback_rule;
 pub mod callback_template;
 pub mod container;
+pub mod explain;
 pub mod file_name;
 pub mod forbidden_stream;
 pub mod ids;

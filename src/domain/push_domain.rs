@@ -167,8 +167,7 @@ pub fn authorise(
     if !domain.enabled {
         return Err(Refusal::DisabledDomain(domain.name.clone()));
     }
-    let default = snapshot.push_domains.get(&policy.default_domain);
-    let keys = domain.keys.as_ref().or_else(|| default.and_then(|default| default.keys.as_ref()));
+    let keys = keys_of(snapshot, domain, policy);
     let signed = match signature::verify(keys, path.stream.as_str(), stream_param, now_s) {
         Verdict::Valid => true,
         Verdict::Invalid(_) if keys.is_some_and(|keys| !keys.enabled) => false,
@@ -184,6 +183,86 @@ pub fn authorise(
         return Err(Refusal::Forbidden(path.stream.as_str().to_owned()));
     }
     Ok(Authorised { path, stream_param: stream_param.to_owned(), signed })
+}
+
+/// Whose push keys a domain's publishes are checked with.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum KeySource {
+    /// The domain's own.
+    Own,
+    /// Those of the default domain.
+    Default,
+    /// It has keys, or inherits them, that are switched off: publishes need no signature.
+    Off,
+    /// There are none: no publish is taken but a trusted one.
+    None,
+}
+
+impl KeySource {
+    /// The word in answers.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            KeySource::Own => "own",
+            KeySource::Default => "default",
+            KeySource::Off => "off",
+            KeySource::None => "none",
+        }
+    }
+}
+
+/// Whose push keys the publishes of a domain are checked with.
+pub fn key_source(snapshot: &Snapshot, domain: &DomainName, policy: &Policy) -> KeySource {
+    let Some(domain) = snapshot.push_domains.get(domain) else { return KeySource::None };
+    match keys_of(snapshot, domain, policy) {
+        None => KeySource::None,
+        Some(keys) if !keys.enabled => KeySource::Off,
+        Some(_) if domain.keys.is_some() => KeySource::Own,
+        Some(_) => KeySource::Default,
+    }
+}
+
+/// Everything that stands against a publish of `path` from elsewhere at `at_ms` (unix milliseconds),
+/// where [`authorise`] stops at the first. `stream_param` is what stands behind the `?` of the stream
+/// key; without it no signature is looked at.
+pub fn refusals(
+    snapshot: &Snapshot,
+    path: &StreamPath,
+    stream_param: Option<&str>,
+    policy: &Policy,
+    at_ms: i64,
+) -> Vec<Refusal> {
+    let Some(domain) = snapshot.push_domains.get(&path.domain) else {
+        return vec![Refusal::UnknownDomain(path.domain.as_str().to_owned())];
+    };
+    let mut found = Vec::new();
+    if !domain.enabled {
+        found.push(Refusal::DisabledDomain(domain.name.clone()));
+    }
+    match keys_of(snapshot, domain, policy) {
+        None => found.push(Refusal::NoKey(domain.name.clone())),
+        Some(keys) if keys.enabled && stream_param.is_some() => {
+            let (param, now_s) = (stream_param.unwrap_or(""), at_ms.div_euclid(1000));
+            match signature::verify(Some(keys), path.stream.as_str(), param, now_s) {
+                Verdict::Invalid(error) => found.push(error.into()),
+                Verdict::Absent => found.push(SignatureError::Missing.into()),
+                Verdict::Valid | Verdict::NoKey => {}
+            }
+        }
+        Some(_) => {}
+    }
+    if is_forbidden(&snapshot.forbidden_streams, path, policy.forbid_scope, at_ms) {
+        found.push(Refusal::Forbidden(path.stream.as_str().to_owned()));
+    }
+    found
+}
+
+fn keys_of<'s>(
+    snapshot: &'s Snapshot,
+    domain: &'s PushDomain,
+    policy: &Policy,
+) -> Option<&'s PushKeys> {
+    let default = snapshot.push_domains.get(&policy.default_domain);
+    domain.keys.as_ref().or_else(|| default.and_then(|default| default.keys.as_ref()))
 }
 
 /// Whether a publisher without a signature is on this very machine and the domain leaves room for it.

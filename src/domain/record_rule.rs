@@ -1,5 +1,7 @@
 //! Record rules: which template a stream gets when its push starts (spec live-api 6).
 
+use std::cmp::Reverse;
+
 use serde::{Deserialize, Serialize};
 
 use super::stream::{DomainName, StreamPath};
@@ -48,6 +50,14 @@ pub fn select<'a>(rules: &'a [RecordRule], path: &StreamPath) -> Option<&'a Reco
         .map(|(_, rule)| rule)
 }
 
+/// Every rule that matches a stream; the first counts, the others are shadowed by it.
+pub fn matching<'a>(rules: &'a [RecordRule], path: &StreamPath) -> Vec<&'a RecordRule> {
+    let mut ranked: Vec<(u8, &RecordRule)> =
+        rules.iter().filter_map(|rule| Some((rule.rank(path)?, rule))).collect();
+    ranked.sort_by_key(|(rank, _)| Reverse(*rank));
+    ranked.into_iter().map(|(_, rule)| rule).collect()
+}
+
 #[cfg(test)]
 mod tests {
     use proptest::prelude::*;
@@ -81,6 +91,7 @@ mod tests {
                 stream: StreamName::parse(&stream).unwrap(),
             };
             prop_assert_eq!(select(&rules, &path), oracle(&rules, &path));
+            prop_assert_eq!(matching(&rules, &path).first().copied(), oracle(&rules, &path));
         }
     }
 }

@@ -70,3 +70,50 @@ fn a_stream_is_seen_dropped_forbidden_and_resumed() {
         assert_eq!(events["EventList"][0]["ClientIp"], "-");
     }
 }
+
+/// What LiverecExplainRecord says of a push while it is live, and afterwards.
+#[test]
+fn a_recorded_push_is_explained() {
+    for backend in BACKENDS {
+        let server = Server::start(backend, &[]);
+        let path = server.folder().join("source.flv");
+        make_source(Codecs::H264Aac, 4, &path);
+        let stream = json!({ "DomainName": "live.local", "AppName": "live", "StreamName": "s" });
+        let explain = |extra: serde_json::Value| {
+            let mut body = stream.clone();
+            body.as_object_mut().unwrap().extend(extra.as_object().unwrap().clone());
+            server.live("LiverecExplainRecord", body)
+        };
+        let push =
+            LivePush::start(Pusher::connect(server.rtmp, "s", 4096).accepted(), read_tags(&path));
+        let live = eventually("the push is live", || {
+            let told = explain(json!({}));
+            (told["Phase"] == "live").then_some(told)
+        });
+        assert_eq!(live["WillRecord"], true, "{live}");
+        let recording = &live["SessionList"][0]["RecordingList"][0];
+        assert_eq!((&recording["Origin"], &recording["Format"]), (&json!("rule"), &json!("mp4")));
+        assert_eq!(recording["EndTime"], "");
+        let began = live["Time"].clone();
+
+        // A rule made now counts from the next push on, and says so.
+        let off = json!({ "TemplateName": "nothing" });
+        let template = server.live("CreateLiveRecordTemplate", off)["TemplateId"].clone();
+        let rule = json!({ "DomainName": "live.local", "StreamName": "s", "TemplateId": template });
+        server.live("CreateLiveRecordRule", rule);
+        let told = explain(json!({}));
+        assert_eq!(told["WillRecord"], false);
+        let reason = told["RuleList"][0]["Reason"].as_str().unwrap();
+        assert!(reason.contains("nothing is recorded") && reason.contains("next push"), "{reason}");
+        assert_eq!(told["SessionList"][0]["RecordingList"][0]["EndTime"], "");
+        push.stop();
+
+        let past = eventually("the file is stored", || {
+            let told = explain(json!({ "Time": began }));
+            let recording = &told["SessionList"][0]["RecordingList"][0];
+            (recording["StoredFiles"] == 1 && told["Phase"] == "past").then_some(told)
+        });
+        assert!(past["Summary"].as_str().unwrap().contains("it has 1 recordings"), "{past}");
+        assert_eq!(past["SessionList"][0]["EndReason"], "unpublished");
+    }
+}

@@ -48,6 +48,8 @@ async fn servers() -> Vec<(Server, [MediaFile; 3])> {
             secret_id: "id".to_owned(),
             secret_key: "key".to_owned(),
             default_domain: DomainName::parse("live.local").unwrap(),
+            trust_loopback: true,
+            default_task_format: Container::Hls,
             forbid_scope: Default::default(),
             app_id: APP_ID,
             clock_skew_s: 300,

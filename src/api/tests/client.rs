@@ -49,6 +49,8 @@ pub async fn servers() -> Vec<Server> {
             secret_key: SECRET_KEY.to_owned(),
             app_id: 1_250_000_000,
             default_domain: DomainName::parse("live.local").unwrap(),
+            trust_loopback: true,
+            default_task_format: crate::domain::container::Container::Hls,
             forbid_scope: ForbidScope::Name,
             clock_skew_s: 300,
             rejects_unknown: true,

@@ -1,0 +1,103 @@
+//! LiverecExplainRecord over rules, tasks, bans and domains.
+
+use serde_json::{Value, json};
+
+use super::client::*;
+
+const EXPLAIN: &str = "LiverecExplainRecord";
+
+fn stream() -> Value {
+    json!({ "DomainName": "push.example.com", "AppName": "live", "StreamName": "s" })
+}
+
+fn with(extra: Value) -> Value {
+    let mut body = stream();
+    body.as_object_mut().unwrap().extend(extra.as_object().unwrap().clone());
+    body
+}
+
+fn kinds(answer: &Value) -> Vec<&str> {
+    answer["ObstacleList"].as_array().unwrap().iter().map(|o| o["Kind"].as_str().unwrap()).collect()
+}
+
+#[tokio::test]
+async fn a_push_is_explained_by_the_rows_there_are() {
+    for server in servers().await {
+        let told = server.ok(EXPLAIN, stream()).await;
+        assert_eq!((&told["Phase"], &told["WillRecord"]), (&json!("idle"), &json!(false)));
+        assert_eq!(kinds(&told), ["unknown_domain"]);
+        assert_eq!(told["PushKeys"], "none");
+
+        let mp4 = json!({ "TemplateName": "one", "Mp4Param": { "Enable": 1 } });
+        let mp4 = server.ok("CreateLiveRecordTemplate", mp4).await["TemplateId"].clone();
+        let flv = json!({ "TemplateName": "two", "FlvParam": { "Enable": 1 } });
+        let flv = server.ok("CreateLiveRecordTemplate", flv).await["TemplateId"].clone();
+        for (app, template) in [("", &mp4), ("live", &flv), ("other", &mp4)] {
+            let rule =
+                json!({ "DomainName": "push.example.com", "AppName": app, "TemplateId": template });
+            server.ok("CreateLiveRecordRule", rule).await;
+        }
+        let keys = json!({
+            "DomainName": "push.example.com", "Enable": 1, "MasterAuthKey": "abc123", "AuthDelta": 0,
+        });
+        server.ok("ModifyLivePushAuthKey", keys).await;
+        let told = server.ok(EXPLAIN, stream()).await;
+        assert_eq!(told["WillRecord"], true, "{told}");
+        let effects: Vec<_> = told["RuleList"]
+            .as_array()
+            .unwrap()
+            .iter()
+            .map(|rule| (rule["AppName"].clone(), rule["Effect"].clone()))
+            .collect();
+        assert_eq!(effects, [(json!("live"), json!("applies")), (json!(""), json!("shadowed"))]);
+        assert!(
+            told["RuleList"][1]["Reason"].as_str().unwrap().contains("push.example.com/live/*")
+        );
+        assert_eq!(told["WantedList"][0]["FormatList"], json!(["flv"]));
+        assert_eq!(told["PushKeys"], "own");
+
+        // The signature is looked at when one is given.
+        let told = server.ok(EXPLAIN, with(json!({ "StreamParam": "txTime=70000000" }))).await;
+        assert_eq!((kinds(&told), &told["WillRecord"]), (vec!["unsigned"], &json!(false)));
+        let secret = crate::domain::push_url::tx_secret("abc123", "s", "70000000");
+        let signed = format!("txSecret={secret}&txTime=70000000");
+        let told = server.ok(EXPLAIN, with(json!({ "StreamParam": signed }))).await;
+        assert_eq!((kinds(&told), &told["WillRecord"]), (Vec::new(), &json!(true)));
+        let late = with(json!({ "StreamParam": signed, "Time": "2050-01-01T00:00:00Z" }));
+        assert_eq!(kinds(&server.ok(EXPLAIN, late).await), ["expired"]);
+    }
+}
+
+#[tokio::test]
+async fn tasks_bans_and_times_are_explained() {
+    for server in servers().await {
+        let task = with(json!({ "StartTime": NOW_S + 100, "EndTime": NOW_S + 200 }));
+        let id = server.ok("CreateRecordTask", task).await["TaskId"].clone();
+        let told = server.ok(EXPLAIN, stream()).await;
+        assert_eq!(told["TaskList"][0]["TaskId"], id);
+        assert_eq!(told["TaskList"][0]["Effect"], "not_yet");
+        let time = chrono::DateTime::from_timestamp(NOW_S + 150, 0).unwrap();
+        let then = with(json!({ "Time": time.format("%Y-%m-%dT%H:%M:%SZ").to_string() }));
+        let told = server.ok(EXPLAIN, then.clone()).await;
+        assert_eq!(
+            (&told["Phase"], &told["TaskList"][0]["Effect"]),
+            (&json!("future"), &json!("applies"))
+        );
+        assert_eq!(told["WantedList"][0]["TaskId"], id);
+        assert_eq!(told["WantedList"][0]["FormatList"], json!(["hls"]));
+        server.ok("StopRecordTask", json!({ "TaskId": id })).await;
+        assert_eq!(server.ok(EXPLAIN, then).await["TaskList"][0]["Effect"], "stopped");
+
+        server.ok("ForbidLiveStream", with(json!({ "Reason": "a quarrel" }))).await;
+        let told = server.ok(EXPLAIN, stream()).await;
+        assert!(kinds(&told).contains(&"forbidden"), "{told}");
+        assert!(told["ObstacleList"].to_string().contains("a quarrel"));
+        server.ok("ForbidLiveDomain", json!({ "DomainName": "push.example.com" })).await;
+        assert!(kinds(&server.ok(EXPLAIN, stream()).await).contains(&"disabled_domain"));
+
+        for odd in [json!({ "Time": "yesterday" }), json!({ "Time": "9999-01-01T00:00:00Z" })] {
+            assert_eq!(server.refused(EXPLAIN, with(odd)).await, "InvalidParameterValue");
+        }
+        assert_eq!(server.refused(EXPLAIN, json!({ "AppName": "a" })).await, "MissingParameter");
+    }
+}
