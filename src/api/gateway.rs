@@ -12,7 +12,7 @@ use serde_json::Value;
 use uuid::Uuid;
 
 use super::{
-    ACTIONS, Action, Product,
+    ACTIONS, Action, Product, audit,
     caller::{Caller, is_reading},
     decode, envelope,
     error::{ApiError, Result, shown},
@@ -44,12 +44,12 @@ struct Call {
 pub async fn serve(extract::State(state): extract::State<State>, request: Request) -> Response {
     let request_id = Uuid::new_v4().to_string();
     let peer = request.extensions().get::<ConnectInfo<SocketAddr>>().map(|p| p.0.ip().to_string());
+    let peer = peer.as_deref().unwrap_or("");
     let mut action = "";
-    let answer = carry_out(&state, request, &mut action).await;
+    let answer = carry_out(&state, request, (peer, &request_id), &mut action).await;
     let code = answer.as_ref().err().map_or("OK", ApiError::code);
     metrics::counter!("liverec_api_requests_total", "action" => action, "code" => code)
         .increment(1);
-    let peer = peer.as_deref().unwrap_or("");
     match answer {
         Ok(fields) => {
             match is_reading(action) {
@@ -69,8 +69,14 @@ pub async fn serve(extract::State(state): extract::State<State>, request: Reques
     }
 }
 
-/// `known` becomes the name of the action as soon as it turns out to be one of ours.
-async fn carry_out(state: &State, request: Request, known: &mut &'static str) -> Result<Value> {
+/// `whence` is the client's address and the id of the request; `known` becomes the name of the action
+/// as soon as it turns out to be one of ours.
+async fn carry_out(
+    state: &State,
+    request: Request,
+    whence: (&str, &str),
+    known: &mut &'static str,
+) -> Result<Value> {
     let (head, body) = request.into_parts();
     let (call, _body) = authenticate(state, &head, body).await?;
     let action = find_action(&call)?;
@@ -83,9 +89,16 @@ async fn carry_out(state: &State, request: Request, known: &mut &'static str) ->
         rejects_unknown: state.settings.rejects_unknown,
         has_json_text: call.has_json_text,
     };
-    let params = Params::new(call.fields, reading);
-    let done = tokio::time::timeout(ACTION_TIMEOUT, (action.run)(state, &call.caller, params));
-    done.await.unwrap_or(Err(ApiError::TimedOut))
+    let done = async {
+        if is_reading(action.name) {
+            return (action.run)(state, &call.caller, Params::new(call.fields, reading)).await;
+        }
+        let entry = audit::begin(state, &call.caller, action.name, whence, &call.fields).await?;
+        let answer = (action.run)(state, &call.caller, Params::new(call.fields, reading)).await;
+        audit::finish(state, entry, &answer).await;
+        answer
+    };
+    tokio::time::timeout(ACTION_TIMEOUT, done).await.unwrap_or(Err(ApiError::TimedOut))
 }
 
 async fn authenticate(

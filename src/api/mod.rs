@@ -6,6 +6,7 @@
 //! [`params::Params::finish`], does its work and answers the fields of the response as an object.
 //! To add an action: a function in `api/<noun>.rs` and a line below.
 
+pub mod audit;
 pub mod callback_log;
 pub mod callback_rule;
 pub mod callback_template;
@@ -143,6 +144,7 @@ pub const ACTIONS: &[Action] = actions! {
     Live DescribeCallbackRecordsList => callback_log::describe,
     Live LiverecDescribeCallbacks => callback_log::describe_events,
     Live LiverecReplayCallback => callback_log::replay,
+    Live LiverecDescribeAudit => audit::describe,
     Live LiverecDoctor => doctor::doctor,
     Vod SearchMedia => media_file::search_media,
     Vod DescribeMediaInfos => media_file::describe_media_infos,

@@ -1,5 +1,6 @@
 //! The API as clients see it: signed requests through the router, on every database.
 
+mod audit;
 mod bounds;
 mod callbacks;
 mod client;

@@ -6,8 +6,14 @@ use std::fmt::Write;
 use anyhow::{Context, Result, ensure};
 use chrono::{DateTime, SecondsFormat};
 
+use serde_json::{Value, json};
+
 use super::{master_key, now_ms};
-use crate::{config::Config, db::Db, domain::api_key::Role};
+use crate::{
+    config::Config,
+    db::{self, Db},
+    domain::{api_key::Role, audit::AuditEntry, ids::DecimalId},
+};
 
 /// Longest note, in bytes.
 const MAX_NOTE_BYTES: usize = 255;
@@ -22,7 +28,13 @@ pub async fn create_key(config: &Config, role: Role, note: &str) -> Result<Strin
     let master = master_key::load(config.api.master_key.as_ref(), &config.data_dir)?;
     let (key, secret) = master.generate(role, note.to_owned(), now_ms())?;
     let db = open(config).await?;
-    let stored = db.insert_api_key(&key).await;
+    let named = json!({
+        "SecretId": key.key.secret_id,
+        "Role": role.as_str(),
+        "SubAppId": role.sub_app_id(),
+        "Note": note,
+    });
+    let stored = audited(&db, "keys create", &named, db.insert_api_key(&key)).await;
     db.close().await;
     ensure!(stored?, "there are too many keys");
     Ok(format!(
@@ -66,13 +78,45 @@ pub async fn list_keys(config: &Config) -> Result<String> {
 /// There is no database yet, it refuses, or there is no such key in force.
 pub async fn revoke_key(config: &Config, secret_id: &str) -> Result<String> {
     let db = open(config).await?;
-    let revoked = db.revoke_api_key(secret_id, now_ms()).await;
+    let named = json!({ "SecretId": secret_id });
+    let revoke = db.revoke_api_key(secret_id, now_ms());
+    let revoked = audited(&db, "keys revoke", &named, revoke).await;
     db.close().await;
     ensure!(
         revoked?,
         "there is no key {secret_id} in force; the configured one cannot be revoked here"
     );
     Ok(format!("{secret_id} is revoked; a running server knows within a few seconds\n"))
+}
+
+/// Makes a change with its entry in the audit log around it.
+async fn audited(
+    db: &Db,
+    action: &str,
+    named: &Value,
+    change: impl Future<Output = db::Result<bool>>,
+) -> db::Result<bool> {
+    let at_ms = now_ms();
+    let entry = AuditEntry {
+        id: DecimalId::next(at_ms),
+        at_ms,
+        secret_id: AuditEntry::COMMAND_LINE.to_owned(),
+        role: Role::Admin.as_str().to_owned(),
+        action: action.to_owned(),
+        peer: String::new(),
+        request_id: String::new(),
+        // The id of a key is none of its secrets, whatever its name looks like.
+        parameters: named.to_string(),
+    };
+    db.insert_audit(&entry).await?;
+    let done = change.await;
+    let outcome = match &done {
+        Ok(true) => "OK",
+        Ok(false) => "refused",
+        Err(_) => "InternalError",
+    };
+    db.finish_audit(entry.id, outcome, "").await?;
+    done
 }
 
 async fn open(config: &Config) -> Result<Db> {

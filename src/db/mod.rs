@@ -5,6 +5,7 @@
 //! is `BEGIN IMMEDIATE` with nothing else awaited inside; who writes when is said in `pools`.
 
 pub mod api_key;
+pub mod audit;
 pub mod callback;
 pub mod callback_rule;
 pub mod callback_template;

@@ -1,5 +1,5 @@
-//! Deletes what nothing needs any more: journal files here, and beside that, in a loop of its own,
-//! media files whose time is over ([`super::expiry`]).
+//! Deletes what nothing needs any more: journal files and old entries of the audit log here, and
+//! beside that, in a loop of its own, media files whose time is over ([`super::expiry`]).
 //!
 //! The one place that decides the end of a journal: the minimum over what the rows need (files
 //! not delivered, failed ones, retention) and over the floor of a session that is still followed.
@@ -22,6 +22,8 @@ use crate::{
 
 /// Pause between two rounds.
 const ROUND: Duration = Duration::from_secs(2);
+/// Pause between two looks at the audit log.
+const PRUNE: Duration = Duration::from_secs(3600);
 /// The journal of a file that could not be made is kept at least this long.
 const FAILED_KEPT_MS: i64 = 7 * 24 * 3600 * 1000;
 
@@ -60,7 +62,26 @@ impl Janitor {
             now_ms: self.now_ms,
         };
         // A slow store must not keep journals from being released.
-        tokio::join!(self.release_journals(token.clone()), expiry.run(token));
+        tokio::join!(
+            self.release_journals(token.clone()),
+            self.prune_audit(token.clone()),
+            expiry.run(token)
+        );
+    }
+
+    async fn prune_audit(&self, token: CancellationToken) {
+        loop {
+            match self.db.prune_audit((self.now_ms)()).await {
+                Ok(0) => {}
+                Ok(removed) => debug!(removed, "old entries of the audit log are gone"),
+                // It is only room; the next time will do.
+                Err(error) => debug!(%error, "old entries of the audit log cannot be removed"),
+            }
+            tokio::select! {
+                () = token.cancelled() => return,
+                () = sleep(PRUNE) => {}
+            }
+        }
     }
 
     async fn release_journals(&self, token: CancellationToken) {

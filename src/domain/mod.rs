@@ -3,6 +3,7 @@
 //! Every noun has a file of the same name in `db` and, where clients see it, in `api`.
 
 pub mod api_key;
+pub mod audit;
 pub mod callback;
 pub mod callback_rule;
 pub mod callback_template;

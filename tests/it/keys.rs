@@ -76,6 +76,17 @@ fn keys_with_roles_are_made_used_and_revoked_while_the_server_runs() {
                 .then_some(())
         });
         assert_eq!(ask(admin_pair, LIVE, "DescribeLiveRecordRules"), "", "the others go on");
+        let log = server.live("LiverecDescribeAudit", json!({ "SecretId": "(command line)" }));
+        let commands: Vec<_> = log["AuditList"]
+            .as_array()
+            .unwrap()
+            .iter()
+            .map(|entry| (&entry["ActionName"], &entry["Outcome"]))
+            .collect();
+        let (create, revoke, ok) = (&json!("keys create"), &json!("keys revoke"), &json!("OK"));
+        assert_eq!(commands, [(revoke, ok), (create, ok), (create, ok), (create, ok)]);
+        let asked = server.live("LiverecDescribeAudit", json!({ "SecretId": admin }));
+        assert_eq!(asked["AuditList"][0]["ActionName"], "CreateLiveRecordTemplate");
         let again = server.cli().args(["keys", "revoke", &reader]).output().unwrap();
         assert_eq!(again.status.code(), Some(1));
     }
