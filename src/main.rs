@@ -14,7 +14,7 @@ use anyhow::Context;
 use liverec::{
     app,
     cli::{Arguments, Command, KeysCommand},
-    config::{self, Config, LogFormat},
+    config::{self, Config, ConfigError, LogFormat},
 };
 use tokio::{
     runtime::Runtime,
@@ -44,12 +44,13 @@ fn main() -> ExitCode {
     match run(&arguments, config) {
         Ok(code) => code,
         Err(error) => {
+            let is_config = error.chain().any(|cause| cause.is::<ConfigError>());
             if tracing::dispatcher::has_been_set() {
                 error!(target: FATAL, "{error:#}");
             } else {
                 eprintln!("liverec: {error:#}");
             }
-            ExitCode::FAILURE
+            if is_config { ExitCode::from(2) } else { ExitCode::FAILURE }
         }
     }
 }

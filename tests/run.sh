@@ -54,6 +54,8 @@ missing_packages() {
   if ! command -v mediainfo >/dev/null; then echo mediainfo; fi
   if ! command -v npm >/dev/null; then echo npm; fi
   if ! command -v cc >/dev/null; then echo gcc libc6-dev; fi
+  if ! command -v openssl >/dev/null; then echo openssl; fi
+  if ! command -v curl >/dev/null; then echo curl; fi
   if ! command -v unshare >/dev/null; then echo util-linux; fi
   if [ "$fuzz_seconds" != 0 ] && ! command -v c++ >/dev/null; then echo g++; fi
 }

@@ -14,6 +14,7 @@ use uuid::Uuid;
 use super::{
     ACTIONS, Action, Product, audit,
     caller::{Caller, is_reading},
+    client_ip::client_ip,
     decode, envelope,
     error::{ApiError, Result, shown},
     key_ring::Key,
@@ -43,7 +44,9 @@ struct Call {
 /// Answers any request that no other route takes.
 pub async fn serve(extract::State(state): extract::State<State>, request: Request) -> Response {
     let request_id = Uuid::new_v4().to_string();
-    let peer = request.extensions().get::<ConnectInfo<SocketAddr>>().map(|p| p.0.ip().to_string());
+    let peer = request.extensions().get::<ConnectInfo<SocketAddr>>().map(|peer| {
+        client_ip(peer.0.ip(), request.headers(), &state.settings.trusted_proxies).to_string()
+    });
     let peer = peer.as_deref().unwrap_or("");
     let mut action = "";
     let answer = carry_out(&state, request, (peer, &request_id), &mut action).await;

@@ -11,6 +11,7 @@ pub mod callback_log;
 pub mod callback_rule;
 pub mod callback_template;
 pub mod caller;
+pub mod client_ip;
 pub mod decode;
 pub mod delivery_state;
 pub mod doctor;

@@ -6,6 +6,7 @@ use std::{sync::Arc, time::Duration};
 
 use arc_swap::ArcSwap;
 use chrono::{DateTime, FixedOffset};
+use ipnet::IpNet;
 use metrics_exporter_prometheus::PrometheusHandle;
 use tokio::sync::{Mutex, Notify, Semaphore};
 use tokio_util::sync::CancellationToken;
@@ -59,6 +60,8 @@ pub struct ApiSettings {
     pub rejects_unknown: bool,
     /// `api.utc_offset`.
     pub utc_offset: FixedOffset,
+    /// `http.trusted_proxies`.
+    pub trusted_proxies: Vec<IpNet>,
     /// `http.public_url` without a trailing slash.
     pub public_url: String,
 }

@@ -10,12 +10,15 @@ use hyper_util::{
     rt::{TokioIo, TokioTimer},
     service::TowerToHyperService,
 };
+use rustls::ServerConfig;
 use tokio::{
+    io::{AsyncRead, AsyncWrite},
     net::{TcpListener, TcpStream},
     sync::Semaphore,
     task::JoinSet,
     time::{sleep, timeout},
 };
+use tokio_rustls::TlsAcceptor;
 use tokio_util::sync::CancellationToken;
 use tracing::{debug, warn};
 
@@ -28,8 +31,14 @@ const STOP_PATIENCE: Duration = Duration::from_secs(2);
 /// Pause after a failed accept, such as when no file descriptor is left.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(200);
 
-/// Accepts until stopped.
-pub async fn run(listener: TcpListener, router: Router, token: CancellationToken) {
+/// Accepts until stopped; with `tls` over HTTPS.
+pub async fn run(
+    listener: TcpListener,
+    tls: Option<Arc<ServerConfig>>,
+    router: Router,
+    token: CancellationToken,
+) {
+    let tls = tls.map(TlsAcceptor::from);
     let slots = Arc::new(Semaphore::new(MAX_CONNECTIONS));
     let mut connections = JoinSet::new();
     let mut is_failing = false;
@@ -47,9 +56,12 @@ pub async fn run(listener: TcpListener, router: Router, token: CancellationToken
             (slot, Ok((socket, peer))) => {
                 is_failing = false;
                 let router = router.clone().layer(Extension(ConnectInfo(peer)));
-                let token = token.clone();
+                let (token, tls) = (token.clone(), tls.clone());
                 connections.spawn(async move {
-                    serve(socket, router, token).await;
+                    match tls {
+                        None => serve(socket, router, token).await,
+                        Some(tls) => serve_tls(socket, &tls, router, token).await,
+                    }
                     drop(slot);
                 });
             }
@@ -68,7 +80,23 @@ pub async fn run(listener: TcpListener, router: Router, token: CancellationToken
     }
 }
 
-async fn serve(socket: TcpStream, router: Router, token: CancellationToken) {
+async fn serve_tls(socket: TcpStream, tls: &TlsAcceptor, router: Router, token: CancellationToken) {
+    let accepted = tokio::select! {
+        () = token.cancelled() => return,
+        accepted = timeout(HEADER_TIMEOUT, tls.accept(socket)) => accepted,
+    };
+    match accepted {
+        Ok(Ok(socket)) => serve(socket, router, token).await,
+        Ok(Err(error)) => debug!(%error, "an HTTPS connection failed before its first request"),
+        Err(_) => debug!("an HTTPS connection ended: its handshake took too long"),
+    }
+}
+
+async fn serve(
+    socket: impl AsyncRead + AsyncWrite + Unpin + Send + 'static,
+    router: Router,
+    token: CancellationToken,
+) {
     let service = TowerToHyperService::new(router);
     let connection = http1::Builder::new()
         .half_close(true)

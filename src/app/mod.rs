@@ -18,16 +18,17 @@ mod master_key;
 mod recovery;
 mod remake;
 mod service;
+mod sockets;
 mod store;
 mod tasks;
+mod tls;
 mod verify;
 
-use std::{io::Write, net::SocketAddr, sync::Arc, time::Duration};
+use std::{io::Write, sync::Arc, time::Duration};
 
 use anyhow::{Context, Result, bail};
 use arc_swap::ArcSwap;
 use tokio::{
-    net::TcpListener,
     sync::{Notify, mpsc, watch},
     time::{Instant, sleep, timeout_at},
 };
@@ -40,7 +41,7 @@ use crate::{
     db::Db,
     delivery::{self, Delivery, callback::CallbackSender, janitor::Janitor},
     doctor::Doctor,
-    ingest, reach,
+    ingest,
     record::{self, Supervisor, follow::Shared, resume::Expiry, turns::Turns},
 };
 
@@ -52,6 +53,7 @@ pub use remake::remake;
 pub use verify::verify;
 
 use data_dir::DataDir;
+use sockets::{Addresses, Plan};
 use tasks::Tasks;
 
 /// Events from ingest that may wait for the supervisor.
@@ -72,16 +74,14 @@ pub async fn serve(config: Config, shutdown: CancellationToken) -> Result<()> {
         () = shutdown.cancelled() => return Ok(()),
     };
     server.announce();
-    service::ready(server.rtmp, server.http);
+    service::ready(&server.addresses);
     server.run(shutdown).await
 }
 
 /// A server whose sockets accept.
 pub struct Server {
-    /// Bound address of the RTMP socket.
-    pub rtmp: SocketAddr,
-    /// Bound address of the HTTP socket.
-    pub http: SocketAddr,
+    /// Bound addresses.
+    pub addresses: Addresses,
     /// Base of the URLs it hands out, without a trailing slash.
     pub public_url: String,
     /// The key pair of the API.
@@ -129,6 +129,7 @@ impl Server {
     pub async fn start(config: Config) -> Result<Self> {
         // One provider for every TLS client; a second call in one process changes nothing.
         let _ = rustls::crypto::ring::default_provider().install_default();
+        let sockets = Plan::read(&config)?;
         let data_dir = DataDir::lock(&config.data_dir)?;
         let node_id = data_dir.node_id()?;
         let master_key = master_key::load(config.api.master_key.as_ref(), data_dir.path())?;
@@ -143,20 +144,9 @@ impl Server {
         let left_behind = journal.sessions().context("list the journals")?;
         recovery::refuse_newer(&journal, &left_behind)?;
 
-        let rtmp_listener = TcpListener::bind(config.rtmp.listen)
-            .await
-            .with_context(|| format!("listen for RTMP on {}", config.rtmp.listen))?;
-        let http_listener = TcpListener::bind(config.http.listen)
-            .await
-            .with_context(|| format!("listen for HTTP on {}", config.http.listen))?;
-        let (rtmp, http) = (rtmp_listener.local_addr()?, http_listener.local_addr()?);
-        let public_url = match &config.http.public_url {
-            Some(url) => url.as_str().trim_end_matches('/').to_owned(),
-            None => {
-                let host = reach::url_host(reach::reachable_ip(http.ip()));
-                format!("http://{host}:{}", http.port())
-            }
-        };
+        let sockets = sockets.bind().await?;
+        let addresses = sockets.addresses;
+        let public_url = addresses.public_url(&config.http);
 
         let mut tasks = Tasks::default();
         let (intake, work, abandon) =
@@ -213,6 +203,7 @@ impl Server {
                 handshake_timeout: config.rtmp.handshake_timeout,
                 max_connections: config.rtmp.max_connections,
                 stall_timeout: config.journal.stall_timeout,
+                proxy_protocol: config.rtmp.proxy_protocol,
                 max_message_bytes: config.rtmp.max_message_bytes,
             },
             snapshot.clone(),
@@ -220,7 +211,7 @@ impl Server {
             live.clone(),
             events,
         );
-        tasks.spawn("ingest", ingest.run(rtmp_listener, intake.clone()));
+        tasks.spawn("ingest", ingest.run(sockets.doors, intake.clone()));
 
         let settings = delivery_settings(&config, node_id.clone(), public_url.clone())?;
         let delivery = Delivery::new(
@@ -272,6 +263,7 @@ impl Server {
                 clock_skew_s: i64::try_from(config.api.clock_skew.as_secs())?,
                 rejects_unknown: config.api.unknown_parameters == UnknownParameters::Reject,
                 utc_offset: config.api.utc_offset,
+                trusted_proxies: config.http.trusted_proxies.clone(),
                 public_url: public_url.clone(),
             },
             snapshot.clone(),
@@ -285,9 +277,16 @@ impl Server {
         .with_doctor(doctor.clone());
         state.reload().await.context("read the keys of API clients")?;
         tasks.spawn("reloads", state.clone().run_reloads(work.clone()));
-        tasks.spawn("http", http::run(http_listener, api::router(state), work.clone()));
+        let router = api::router(state);
+        for (listener, tls) in sockets.http {
+            let name = if tls.is_some() { "https" } else { "http" };
+            tasks.spawn(name, http::run(listener, tls, router.clone(), work.clone()));
+        }
+        for certificates in sockets.certificates {
+            tasks.spawn("certificates", certificates.watch(work.clone()));
+        }
 
-        if config.rtmp.trust_loopback && !rtmp.ip().is_loopback() {
+        if config.rtmp.trust_loopback && !addresses.rtmp.ip().is_loopback() {
             warn!(
                 "rtmp.trust_loopback is on: whoever reaches this machine's loopback address, also through a local proxy, may publish without a signature"
             );
@@ -297,13 +296,12 @@ impl Server {
             is_new_key.then_some((secret_id.as_str(), secret_key.as_str())),
             &snapshot.load(),
             &config.rtmp.default_domain,
-            rtmp,
+            addresses.rtmp,
             &public_url,
             now_ms(),
         );
         Ok(Self {
-            rtmp,
-            http,
+            addresses,
             public_url,
             credentials: (secret_id, secret_key),
             greeting,
@@ -322,13 +320,8 @@ impl Server {
     /// Says where the server listens, on the one line that tools wait for, and on a first start
     /// what to do next.
     pub fn announce(&self) {
-        info!(
-            target: LISTENING_TARGET,
-            "liverec {} listening rtmp={} http={}",
-            env!("CARGO_PKG_VERSION"),
-            self.rtmp,
-            self.http
-        );
+        let (version, addresses) = (env!("CARGO_PKG_VERSION"), &self.addresses);
+        info!(target: LISTENING_TARGET, "liverec {version} {addresses}");
         if let Some(greeting) = &self.greeting {
             // Standard output, never the log: it may hold the secret, once. Nobody need listen.
             let _ = writeln!(std::io::stdout(), "{greeting}");

@@ -1,15 +1,15 @@
 //! What a service manager is told (sd_notify: READY, STOPPING, WATCHDOG); nothing without one.
 
-use std::net::SocketAddr;
-
 use sd_notify::{NotifyState, notify};
 use tokio::time::sleep;
 use tokio_util::sync::CancellationToken;
 use tracing::info;
 
-/// Both sockets accept.
-pub fn ready(rtmp: SocketAddr, http: SocketAddr) {
-    let status = format!("listening rtmp={rtmp} http={http}");
+use super::sockets::Addresses;
+
+/// Every socket accepts.
+pub fn ready(addresses: &Addresses) {
+    let status = addresses.to_string();
     say(&[NotifyState::Ready, NotifyState::Status(&status)]);
 }
 

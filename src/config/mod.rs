@@ -89,6 +89,21 @@ pub struct Rtmp {
     pub max_message_bytes: usize,
     /// What a newer publisher of the same name does to the older one.
     pub takeover: Takeover,
+    /// Whether every connection begins with a header of the PROXY protocol.
+    pub proxy_protocol: bool,
+    /// RTMPS beside it.
+    pub tls: Option<Tls>,
+}
+
+/// Sections `rtmp.tls` and `http.tls`: a socket that speaks TLS.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Tls {
+    /// Address and port; port 0 takes a free one.
+    pub listen: SocketAddr,
+    /// Certificate chain in PEM, the server's own first.
+    pub cert: PathBuf,
+    /// Private key in PEM.
+    pub key: PathBuf,
 }
 
 /// `rtmp.takeover`.
@@ -112,6 +127,10 @@ pub struct Http {
     pub listen: SocketAddr,
     /// How clients reach this server; `None` is worked out from the bound address.
     pub public_url: Option<BaseUrl>,
+    /// Proxies whose word about the client's address is taken.
+    pub trusted_proxies: Vec<IpNet>,
+    /// HTTPS beside it.
+    pub tls: Option<Tls>,
 }
 
 /// Section `api`.

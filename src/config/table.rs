@@ -5,12 +5,11 @@
 
 use std::{path::Path, time::Duration};
 
-use ipnet::IpNet;
 use tracing_subscriber::EnvFilter;
 
 use super::{
     Api, BaseUrl, Callback, Config, ConfigError, Credentials, DatabaseUrl, Disk, Hls, Http,
-    Journal, Log, LogFormat, Publish, Record, Rtmp, S3, Storage, Takeover, UnknownParameters,
+    Journal, Log, LogFormat, Publish, Record, Rtmp, S3, Storage, Takeover, Tls, UnknownParameters,
     sources::Reader,
     value::{
         Raw, address, choice, database_url, duration, flag, integer, list, master_key, optional,
@@ -80,13 +79,25 @@ pub(super) fn read(r: &mut Reader) -> Result<Config, ConfigError> {
     })
 }
 
+/// A socket that speaks TLS: all three keys of it or none.
+fn tls(r: &mut Reader, keys: [&'static str; 3]) -> Result<Option<Tls>, ConfigError> {
+    let [listen_key, cert_key, key_key] = keys;
+    let listen = r.get(listen_key, "", optional(address))?;
+    let cert = r.get(cert_key, "", optional(path))?;
+    let key = r.get(key_key, "", optional(path))?;
+    let missing = |key| Err(together(key, format!("is needed when {listen_key} is set")));
+    let unused = |key| Err(together(key, format!("has no effect without {listen_key}")));
+    match (listen, cert, key) {
+        (None, None, None) => Ok(None),
+        (None, Some(_), _) => unused(cert_key),
+        (None, None, Some(_)) => unused(key_key),
+        (Some(_), None, _) => missing(cert_key),
+        (Some(_), Some(_), None) => missing(key_key),
+        (Some(listen), Some(cert), Some(key)) => Ok(Some(Tls { listen, cert, key })),
+    }
+}
+
 fn rtmp(r: &mut Reader) -> Result<Rtmp, ConfigError> {
-    const TLS: &str = "this version serves RTMP without TLS only";
-    without_effect(r, "rtmp.tls.listen", "", text, TLS)?;
-    without_effect(r, "rtmp.tls.cert", "", text, TLS)?;
-    without_effect(r, "rtmp.tls.key", "", text, TLS)?;
-    let proxy = "this version does not read the PROXY protocol";
-    without_effect(r, "rtmp.proxy_protocol", "false", flag, proxy)?;
     Ok(Rtmp {
         listen: r.get("rtmp.listen", "0.0.0.0:1935", address)?,
         default_domain: r.get("rtmp.default_domain", "live.local", domain)?,
@@ -96,19 +107,17 @@ fn rtmp(r: &mut Reader) -> Result<Rtmp, ConfigError> {
         max_connections: r.get("rtmp.max_connections", "2000", integer(1, 1_000_000))?,
         max_message_bytes: r.get("rtmp.max_message_size", "16777215", size("64KiB", "16777215"))?,
         takeover: r.get("rtmp.takeover", "always", choice(&[("always", Takeover::Always)]))?,
+        proxy_protocol: r.get("rtmp.proxy_protocol", "false", flag)?,
+        tls: tls(r, ["rtmp.tls.listen", "rtmp.tls.cert", "rtmp.tls.key"])?,
     })
 }
 
 fn http(r: &mut Reader) -> Result<Http, ConfigError> {
-    const TLS: &str = "this version serves HTTP without TLS only";
-    without_effect(r, "http.tls.listen", "", text, TLS)?;
-    without_effect(r, "http.tls.cert", "", text, TLS)?;
-    without_effect(r, "http.tls.key", "", text, TLS)?;
-    let proxies = "this version takes no client address from a proxy";
-    without_effect(r, "http.trusted_proxies", "", list::<IpNet>(NETWORK), proxies)?;
     Ok(Http {
         listen: r.get("http.listen", "0.0.0.0:8080", address)?,
         public_url: r.get("http.public_url", "", optional(base_url))?,
+        trusted_proxies: r.get("http.trusted_proxies", "", list(NETWORK))?,
+        tls: tls(r, ["http.tls.listen", "http.tls.cert", "http.tls.key"])?,
     })
 }
 
@@ -241,23 +250,6 @@ fn whole_seconds(
         given if given.subsec_nanos() == 0 => Ok(given),
         _ => Err("must be whole seconds".to_owned()),
     }
-}
-
-/// A key of the contract that this version cannot honour: only its default is accepted.
-fn without_effect<T: PartialEq>(
-    r: &mut Reader,
-    key: &'static str,
-    default: &'static str,
-    parse: impl Fn(&Raw) -> Result<T, String>,
-    why: &'static str,
-) -> Result<(), ConfigError> {
-    r.get(key, default, |raw| {
-        if parse(raw)? == parse(&Raw::Text(default.to_owned()))? {
-            Ok(())
-        } else {
-            Err(format!("{why}; it must keep its default {default:?}"))
-        }
-    })
 }
 
 fn together(key: &'static str, message: String) -> ConfigError {

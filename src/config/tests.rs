@@ -85,6 +85,24 @@ const SAMPLES: &[(&str, &str, &[Pair])] = &[
     ("storage.s3.region", "eu-central-1", S3_NEEDS),
     ("storage.s3.secret_access_key", "0099", S3_NEEDS),
     ("storage.s3.timeout", "5s", S3_NEEDS),
+    ("http.tls.cert", "/etc/cert.pem", HTTPS_NEEDS),
+    ("http.tls.key", "/etc/key.pem", HTTPS_NEEDS),
+    ("http.tls.listen", "0.0.0.0:8443", HTTPS_NEEDS),
+    ("http.trusted_proxies", "10.0.0.0/8,fd00::/8", &[]),
+    ("rtmp.proxy_protocol", "true", &[]),
+    ("rtmp.tls.cert", "/etc/cert.pem", RTMPS_NEEDS),
+    ("rtmp.tls.key", "/etc/key.pem", RTMPS_NEEDS),
+    ("rtmp.tls.listen", "0.0.0.0:1936", RTMPS_NEEDS),
+];
+const HTTPS_NEEDS: &[Pair] = &[
+    ("http.tls.listen", "0.0.0.0:443"),
+    ("http.tls.cert", "/etc/other.pem"),
+    ("http.tls.key", "/etc/other.key"),
+];
+const RTMPS_NEEDS: &[Pair] = &[
+    ("rtmp.tls.listen", "0.0.0.0:443"),
+    ("rtmp.tls.cert", "/etc/other.pem"),
+    ("rtmp.tls.key", "/etc/other.key"),
 ];
 const S3_NEEDS: &[Pair] = &[
     ("storage.kind", "s3"),
@@ -95,17 +113,7 @@ const S3_NEEDS: &[Pair] = &[
 ];
 
 /// Keys of the contract whose only accepted value is their default, with one that is not.
-const REFUSED: &[Pair] = &[
-    ("http.tls.cert", "/etc/cert.pem"),
-    ("http.tls.key", "/etc/key.pem"),
-    ("http.tls.listen", "0.0.0.0:8443"),
-    ("http.trusted_proxies", "10.0.0.0/8"),
-    ("rtmp.proxy_protocol", "true"),
-    ("rtmp.takeover", "never"),
-    ("rtmp.tls.cert", "/etc/cert.pem"),
-    ("rtmp.tls.key", "/etc/key.pem"),
-    ("rtmp.tls.listen", "0.0.0.0:1936"),
-];
+const REFUSED: &[Pair] = &[("rtmp.takeover", "never")];
 
 fn variables<'a>(pairs: impl IntoIterator<Item = &'a (&'a str, &'a str)>) -> Sources {
     let pair = |(key, value): &(&str, &str)| (variable_of(key).into(), OsString::from(value));
@@ -143,6 +151,21 @@ fn a_key_without_effect_is_refused_by_name() {
         let error = Config::load(&variables([&(*key, *value)])).unwrap_err().to_string();
         assert!(error.starts_with(key), "{error}");
         assert!(error.contains(&variable_of(key)), "{error}");
+    }
+}
+
+#[test]
+fn a_tls_socket_needs_all_three_keys() {
+    for (given, named) in [
+        (&["http.tls.listen"][..], "http.tls.cert"),
+        (&["http.tls.listen", "http.tls.cert"], "http.tls.key"),
+        (&["http.tls.cert", "http.tls.key"], "http.tls.cert"),
+        (&["http.tls.key"], "http.tls.key"),
+    ] {
+        let pairs: Vec<Pair> =
+            HTTPS_NEEDS.iter().filter(|(key, _)| given.contains(key)).copied().collect();
+        let error = Config::load(&variables(pairs.iter())).unwrap_err().to_string();
+        assert!(error.starts_with(named), "{given:?}: {error}");
     }
 }
 

@@ -71,6 +71,8 @@ pub struct PublishRequest<'a> {
     pub peer: IpAddr,
     /// Address it connected to.
     pub local: IpAddr,
+    /// Whether both are what a balancer says: such an address is never taken for this machine's.
+    pub is_forwarded: bool,
 }
 
 /// The configuration that decides beside the snapshot.
@@ -269,6 +271,7 @@ fn keys_of<'s>(
 fn is_trusted(domain: &PushDomain, request: &PublishRequest<'_>, policy: &Policy) -> bool {
     let is_loopback = |ip: IpAddr| ip.to_canonical().is_loopback();
     policy.trust_loopback
+        && !request.is_forwarded
         && is_loopback(request.peer)
         && is_loopback(request.local)
         && (domain.keys.is_none() || domain.name == policy.default_domain)

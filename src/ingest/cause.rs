@@ -72,6 +72,10 @@ impl Cause {
                 refused("protocol");
                 info!(%error, "a connection is closed: what it sent cannot be read");
             }
+            Cause::Network(error) if error.kind() == io::ErrorKind::InvalidData => {
+                refused("tls");
+                info!(%error, "a connection is closed: TLS failed");
+            }
             Cause::NoPublish => {
                 refused("handshake_timeout");
                 info!("a connection is closed: {self}");

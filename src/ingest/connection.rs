@@ -45,12 +45,22 @@ const FAREWELL: Duration = Duration::from_secs(1);
 /// Waiting so long for the journal says nothing about the peer's silence.
 const LONG_WAIT: Duration = Duration::from_secs(1);
 
+/// Where a connection comes from and where it arrived.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Route {
+    /// The publisher.
+    pub(super) peer: SocketAddr,
+    /// The address it connected to.
+    pub(super) local: SocketAddr,
+    /// Whether a balancer says so (`rtmp.proxy_protocol`) rather than the socket.
+    pub(super) is_forwarded: bool,
+}
+
 /// One connection.
 pub(super) struct Connection<S> {
     context: Arc<Context>,
     source: S,
-    peer: SocketAddr,
-    local: SocketAddr,
+    route: Route,
     session: ServerSession,
     outbound: Outbound,
     /// Accepted publishes by message stream.
@@ -68,20 +78,14 @@ pub(super) struct Connection<S> {
 
 impl<S: ByteSource> Connection<S> {
     /// A connection just accepted.
-    pub(super) fn new(
-        context: Arc<Context>,
-        source: S,
-        peer: SocketAddr,
-        local: SocketAddr,
-    ) -> Self {
+    pub(super) fn new(context: Arc<Context>, source: S, route: Route) -> Self {
         let now = Instant::now();
         Self {
             session: ServerSession::new(context.settings.max_message_bytes),
             deadline: now + context.settings.handshake_timeout,
             context,
             source,
-            peer,
-            local,
+            route,
             outbound: Outbound::default(),
             streams: Vec::new(),
             tasks: JoinSet::new(),

@@ -1,8 +1,8 @@
 //! Sockets: accepts publishers, reads what they send, hands it to a journal each.
 //!
-//! Reading order: [`live`] (who is live), [`source`] (where bytes come from), [`buffer`] and
+//! Reading order: [`live`] (who is live), [`source`] and [`tls`] (where bytes come from), [`buffer`] and
 //! [`pace`] (how they are read cheaply), [`connection`] (the life of a connection), [`publish`] (the
-//! life of a publish), [`listener`]. The protocol itself is [`crate::rtmp`]; what is recorded is
+//! life of a publish), [`listener`] and [`proxy`]. The protocol itself is [`crate::rtmp`]; what is recorded is
 //! decided by whoever receives [`Event`]s.
 
 mod buffer;
@@ -12,10 +12,12 @@ mod listener;
 mod live;
 mod outbound;
 mod pace;
+mod proxy;
 mod publish;
 mod source;
 #[cfg(test)]
 mod tests;
+mod tls;
 
 use std::{sync::Arc, time::Duration};
 
@@ -26,7 +28,10 @@ use tokio::{
 };
 
 use self::buffer::BufferPool;
-pub use self::live::{Live, LiveSession};
+pub use self::{
+    listener::Door,
+    live::{Live, LiveSession},
+};
 use crate::{
     domain::{
         forbidden_stream::ForbidScope, ids::SessionId, push_domain::Policy, recording::Recording,
@@ -54,6 +59,8 @@ pub struct Settings {
     pub max_connections: usize,
     /// A publisher whose journal the disk does not take for so long is disconnected.
     pub stall_timeout: Duration,
+    /// Whether every connection begins with a PROXY header.
+    pub proxy_protocol: bool,
     /// Longest RTMP message of a publisher, in bytes.
     pub max_message_bytes: usize,
 }

@@ -79,6 +79,7 @@ impl Server {
             handshake_timeout: PATIENCE,
             max_connections: 100,
             stall_timeout: PATIENCE,
+            proxy_protocol: false,
             max_message_bytes: 16_777_215,
         };
         change(&mut settings);
@@ -100,7 +101,7 @@ impl Server {
         let address = listener.local_addr().unwrap();
         let (token, told) = (CancellationToken::new(), Arc::new(Mutex::new(Vec::new())));
         tokio::spawn(supervise(receiver, told.clone()));
-        let running = tokio::spawn(ingest.run(listener, token.clone()));
+        let running = tokio::spawn(ingest.run(vec![Door { listener, tls: None }], token.clone()));
         Self { address, live, journal, folder, told, token, running }
     }
 

@@ -12,6 +12,7 @@ mod cuts_property;
 mod database_away;
 mod disk;
 mod doctor;
+mod edges;
 mod enhanced;
 mod follow;
 mod follow_ends;

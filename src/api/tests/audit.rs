@@ -1,10 +1,33 @@
 //! The audit log.
 
+use std::{net::SocketAddr, sync::Arc};
+
+use axum::extract::ConnectInfo;
 use serde_json::json;
 
-use super::client::*;
+use super::{super::ApiSettings, client::*};
 
 const DESCRIBE: &str = "LiverecDescribeAudit";
+
+#[tokio::test]
+async fn the_client_behind_a_trusted_proxy_is_written_down() {
+    for server in servers().await {
+        let server = server.with(|state| {
+            let trusted_proxies = vec!["10.0.0.0/8".parse().unwrap()];
+            let settings = ApiSettings { trusted_proxies, ..(*state.settings).clone() };
+            state.settings = Arc::new(settings);
+        });
+        for (peer, seen) in [("10.0.0.1:1", "203.0.113.7"), ("192.0.2.1:1", "192.0.2.1")] {
+            let mut request = tc3_post("LiverecDoctor", "{}");
+            let peer: SocketAddr = peer.parse().unwrap();
+            request.extensions_mut().insert(ConnectInfo(peer));
+            request.headers_mut().insert("x-forwarded-for", "203.0.113.7".parse().unwrap());
+            server.send(request).await;
+            let told = server.ok(DESCRIBE, json!({})).await;
+            assert_eq!(told["AuditList"][0]["ClientIp"], seen);
+        }
+    }
+}
 
 #[tokio::test]
 async fn changes_are_written_down_without_secrets() {

@@ -68,7 +68,7 @@ async fn run(dir: &std::path::Path) -> Result<u64> {
     prepare(&config, &receiver_url).await?;
 
     let server = Server::start(config).await?;
-    let (rtmp, public_url) = (server.rtmp, server.public_url.clone());
+    let (rtmp, public_url) = (server.addresses.rtmp, server.public_url.clone());
     println!("server: rtmp://{rtmp} and {public_url}, in {}", dir.display());
     let stop = CancellationToken::new();
     let (inbox, mut events) = receiver::channel();

@@ -42,7 +42,8 @@ fn policy() -> Policy {
 
 fn far<'a>(app: &'a str, tc_url: &'a str, key: &'a str) -> PublishRequest<'a> {
     let ip = |text: &str| text.parse::<IpAddr>().unwrap();
-    PublishRequest { app, tc_url, key, peer: ip("198.51.100.7"), local: ip("203.0.113.1") }
+    let (peer, local) = (ip("198.51.100.7"), ip("203.0.113.1"));
+    PublishRequest { app, tc_url, key, peer, local, is_forwarded: false }
 }
 
 fn near<'a>(tc_url: &'a str, key: &'a str) -> PublishRequest<'a> {
@@ -248,6 +249,12 @@ fn disabled_domains_and_bad_names_are_refused() {
     assert_eq!(authorised.stream_param, "x?y");
 }
 
+#[test]
+fn what_a_balancer_says_is_not_taken_for_this_machine() {
+    assert!(decide(near("", "livetest")).is_ok());
+    assert_eq!(reason(PublishRequest { is_forwarded: true, ..near("", "livetest") }), "unsigned");
+}
+
 proptest::proptest! {
     #[test]
     fn any_text_gets_an_answer(app: String, url: String, key: String) {
@@ -259,13 +266,7 @@ proptest::proptest! {
 #[test]
 fn a_forbidden_stream_is_refused_until_its_ban_is_over() {
     let mut snapshot = snapshot();
-    let request = PublishRequest {
-        app: "live",
-        tc_url: "rtmp://live.local/live",
-        key: "s",
-        peer: IpAddr::from([127, 0, 0, 1]),
-        local: IpAddr::from([127, 0, 0, 1]),
-    };
+    let request = near("rtmp://live.local/live", "s");
     let path = authorise(&snapshot, &request, &policy(), NOW_S).unwrap().path;
     snapshot.forbidden_streams.push(ForbiddenStream {
         path,

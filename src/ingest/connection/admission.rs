@@ -38,8 +38,9 @@ impl<S: ByteSource> Connection<S> {
             app: &request.connect.app,
             tc_url: &request.connect.tc_url,
             key: &request.key,
-            peer: self.peer.ip(),
-            local: self.local.ip(),
+            peer: self.route.peer.ip(),
+            local: self.route.local.ip(),
+            is_forwarded: self.route.is_forwarded,
         };
         let snapshot = self.context.snapshot.load_full();
         let decision =
@@ -56,8 +57,8 @@ impl<S: ByteSource> Connection<S> {
         let opening = Opening {
             context: self.context.clone(),
             authorised,
-            peer: self.peer.ip(),
-            local: self.local.ip(),
+            peer: self.route.peer.ip(),
+            local: self.route.local.ip(),
             encoder: shown(request.connect.flash_ver()),
             wake: self.wake.clone(),
         };

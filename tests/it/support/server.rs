@@ -115,6 +115,12 @@ impl Server {
         }
     }
 
+    /// Changes a setting for the next start.
+    pub fn set(&mut self, key: &str, value: &str) {
+        self.settings.retain(|(known, _)| known != key);
+        self.settings.push((key.to_owned(), value.to_owned()));
+    }
+
     /// Starts the program again over the same data, after [`Server::kill`] or [`Server::stop`].
     pub fn launch(&mut self) {
         assert!(self.child.is_none(), "the server runs already");
