@@ -15,6 +15,7 @@ mod gauges;
 mod http;
 mod keys;
 mod master_key;
+mod publish_auth;
 mod recovery;
 mod remake;
 mod service;
@@ -203,6 +204,7 @@ impl Server {
                 handshake_timeout: config.rtmp.handshake_timeout,
                 max_connections: config.rtmp.max_connections,
                 stall_timeout: config.journal.stall_timeout,
+                auth_fallback: config.publish.auth_fail,
                 proxy_protocol: config.rtmp.proxy_protocol,
                 max_message_bytes: config.rtmp.max_message_bytes,
             },
@@ -210,6 +212,7 @@ impl Server {
             journal.clone(),
             live.clone(),
             events,
+            publish_auth::gatekeeper(&config, app_id)?,
         );
         tasks.spawn("ingest", ingest.run(sockets.doors, intake.clone()));
 

@@ -25,8 +25,8 @@ use ipnet::IpNet;
 
 use crate::{
     domain::{
-        container::Container, forbidden_stream::ForbidScope, rate_limit::RateLimit,
-        stream::DomainName,
+        container::Container, forbidden_stream::ForbidScope, publish_auth::Fallback,
+        rate_limit::RateLimit, stream::DomainName,
     },
     media::hls::SegmentType,
 };
@@ -118,6 +118,12 @@ pub enum Takeover {
 pub struct Publish {
     /// What ForbidLiveStream looks at.
     pub forbid_scope: ForbidScope,
+    /// Whom to ask before a publish begins; the URL may hold a secret.
+    pub auth_url: Option<Secret>,
+    /// Key of the signature of that question; `None` leaves it unsigned.
+    pub auth_key: Option<Secret>,
+    /// What becomes of a publish when there is no answer.
+    pub auth_fail: Fallback,
 }
 
 /// Section `http`.

@@ -12,12 +12,15 @@ use super::{
     Journal, Log, LogFormat, Publish, Record, Rtmp, S3, Storage, Takeover, Tls, UnknownParameters,
     sources::Reader,
     value::{
-        Raw, address, choice, database_url, duration, flag, integer, list, master_key, optional,
-        parsed, path, secret, size, text, utc_offset,
+        Raw, address, choice, database_url, duration, flag, hook_url, integer, list, master_key,
+        optional, parsed, path, secret, size, text, utc_offset,
     },
 };
 use crate::{
-    domain::{container::Container, forbidden_stream::ForbidScope, stream::DomainName},
+    domain::{
+        container::Container, forbidden_stream::ForbidScope, publish_auth::Fallback,
+        stream::DomainName,
+    },
     media::hls::SegmentType,
 };
 
@@ -57,6 +60,13 @@ pub(super) fn read(r: &mut Reader) -> Result<Config, ConfigError> {
                 "publish.forbid_scope",
                 "name",
                 choice(&[("name", ForbidScope::Name), ("path", ForbidScope::Path)]),
+            )?,
+            auth_url: r.get("publish.auth_url", "", optional(hook_url))?,
+            auth_key: r.get("publish.auth_key", "", optional(secret))?,
+            auth_fail: r.get(
+                "publish.auth_fail",
+                "open",
+                choice(&[("open", Fallback::Open), ("closed", Fallback::Closed)]),
             )?,
         },
         storage: storage(r, &data_dir)?,

@@ -284,6 +284,23 @@ pub(super) fn secret(raw: &Raw) -> Parsed<Secret> {
     text(raw).map(Secret)
 }
 
+/// Longest URL of a hook, in bytes.
+const MAX_HOOK_BYTES: usize = 2048;
+
+/// A URL that is called; it may hold a secret in its query.
+pub(super) fn hook_url(raw: &Raw) -> Parsed<Secret> {
+    let given = text(raw)?;
+    let is_url = Url::parse(&given).is_ok_and(|url| {
+        matches!(url.scheme(), "http" | "https") && url.has_host() && url.fragment().is_none()
+    });
+    if !is_url || given.len() > MAX_HOOK_BYTES {
+        return Err(format!(
+            "must be an http:// or https:// URL of at most {MAX_HOOK_BYTES} bytes"
+        ));
+    }
+    Ok(Secret(given))
+}
+
 /// An `http://` or `https://` address without query, fragment, user or trailing slash.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct BaseUrl(Url);

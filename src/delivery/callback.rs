@@ -9,7 +9,7 @@
 
 mod networks;
 mod outage;
-mod receiver;
+pub(super) mod receiver;
 mod slots;
 
 use std::{sync::Arc, time::Duration};

@@ -27,6 +27,7 @@ mod observe;
 mod part;
 mod product;
 pub mod project;
+pub mod publish_auth;
 pub mod source;
 mod step;
 mod timeline;

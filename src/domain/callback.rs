@@ -247,6 +247,17 @@ pub fn push_ended(
     event(EventType::PushEnded, &session.path, body)
 }
 
+/// Event 0 for a push that was not let in at `at_ms` (unix milliseconds): there was no event 1.
+pub fn push_refused(session: &Session, app_id: u64, code: (i64, &str), at_ms: i64) -> Event {
+    let (code, message) = code;
+    let mut body = push(session, app_id, 0, 0);
+    body.insert("errcode".to_owned(), code.into());
+    body.insert("errmsg".to_owned(), message.into());
+    body.insert("event_time".to_owned(), at_ms.div_euclid(1000).into());
+    body.insert("push_duration".to_owned(), "0".into());
+    event(EventType::PushEnded, &session.path, body)
+}
+
 /// Event 100: a media file is in VOD storage and plays at `video_url`. `callback_ext` has the
 /// verification summary under a key of our own beside the vendor's.
 pub fn file_stored(

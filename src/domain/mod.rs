@@ -16,6 +16,7 @@ pub mod journal_note;
 pub mod media_file;
 pub mod plan;
 pub mod play_domain;
+pub mod publish_auth;
 pub mod push_domain;
 pub mod push_url;
 pub mod rate_limit;

@@ -32,6 +32,15 @@ pub struct Session {
     pub signed: bool,
 }
 
+impl Session {
+    /// The same, begun at another moment (unix milliseconds): its id is ordered by it, its sequence
+    /// stays, since somebody may have been told.
+    #[must_use]
+    pub fn starting_at(self, started_ms: i64) -> Self {
+        Self { id: SessionId::new(started_ms), started_ms, ..self }
+    }
+}
+
 /// Why a session ended; numbers and texts of event 0 (spec live-api 11.1).
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]

@@ -19,7 +19,7 @@ mod source;
 mod tests;
 mod tls;
 
-use std::{sync::Arc, time::Duration};
+use std::{pin::Pin, sync::Arc, time::Duration};
 
 use arc_swap::ArcSwap;
 use tokio::{
@@ -34,8 +34,14 @@ pub use self::{
 };
 use crate::{
     domain::{
-        forbidden_stream::ForbidScope, ids::SessionId, push_domain::Policy, recording::Recording,
-        session::EndReason, snapshot::Snapshot, stream::DomainName,
+        forbidden_stream::ForbidScope,
+        ids::SessionId,
+        publish_auth::{Fallback, Verdict},
+        push_domain::Policy,
+        recording::Recording,
+        session::{EndReason, Session},
+        snapshot::Snapshot,
+        stream::DomainName,
     },
     journal::Journal,
 };
@@ -59,15 +65,31 @@ pub struct Settings {
     pub max_connections: usize,
     /// A publisher whose journal the disk does not take for so long is disconnected.
     pub stall_timeout: Duration,
+    /// What becomes of a publish when the [`Gatekeeper`] does not answer.
+    pub auth_fallback: Fallback,
     /// Whether every connection begins with a PROXY header.
     pub proxy_protocol: bool,
     /// Longest RTMP message of a publisher, in bytes.
     pub max_message_bytes: usize,
 }
 
+/// Somebody who is asked whether a publish may begin.
+pub trait Gatekeeper: Send + Sync {
+    /// Answers within a few seconds, whatever happens.
+    fn ask<'a>(
+        &'a self,
+        session: &'a Session,
+    ) -> Pin<Box<dyn Future<Output = Verdict> + Send + 'a>>;
+}
+
 /// What the record supervisor is told.
 #[derive(Debug)]
 pub enum Event {
+    /// A publish was not let in by the [`Gatekeeper`].
+    Refused {
+        /// The session that it would have been.
+        session: Box<Session>,
+    },
     /// A publish has begun; it is acknowledged to the publisher after the answer.
     Started {
         /// The session. Its journal is open.
@@ -105,6 +127,7 @@ struct Context {
     journal: Journal,
     live: Arc<Live>,
     events: mpsc::Sender<Event>,
+    gatekeeper: Option<Arc<dyn Gatekeeper>>,
     buffers: BufferPool,
     /// Paced connections look at their sockets at whole multiples of their pause from here.
     epoch: Instant,
@@ -117,13 +140,14 @@ pub struct Ingest {
 
 impl Ingest {
     /// `snapshot` decides who may publish; `live` is filled while [`Ingest::run`] runs; `events`
-    /// closes when it is over.
+    /// closes when it is over. `gatekeeper` is asked after everything else allows a publish.
     pub fn new(
         settings: Settings,
         snapshot: Arc<ArcSwap<Snapshot>>,
         journal: Journal,
         live: Arc<Live>,
         events: mpsc::Sender<Event>,
+        gatekeeper: Option<Arc<dyn Gatekeeper>>,
     ) -> Self {
         let policy = Policy {
             default_domain: settings.default_domain.clone(),
@@ -131,7 +155,17 @@ impl Ingest {
             forbid_scope: settings.forbid_scope,
         };
         let (buffers, epoch) = (BufferPool::default(), Instant::now());
-        let context = Context { settings, policy, snapshot, journal, live, events, buffers, epoch };
+        let context = Context {
+            settings,
+            policy,
+            snapshot,
+            journal,
+            live,
+            events,
+            gatekeeper,
+            buffers,
+            epoch,
+        };
         Self { context: Arc::new(context) }
     }
 }

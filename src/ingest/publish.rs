@@ -31,12 +31,32 @@ use crate::{
 /// Notes that may wait for a connection.
 const CONTROLS: usize = 64;
 
+/// The session of a publish that was authorised, between these addresses, from now on.
+pub(super) fn session(
+    context: &Context,
+    authorised: Authorised,
+    peer: IpAddr,
+    local: IpAddr,
+) -> Session {
+    let started_ms = now_ms();
+    Session {
+        id: SessionId::new(started_ms),
+        node_id: context.settings.node_id.clone(),
+        sequence: DecimalId::next(started_ms),
+        path: authorised.path,
+        stream_param: authorised.stream_param,
+        user_ip: peer.to_canonical().to_string(),
+        node_ip: local.to_canonical().to_string(),
+        started_ms,
+        signed: authorised.signed,
+    }
+}
+
 /// A publish that was authorised and is to be opened.
 pub(super) struct Opening {
     pub(super) context: Arc<Context>,
-    pub(super) authorised: Authorised,
-    pub(super) peer: IpAddr,
-    pub(super) local: IpAddr,
+    /// What it will be.
+    pub(super) session: Session,
     pub(super) encoder: String,
     /// Notified when the publish is told to end.
     pub(super) wake: Arc<Notify>,
@@ -69,21 +89,9 @@ impl Opening {
     /// Takes the place, begins the journal and attaches what is to be recorded. When this is done
     /// the file says everything a recovery needs. Must run to its end: nothing is left behind then.
     pub(super) async fn run(self) -> Result<Publishing, OpenError> {
-        let Opening { context, authorised, peer, local, encoder, wake } = self;
-        let place = context.live.enter(&authorised.path, authorised.signed, wake)?;
-        let started_ms = now_ms();
-        let session = Session {
-            id: SessionId::new(started_ms),
-            node_id: context.settings.node_id.clone(),
-            sequence: DecimalId::next(started_ms),
-            path: authorised.path,
-            stream_param: authorised.stream_param,
-            user_ip: peer.to_canonical().to_string(),
-            node_ip: local.to_canonical().to_string(),
-            started_ms,
-            signed: authorised.signed,
-        };
-        let id = session.id;
+        let Opening { context, session, encoder, wake } = self;
+        let place = context.live.enter(&session.path, session.signed, wake)?;
+        let (id, started_ms) = (session.id, session.started_ms);
         let head = serde_json::to_string(&JournalHead { session: session.clone() })?;
         let writer = context.journal.create(id, head, started_ms).await?;
         let (control, controls) = mpsc::channel(CONTROLS);

@@ -79,6 +79,7 @@ impl Server {
             handshake_timeout: PATIENCE,
             max_connections: 100,
             stall_timeout: PATIENCE,
+            auth_fallback: Fallback::Open,
             proxy_protocol: false,
             max_message_bytes: 16_777_215,
         };
@@ -96,7 +97,7 @@ impl Server {
         let (sender, receiver) = mpsc::channel(4);
         let live = Arc::new(Live::default());
         let snapshot = Arc::new(ArcSwap::from_pointee(snapshot));
-        let ingest = Ingest::new(settings, snapshot, journal.clone(), live.clone(), sender);
+        let ingest = Ingest::new(settings, snapshot, journal.clone(), live.clone(), sender, None);
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let address = listener.local_addr().unwrap();
         let (token, told) = (CancellationToken::new(), Arc::new(Mutex::new(Vec::new())));
@@ -174,6 +175,7 @@ impl Server {
 async fn supervise(mut events: mpsc::Receiver<Event>, told: Arc<Mutex<Vec<Told>>>) {
     while let Some(event) = events.recv().await {
         match event {
+            Event::Refused { .. } => {}
             Event::Started { live, ready } => {
                 let session = live.session.clone();
                 told.lock().unwrap().push(Told::Started { session });

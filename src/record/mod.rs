@@ -35,13 +35,16 @@ use crate::{
         ids::{DecimalId, RecordingId, SessionId},
         journal_note::Note,
         plan::{self, LiveStream, Wanted, plan},
+        publish_auth,
         record_template::RecordTemplate,
         recording::{Origin, Recording},
+        session::Session,
     },
     ingest::{Control, Event, LiveSession},
 };
 
 use follow::{Follow, Shared};
+use rows::Rows;
 use turns::{Turn, Turns};
 
 /// How long to sleep when no edge is known.
@@ -52,6 +55,9 @@ const WAITING_POLL: Duration = Duration::from_millis(200);
 /// Sessions of an earlier process that are followed at a time: they share disk and database with
 /// streams that are live.
 const BACKLOG: usize = 4;
+
+/// Refused publishes that may wait to be announced.
+const MAX_REFUSALS: usize = 256;
 
 /// What the supervisor is told at start.
 pub struct Settings {
@@ -89,6 +95,7 @@ pub struct Supervisor {
     followers: JoinSet<()>,
     turns: Arc<Turns>,
     backlog: Arc<Semaphore>,
+    refusals: Arc<Semaphore>,
     abandon: CancellationToken,
 }
 
@@ -112,6 +119,7 @@ impl Supervisor {
             followers: JoinSet::new(),
             turns,
             backlog: Arc::new(Semaphore::new(BACKLOG)),
+            refusals: Arc::new(Semaphore::new(MAX_REFUSALS)),
             abandon,
         }
     }
@@ -150,10 +158,29 @@ impl Supervisor {
                     info!("a publisher went away before its recordings were attached");
                 }
             }
+            Event::Refused { session } => self.tell_refused(*session),
             Event::Ended { session, .. } => {
                 self.running.remove(&session);
             }
         }
+    }
+
+    /// Announces a publish that was not let in, beside everything else. Whoever is refused again and
+    /// again while the database is away is not remembered without end.
+    fn tell_refused(&mut self, session: Session) {
+        let Ok(place) = self.refusals.clone().try_acquire_owned() else {
+            info!(stream.path = %session.path, "a refused publish is not announced: too many are waiting for the database");
+            return;
+        };
+        let rows = Rows { shared: self.shared.clone(), session };
+        let abandon = self.abandon.clone();
+        self.followers.spawn(async move {
+            tokio::select! {
+                () = abandon.cancelled() => {}
+                () = rows.refuse(publish_auth::REFUSED) => {}
+            }
+            drop(place);
+        });
     }
 
     /// Attaches what must record from the first byte on, and follows the journal.

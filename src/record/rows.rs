@@ -94,6 +94,19 @@ impl Rows {
         self.shared.db.outbox_changed().notify_one();
     }
 
+    /// The session was not let in: event 0 and nothing else.
+    pub async fn refuse(&self, code: (i64, &str)) {
+        self.retry("tell of a refused publish", || async {
+            let now_ms = (self.shared.now_ms)();
+            let event = callback::push_refused(&self.session, self.shared.app_id, code, now_ms);
+            let mut tx = self.shared.db.begin().await?;
+            Db::enqueue_callbacks(&mut tx, now_ms, &self.route(event)).await?;
+            commit(tx).await
+        })
+        .await;
+        self.shared.db.outbox_changed().notify_one();
+    }
+
     /// Writes changes in one transaction.
     pub async fn commit(&self, changes: &[Change]) {
         if changes.is_empty() {

@@ -21,6 +21,7 @@ mod hostile;
 mod keys;
 mod players;
 mod publish;
+mod publish_auth;
 mod ready;
 mod recording;
 mod resume;

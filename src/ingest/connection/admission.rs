@@ -3,19 +3,21 @@
 
 use tokio::time::{Instant, sleep_until};
 use tokio_util::sync::CancellationToken;
-use tracing::{Instrument, Span, error, info};
+use tracing::{Instrument, Span, error, info, warn};
 
 use super::Connection;
 use crate::{
     domain::{
+        publish_auth::{Fallback, Verdict},
         push_domain::{self, Refusal},
-        session::EndReason,
+        session::{EndReason, Session},
     },
     ingest::{
+        Event,
         cause::{Cause, refused},
         now_ms,
         pace::Pace,
-        publish::{OpenError, Opening},
+        publish::{self, OpenError, Opening},
         source::ByteSource,
     },
     rtmp::session::PublishRequest,
@@ -23,6 +25,8 @@ use crate::{
 
 /// What a publisher is told while the disk is too full for another stream.
 const NO_ROOM: &str = "the server is low on disk space and takes no new streams";
+/// What a publisher is told that the authentication server does not want.
+const UNWANTED: &str = "the publish was not authorised";
 /// Most of a name from outside that goes into the log.
 const SHOWN_CHARS: usize = 200;
 
@@ -54,11 +58,24 @@ impl<S: ByteSource> Connection<S> {
             info!(reason = "disk", stream.path = %path, "publish refused: {NO_ROOM}");
             return self.deny(request.stream, "disk", "NetStream.Publish.Denied", NO_ROOM);
         }
+        let (peer, local) = (self.route.peer.ip(), self.route.local.ip());
+        let mut session = publish::session(&self.context, authorised, peer, local);
+        if let Some(gatekeeper) = self.context.gatekeeper.clone() {
+            let verdict = tokio::select! {
+                verdict = gatekeeper.ask(&session) => verdict,
+                () = token.cancelled() => return Err(Cause::Shutdown),
+            };
+            if !self.lets_in(&session, verdict) {
+                let event = Event::Refused { session: Box::new(session) };
+                // Nobody listens any more only while the server stops.
+                let _ = self.context.events.send(event).await;
+                return self.deny(request.stream, "auth_url", "NetStream.Publish.Denied", UNWANTED);
+            }
+            session = session.starting_at(now_ms());
+        }
         let opening = Opening {
             context: self.context.clone(),
-            authorised,
-            peer: self.route.peer.ip(),
-            local: self.route.local.ip(),
+            session,
             encoder: shown(request.connect.flash_ver()),
             wake: self.wake.clone(),
         };
@@ -97,6 +114,26 @@ impl<S: ByteSource> Connection<S> {
                     self.tasks.spawn(finish.instrument(Span::current()));
                 }
                 self.cannot_open(&request, &path.to_string(), &error)
+            }
+        }
+    }
+
+    /// Whether a publish may begin after what was said about it.
+    fn lets_in(&self, session: &Session, verdict: Verdict) -> bool {
+        let path = &session.path;
+        match (verdict, self.context.settings.auth_fallback) {
+            (Verdict::Accepted, _) => true,
+            (Verdict::Refused(why), _) => {
+                info!(reason = "auth_url", stream.path = %path, "publish refused by publish.auth_url: {why}");
+                false
+            }
+            (Verdict::Unanswered(why), Fallback::Open) => {
+                warn!(stream.path = %path, "publish.auth_url gave no answer, the publish is let in (publish.auth_fail): {why}");
+                true
+            }
+            (Verdict::Unanswered(why), Fallback::Closed) => {
+                warn!(reason = "auth_url", stream.path = %path, "publish refused: publish.auth_url gave no answer (publish.auth_fail): {why}");
+                false
             }
         }
     }
