@@ -7,8 +7,8 @@
 # Without a name the fuzz targets are run as well, a minute each (LIVEREC_TEST_FUZZ_SECONDS; 0 is
 # not at all).
 #
-# Installs what is missing (Debian packages only as root, Python packages into target/venv, Node
-# packages into target/node) and starts a PostgreSQL of its own for as long as it runs.
+# Installs what is missing (Debian packages only as root, Python packages into target/venv and
+# target/tccli, Node packages into target/node) and starts a PostgreSQL of its own for as long as it runs.
 # LIVEREC_TEST_POSTGRES_URL, if set, names a server to use instead; its user must be allowed to make
 # databases.
 set -euo pipefail
@@ -74,31 +74,48 @@ fi
 
 # --- Python packages -----------------------------------------------------------------------------
 
+# a Python environment in a folder of target, with what a file of tests/ asks for
+environment() {
+  local folder=$root/target/$1 wanted=tests/$2
+  if ! cmp -s "$wanted" "$folder/requirements.txt"; then
+    say "making $folder"
+    rm -rf "$folder"
+    python3 -m venv "$folder"
+    "$folder/bin/pip" install --quiet --disable-pip-version-check --retries 5 --no-compile \
+      -r "$wanted" </dev/null >&2
+    cp "$wanted" "$folder/requirements.txt"
+  fi
+}
+
+environment venv requirements.txt
+environment tccli requirements-tccli.txt
 venv=$root/target/venv
-if ! cmp -s tests/requirements.txt "$venv/requirements.txt"; then
-  say "making $venv"
-  rm -rf "$venv"
-  python3 -m venv "$venv"
-  "$venv/bin/pip" install --quiet --disable-pip-version-check --retries 5 \
-    -r tests/requirements.txt </dev/null >&2
-  cp tests/requirements.txt "$venv/requirements.txt"
-fi
 export LIVEREC_TEST_PYTHON=$venv/bin/python
 LIVEREC_TEST_FFMPEG7=$("$LIVEREC_TEST_PYTHON" -c 'import imageio_ffmpeg as f; print(f.get_ffmpeg_exe())')
 export LIVEREC_TEST_FFMPEG7
 
-# --- the player that web pages use for HLS --------------------------------------------------------
+# what is used of it, once and for all: the command is started again and again
+"$root/target/tccli/bin/python" -m compileall -q \
+  "$root"/target/tccli/lib/python3*/site-packages/tencentcloud/{common,live,vod} \
+  "$root"/target/tccli/lib/python3*/site-packages/{tccli,requests,urllib3,certifi,jmespath}
+LIVEREC_TEST_TCCLI=$root/target/tccli/bin/tccli
+LIVEREC_TEST_TCCLI_SERVICES=$("$root/target/tccli/bin/python" -c \
+  'import os, tccli; print(os.path.join(os.path.dirname(tccli.__file__), "services"))')
+export LIVEREC_TEST_TCCLI LIVEREC_TEST_TCCLI_SERVICES
+
+# --- Node packages: the player that web pages use for HLS, and the vendor's SDK --------------------
 
 node=$root/target/node
-if ! cmp -s tests/players/package-lock.json "$node/installed.json"; then
+if ! cmp -s tests/node/package-lock.json "$node/installed.json"; then
   say "making $node"
   rm -rf "$node"
   mkdir -p "$node"
-  cp tests/players/package.json tests/players/package-lock.json "$node"
+  cp tests/node/package.json tests/node/package-lock.json "$node"
   npm ci --prefix "$node" --silent --ignore-scripts --no-audit --no-fund </dev/null >&2
-  cp tests/players/package-lock.json "$node/installed.json"
+  cp tests/node/package-lock.json "$node/installed.json"
 fi
 export LIVEREC_TEST_HLS_JS=$node/node_modules/hls.js/dist/hls.min.js
+export LIVEREC_TEST_NODE_PATH=$node/node_modules
 
 # --- PostgreSQL ----------------------------------------------------------------------------------
 

@@ -7,6 +7,7 @@ use crate::{
     media::{
         config::Configs,
         frame_head::{FrameHead, describes_itself},
+        picture_form::PictureForm,
         sample::{Codec, Sample, Track},
     },
 };
@@ -66,6 +67,7 @@ pub struct Facts {
     width: u32,
     height: u32,
     sampling_rate: u32,
+    high_range: Option<&'static str>,
     /// Frames looked into for what no configuration says; garbage must not be read for ever.
     looks: u32,
 }
@@ -77,6 +79,7 @@ impl Facts {
         for (_, config) in configs.iter().filter(|(_, config)| config.track_id == 0) {
             let Ok(parsed) = config.parse() else { continue };
             self.learn(parsed.dimensions(), parsed.sampling_rate());
+            self.learn_form(parsed.form());
         }
     }
 
@@ -87,6 +90,10 @@ impl Facts {
         if let (0, Some(rate)) = (self.sampling_rate, sampling_rate) {
             self.sampling_rate = rate;
         }
+    }
+
+    fn learn_form(&mut self, form: PictureForm) {
+        self.high_range = self.high_range.or_else(|| form.color?.high_range());
     }
 
     /// True if the beginning of the sample's data may say what its configuration does not; it is
@@ -109,6 +116,7 @@ impl Facts {
             self.looks += 1;
             if let Some(head) = FrameHead::parse(sample.codec, head) {
                 self.learn(head.dimensions(), head.sampling_rate());
+                self.learn_form(head.form().unwrap_or_default());
             }
         }
         if sample.is_video_frame() {
@@ -147,6 +155,7 @@ impl Facts {
         facts.audio_codec = name(&self.audio);
         if self.video.frames > 0 {
             (facts.width, facts.height) = (self.width, self.height);
+            facts.high_range = self.high_range.unwrap_or_default().to_owned();
             let filled_ms = facts.duration_ms.saturating_sub(paused_ms).max(1);
             let seconds = (filled_ms as f64) / 1000.0;
             facts.fps = (self.video.frames as f64 / seconds).round().min(1000.0) as u32;

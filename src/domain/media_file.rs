@@ -125,6 +125,8 @@ pub struct MediaFacts {
     pub width: u32,
     /// Picture height, 0 if unknown.
     pub height: u32,
+    /// Kind of high dynamic range, `hdr10` or `hlg`; empty if none is said.
+    pub high_range: String,
     /// Frames per second, rounded.
     pub fps: u32,
     /// Sampling rate in Hz.

@@ -32,6 +32,16 @@ impl Color {
         let is_said = [primaries, transfer, matrix] != [Self::UNSPECIFIED; 3] || is_full_range;
         is_said.then_some(Color { primaries, transfer, matrix, is_full_range })
     }
+
+    /// The kind of high dynamic range: `hdr10` (SMPTE ST 2084) or `hlg` (ARIB STD-B67); none if it is
+    /// none of these.
+    pub fn high_range(self) -> Option<&'static str> {
+        match self.transfer {
+            16 => Some("hdr10"),
+            18 => Some("hlg"),
+            _ => None,
+        }
+    }
 }
 
 impl PictureForm {
@@ -51,6 +61,12 @@ impl PictureForm {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn high_range_is_told_by_the_transfer() {
+        let kind = |transfer| Color::new([9, transfer, 9], false).unwrap().high_range();
+        assert_eq!([1, 16, 18].map(kind), [None, Some("hdr10"), Some("hlg")]);
+    }
 
     #[test]
     fn width_with_pixels_that_are_not_square() {

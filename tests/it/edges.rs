@@ -22,7 +22,7 @@ use crate::support::{
 };
 
 /// A certificate of its own for `127.0.0.1`, called `name`, and its key, in a folder.
-fn certify(folder: &Path, name: &str) -> (PathBuf, PathBuf) {
+pub fn certify(folder: &Path, name: &str) -> (PathBuf, PathBuf) {
     let (cert, key) = (folder.join("cert.pem"), folder.join("key.pem"));
     run(Command::new("openssl")
         .args(["req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1"])
@@ -45,7 +45,7 @@ fn served_name(address: SocketAddr) -> String {
 }
 
 /// Another address on the line that says where the server listens.
-fn listening(server: &Server, name: &str) -> SocketAddr {
+pub fn listening(server: &Server, name: &str) -> SocketAddr {
     let line = server.logs.wait_for("listening");
     let (_, rest) = line.split_once(&format!("{name}=")).unwrap();
     rest.split_whitespace().next().unwrap().parse().unwrap()

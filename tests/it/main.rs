@@ -7,6 +7,7 @@ mod architecture;
 mod callbacks;
 mod cases;
 mod config;
+mod contract;
 mod crash;
 mod cuts_property;
 mod database_away;

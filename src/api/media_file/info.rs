@@ -144,7 +144,10 @@ fn meta_data(file: &MediaFile) -> Value {
             "Codec": facts.video_codec,
             "Fps": facts.fps,
             "CodecTag": if is_hevc && file.container == Container::Mp4 { "hvc1" } else { "" },
-            "DynamicRangeInfo": null,
+            "DynamicRangeInfo": {
+                "Type": if facts.high_range.is_empty() { "SDR" } else { "HDR" },
+                "HDRType": facts.high_range,
+            },
         }));
     }
     if !facts.audio_codec.is_empty() {

@@ -101,6 +101,7 @@ async fn store(db: &Db, stream: &str, app: u64, start_ms: i64, container: Contai
         audio_codec: "aac".to_owned(),
         width: if has_pictures { 1920 } else { 0 },
         height: if has_pictures { 1080 } else { 0 },
+        high_range: "hlg".to_owned(),
         fps: if has_pictures { 30 } else { 0 },
         sampling_rate: 48_000,
         video_bytes: if has_pictures { 30_250_000 } else { 0 },
@@ -162,7 +163,7 @@ async fn a_file_is_shown_with_exact_types() {
             "Duration": 60.5, "Rotate": 0, "VideoDuration": 60.5, "AudioDuration": 60.5, "Md5": "",
             "VideoStreamSet": [{
                 "Bitrate": 4_000_000, "Height": 1080, "Width": 1920, "Codec": "hevc", "Fps": 30,
-                "CodecTag": "hvc1", "DynamicRangeInfo": null,
+                "CodecTag": "hvc1", "DynamicRangeInfo": { "Type": "HDR", "HDRType": "hlg" },
             }],
             "AudioStreamSet": [{ "Bitrate": 160_000, "SamplingRate": 48_000, "Codec": "aac" }],
         },

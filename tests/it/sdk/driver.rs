@@ -48,7 +48,8 @@ impl Sdk {
         Self { signing, child, pipes }
     }
 
-    fn answer(
+    /// What the SDK said: `ok` or `error`.
+    pub fn answer(
         &self,
         product: &str,
         action: &str,
