@@ -5,6 +5,62 @@
 
 use crate::{db::DbError, storage::StorageError};
 
+/// Every code there is.
+pub const CODES: &[&str] = &[
+    "AuthFailure.InvalidAuthorization",
+    "AuthFailure.SecretIdNotFound",
+    "AuthFailure.SignatureExpire",
+    "AuthFailure.SignatureFailure",
+    "FailedOperation",
+    "FailedOperation.ConfInUsed",
+    "FailedOperation.DeleteDomainInLockedTime",
+    "FailedOperation.DomainAdded",
+    "FailedOperation.HostOutLimit",
+    "FailedOperation.NotFound",
+    "FailedOperation.RuleAlreadyExist",
+    "InternalError",
+    "InternalError.ConfOutLimit",
+    "InternalError.RuleOutLimit",
+    "InvalidAction",
+    "InvalidParameter",
+    "InvalidParameter.ArgsNotMatch",
+    "InvalidParameter.ConfNotFound",
+    "InvalidParameter.DomainFormatError",
+    "InvalidParameter.InvalidVodFileName",
+    "InvalidParameter.UrlNotSafe",
+    "InvalidParameterValue",
+    "InvalidParameterValue.EndTime",
+    "InvalidParameterValue.FileIds",
+    "InvalidParameterValue.FileIdsEmpty",
+    "InvalidParameterValue.FileIdsOverLimit",
+    "InvalidParameterValue.NamePrefixes",
+    "InvalidParameterValue.Offset",
+    "InvalidParameterValue.Sort",
+    "InvalidParameterValue.SourceType",
+    "InvalidParameterValue.SourceTypes",
+    "InvalidParameterValue.StartTime",
+    "InvalidParameterValue.StreamIds",
+    "InvalidParameterValue.SubAppId",
+    "InvalidRequest",
+    "LimitExceeded",
+    "LimitExceeded.MaximumRunningTask",
+    "LimitExceeded.MaximumTask",
+    "MissingParameter",
+    "NoSuchVersion",
+    "RequestLimitExceeded",
+    "RequestSizeLimitExceeded",
+    "ResourceNotFound",
+    "ResourceNotFound.DomainNotExist",
+    "ResourceNotFound.FileNotExist",
+    "ResourceNotFound.PushDomainNoRecord",
+    "ResourceNotFound.TaskId",
+    "ResourceUnavailable.StreamNotExist",
+    "UnauthorizedOperation",
+    "UnknownParameter",
+    "UnsupportedOperation",
+    "UnsupportedProtocol",
+];
+
 /// Result of an action or a part of it.
 pub type Result<T> = std::result::Result<T, ApiError>;
 
@@ -33,6 +89,7 @@ pub enum ApiError {
 impl ApiError {
     /// A refusal with one of the vendor's codes.
     pub fn new(code: &'static str, message: impl Into<String>) -> Self {
+        debug_assert!(CODES.contains(&code), "{code} is not in CODES");
         Self::Refused { code, message: message.into() }
     }
 

@@ -93,15 +93,28 @@ async fn carry_out(
         has_json_text: call.has_json_text,
     };
     let done = async {
-        if is_reading(action.name) {
-            return (action.run)(state, &call.caller, Params::new(call.fields, reading)).await;
+        let entry = match is_reading(action.name) {
+            true => None,
+            false => {
+                Some(audit::begin(state, &call.caller, action.name, whence, &call.fields).await?)
+            }
+        };
+        let params = Params::new(call.fields, reading, action.shape.parameters);
+        let answer = (action.run)(state, &call.caller, params).await;
+        if let Some(entry) = entry {
+            audit::finish(state, entry, &answer).await;
         }
-        let entry = audit::begin(state, &call.caller, action.name, whence, &call.fields).await?;
-        let answer = (action.run)(state, &call.caller, Params::new(call.fields, reading)).await;
-        audit::finish(state, entry, &answer).await;
         answer
     };
-    tokio::time::timeout(ACTION_TIMEOUT, done).await.unwrap_or(Err(ApiError::TimedOut))
+    let answer = tokio::time::timeout(ACTION_TIMEOUT, done).await;
+    let answer = answer.unwrap_or(Err(ApiError::TimedOut));
+    if cfg!(debug_assertions)
+        && let Ok(answer) = &answer
+        && let Err(problem) = action.shape.check(answer)
+    {
+        tracing::error!(action = action.name, problem, "an answer is not as it is described");
+    }
+    answer
 }
 
 async fn authenticate(

@@ -7,7 +7,10 @@
 
 use serde_json::{Map, Value};
 
-use super::error::{ApiError, Result, shown};
+use super::{
+    error::{ApiError, Result, shown},
+    shape::Field,
+};
 
 /// The tree of one request.
 pub type Fields = Map<String, Value>;
@@ -27,12 +30,22 @@ pub struct Params {
     fields: Fields,
     path: String,
     reading: Reading,
+    /// What may be read.
+    described: &'static [Field],
 }
 
 impl Params {
-    /// A reader over the whole request.
-    pub fn new(fields: Fields, reading: Reading) -> Self {
-        Self { fields, path: String::new(), reading }
+    /// A reader over the whole request, which has the parameters that are `described`.
+    pub fn new(fields: Fields, reading: Reading, described: &'static [Field]) -> Self {
+        Self { fields, path: String::new(), reading, described }
+    }
+
+    /// The fields of a parameter that is an object or a list of objects. A handler that reads what is
+    /// not described is a mistake of ours, which tests find.
+    fn inner(&self, name: &str) -> &'static [Field] {
+        let field = self.described.iter().find(|field| field.name == name);
+        debug_assert!(field.is_some(), "{} is not described in api::shape", self.name_of(name));
+        field.and_then(|field| field.kind.fields()).unwrap_or_default()
     }
 
     /// The full name of a parameter, as error messages give it: `Mp4Param.Enable`.
@@ -41,6 +54,7 @@ impl Params {
     }
 
     fn take(&mut self, name: &str) -> Option<Value> {
+        self.inner(name);
         self.fields.remove(name).filter(|v| !is_absent(v))
     }
 
@@ -121,7 +135,7 @@ impl Params {
 
     /// A nested object that may be absent. The caller finishes it.
     pub fn opt_object(&mut self, name: &str) -> Result<Option<Params>> {
-        let json = self.reading.has_json_text;
+        let (json, described) = (self.reading.has_json_text, self.inner(name));
         let fields = self.read(name, "an object", |v| match from_json_text(v, json) {
             Value::Object(fields) => Some(fields),
             _ => None,
@@ -130,6 +144,7 @@ impl Params {
             fields,
             path: format!("{}{name}.", self.path),
             reading: self.reading,
+            described,
         }))
     }
 
@@ -150,13 +165,14 @@ impl Params {
 
     /// A list of objects of at most `max` entries that may be absent. The caller finishes each.
     pub fn opt_list_object(&mut self, name: &str, max: usize) -> Result<Option<Vec<Params>>> {
-        let (reading, prefix) = (self.reading, self.name_of(name));
+        let (reading, prefix, described) = (self.reading, self.name_of(name), self.inner(name));
         let list = self.list(name, max, "a list of objects", |v| match v {
             Value::Object(fields) => Some(fields),
             _ => None,
         })?;
         Ok(list.map(|list| {
-            let params = |(i, fields)| Params { fields, path: format!("{prefix}.{i}."), reading };
+            let params =
+                |(i, fields)| Params { fields, path: format!("{prefix}.{i}."), reading, described };
             list.into_iter().enumerate().map(params).collect()
         }))
     }
@@ -193,6 +209,7 @@ impl Params {
     /// Documented parameters that are accepted in any shape and have no effect here.
     pub fn accept(&mut self, names: &[&str]) {
         for name in names {
+            self.inner(name);
             self.fields.remove(*name);
         }
     }
@@ -283,10 +300,39 @@ fn to_bool(value: &Value) -> Option<bool> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::api::shape::{Kind, Object};
+
+    const fn of(name: &'static str, kind: Kind) -> Field {
+        Field { name, kind, is_required: false, is_nullable: false }
+    }
+
+    static NESTED: Object =
+        Object { name: "Nested", fields: &[of("D", Kind::Any), of("Known", Kind::Any)] };
+    static DESCRIBED: &[Field] = &[
+        of("A", Kind::Any),
+        of("B", Kind::Any),
+        of("C", Kind::Object(&NESTED)),
+        of("E", Kind::Any),
+        of("L", Kind::Any),
+        of("List", Kind::List(&Kind::Object(&NESTED))),
+        of("Z", Kind::Any),
+        of("b", Kind::Any),
+        of("c", Kind::Any),
+        of("d", Kind::Any),
+        of("f", Kind::Any),
+        of("i", Kind::Any),
+        of("n", Kind::Any),
+        of("o", Kind::Any),
+        of("s", Kind::Any),
+        of("u", Kind::Any),
+        of("x", Kind::Any),
+        of("y", Kind::Any),
+    ];
 
     fn params(value: Value) -> Params {
         let Value::Object(fields) = value else { panic!("not an object") };
-        Params::new(fields, Reading { rejects_unknown: true, has_json_text: false })
+        let reading = Reading { rejects_unknown: true, has_json_text: false };
+        Params::new(fields, reading, DESCRIBED)
     }
 
     fn refusal<T: std::fmt::Debug>(result: Result<T>) -> String {

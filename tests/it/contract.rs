@@ -4,7 +4,12 @@
 mod clients;
 mod scenario;
 
-use std::{collections::BTreeSet, io::Write, process::Stdio};
+use std::{
+    collections::BTreeSet,
+    io::Write,
+    path::{Path, PathBuf},
+    process::{Command, Stdio},
+};
 
 use liverec::api::{ACTIONS, Product};
 use serde_json::json;
@@ -18,11 +23,12 @@ use crate::{
     sdk::driver::{SIGNINGS, Sdk},
     support::{
         ffmpeg::Codecs,
+        needed,
         publisher::{LivePush, Pusher},
         pushing::Source,
         python,
         receiver::{Receiver, SIGN_KEY},
-        server::{BACKENDS, Backend, Server},
+        server::{BACKENDS, Backend, SECRET_ID, SECRET_KEY, Server, fetch},
     },
 };
 
@@ -107,6 +113,41 @@ fn the_command_line_asks_for_everything() {
     std::fs::create_dir(&home).unwrap();
     let tccli = Tccli::new(endpoint, &cert, home);
     assert_complete(&Script::run(&tccli, "tccli", &STREAMS), &tccli);
+}
+
+const CHECKS: &str = "not_a_server_error,status_code_conformance,content_type_conformance,\
+                      response_schema_conformance";
+
+/// Requests made up from `/openapi.json`, right and wrong ones: nothing fails, hangs or answers what is
+/// not described there.
+#[test]
+fn whatever_the_description_allows_gets_an_answer_it_describes() {
+    let stage = Stage::on(Backend::Plain);
+    let scripts = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/it/contract");
+    let python = PathBuf::from(needed("LIVEREC_TEST_PYTHON"));
+    let output = Command::new(python.with_file_name("schemathesis"))
+        .args(["run", &format!("{}/openapi.json", stage.server.base_url())])
+        .args(["--checks", CHECKS])
+        .args(["--phases", "coverage,fuzzing", "--max-examples", "10", "--seed", "20261128"])
+        .args(["--request-timeout", "60", "--continue-on-failure"])
+        .env("PYTHONPATH", scripts)
+        .env("PYTHONDONTWRITEBYTECODE", "1")
+        .env("SCHEMATHESIS_HOOKS", "signing")
+        .env("LIVEREC_TEST_SECRET_ID", SECRET_ID)
+        .env("LIVEREC_TEST_SECRET_KEY", SECRET_KEY)
+        // It keeps what it found in the folder where it runs.
+        .current_dir(stage.server.folder())
+        .output()
+        .unwrap();
+    let said = String::from_utf8_lossy(&output.stdout);
+    assert!(output.status.success() && said.contains("No issues found"), "{said}");
+    assert!(said.contains(&format!("Tested: {}", ACTIONS.len())), "{said}");
+    // They were signed, and some of them were carried out.
+    let counted = |code: &str| {
+        let metrics = fetch(&format!("{}/metrics", stage.server.base_url()));
+        String::from_utf8(metrics).unwrap().matches(&format!("code=\"{code}\"")).count()
+    };
+    assert!(counted("OK") > 10 && counted("MissingParameter") > 10, "{said}");
 }
 
 #[test]

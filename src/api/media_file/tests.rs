@@ -9,7 +9,11 @@ use tokio::sync::Notify;
 
 use super::*;
 use crate::{
-    api::{ApiSettings, params::Reading},
+    api::{
+        ApiSettings,
+        params::Reading,
+        shape::{self, Shape},
+    },
     db::{
         Db,
         callback::testing::{self, insert_parents},
@@ -116,17 +120,28 @@ async fn store(db: &Db, stream: &str, app: u64, start_ms: i64, container: Contai
     file
 }
 
-fn params(request: Value) -> Params {
+fn params(shape: &'static Shape, request: Value) -> Params {
     let Value::Object(fields) = request else { panic!("not an object") };
-    Params::new(fields, Reading { rejects_unknown: true, has_json_text: false })
+    let reading = Reading { rejects_unknown: true, has_json_text: false };
+    Params::new(fields, reading, shape.parameters)
 }
 
 async fn search(server: &Server, request: Value) -> Result<Value> {
-    search_media(&server.state, &Caller::admin("id"), params(request)).await
+    search_media(
+        &server.state,
+        &Caller::admin("id"),
+        params(&shape::media_file::SEARCH_MEDIA, request),
+    )
+    .await
 }
 
 async fn describe(server: &Server, request: Value) -> Result<Value> {
-    describe_media_infos(&server.state, &Caller::admin("id"), params(request)).await
+    describe_media_infos(
+        &server.state,
+        &Caller::admin("id"),
+        params(&shape::media_file::DESCRIBE_MEDIA_INFOS, request),
+    )
+    .await
 }
 
 fn ids(answer: &Value) -> Vec<&str> {
@@ -235,7 +250,12 @@ async fn filters_select_sections_files_and_pages() {
 async fn a_file_is_verified_for_its_application_only() {
     for (server, [mp4, aac, other]) in servers().await {
         let verify = async |caller: &Caller, request: Value| {
-            crate::api::verify::verify_file(&server.state, caller, params(request)).await
+            crate::api::verify::verify_file(
+                &server.state,
+                caller,
+                params(&shape::verify::VERIFY_FILE, request),
+            )
+            .await
         };
         let admin = Caller::admin("id");
         let confined = Caller { role: Role::SubApp(OTHER_APP_ID), ..admin.clone() };
@@ -271,12 +291,18 @@ async fn a_file_is_verified_for_its_application_only() {
 async fn a_key_of_one_application_sees_only_its_files() {
     let (server, [mp4, _, other]) = servers().await.remove(0);
     let caller = Caller { role: Role::SubApp(OTHER_APP_ID), ..Caller::admin("id") };
-    let answer = search_media(&server.state, &caller, params(json!({}))).await.unwrap();
+    let answer =
+        search_media(&server.state, &caller, params(&shape::media_file::SEARCH_MEDIA, json!({})))
+            .await
+            .unwrap();
     assert_eq!(ids(&answer), [other.id.to_string()]);
-    let request = params(json!({ "FileIds": [mp4.id.to_string()] }));
+    let request = params(
+        &shape::media_file::DESCRIBE_MEDIA_INFOS,
+        json!({ "FileIds": [mp4.id.to_string()] }),
+    );
     let answer = describe_media_infos(&server.state, &caller, request).await.unwrap();
     assert_eq!(answer["NotExistFileIdSet"], json!([mp4.id.to_string()]));
-    let request = params(json!({ "SubAppId": APP_ID }));
+    let request = params(&shape::media_file::SEARCH_MEDIA, json!({ "SubAppId": APP_ID }));
     let error = search_media(&server.state, &caller, request).await.unwrap_err();
     assert_eq!(error.code(), "UnauthorizedOperation");
 }
