@@ -7,6 +7,7 @@ mod client;
 mod domains;
 mod explain;
 mod gateway;
+mod guide;
 mod legacy;
 mod recordings;
 mod tasks;
