@@ -30,7 +30,7 @@ pub async fn create(state: &State, _caller: &Caller, mut params: Params) -> Resu
     template.check().map_err(refused)?;
     match state.change(state.db.create_callback_template(&template, state.now_ms())).await? {
         Creation::Created(id) => Ok(json!({ "TemplateId": id })),
-        Creation::Full => Err(out_of_limit()),
+        Creation::Full => Err(out_of_limit(state)),
     }
 }
 

@@ -23,10 +23,6 @@ use crate::domain::{
     stream::{AppName, DomainName, StreamName, StreamPath},
 };
 
-/// Tasks made a day.
-const MAX_A_DAY: i64 = 4000;
-/// Tasks that are armed at the same time.
-const MAX_ARMED: i64 = 400;
 /// Longest real-time recording, in seconds.
 const MAX_HIGHLIGHT_S: i64 = 30 * 60;
 /// `record_interval`, in seconds.
@@ -77,15 +73,16 @@ pub async fn create(state: &State, _caller: &Caller, mut params: Params) -> Resu
     let offset_s = i64::from(state.settings.utc_offset.local_minus_utc());
     let day_s = (now_s + offset_s).div_euclid(DAY_S) * DAY_S - offset_s;
     let tasks = state.db.next_legacy_task(day_s, now_s).await?;
-    if tasks.today >= MAX_A_DAY {
-        let message = format!("There were {MAX_A_DAY} tasks today.");
+    let limits = state.db.limits();
+    if tasks.today >= limits.legacy_tasks_per_day {
+        let message = format!("There were {} tasks today.", limits.legacy_tasks_per_day);
         return Err(ApiError::new("LimitExceeded.MaximumTask", message));
     }
     let full = || {
         let message = "There are too many unfinished tasks.";
         ApiError::new("LimitExceeded.MaximumRunningTask", message)
     };
-    if tasks.armed >= MAX_ARMED {
+    if tasks.armed >= limits.legacy_tasks {
         return Err(full());
     }
     let task = RecordTask {

@@ -16,8 +16,6 @@ use crate::{
     domain::{play_domain::PlayDomain, push_domain::PushDomain, stream::DomainName},
 };
 
-/// Domains that clients may add; those that rules and tasks register do not count against it.
-const MAX_DOMAINS: usize = 100;
 /// The vendor's `PageSize` of DescribeLiveDomains.
 const PAGE_SIZES: std::ops::RangeInclusive<u64> = 10..=100;
 /// The vendor's `PageNum` of DescribeLiveDomains.
@@ -63,8 +61,9 @@ pub async fn add(state: &State, _caller: &Caller, mut params: Params) -> Result<
     if domains.iter().any(|domain| domain.name == name) {
         return Err(taken());
     }
-    if domains.len() >= MAX_DOMAINS {
-        let message = format!("There are {MAX_DOMAINS} domains already.");
+    let max = usize::try_from(state.db.limits().domains).unwrap_or(usize::MAX);
+    if domains.len() >= max {
+        let message = format!("There are {max} domains already.");
         return Err(ApiError::new("FailedOperation.HostOutLimit", message));
     }
     let created_ms = state.now_ms();
@@ -174,10 +173,11 @@ pub async fn describe_all(state: &State, _caller: &Caller, mut params: Params) -
         };
         domains.iter().filter(counts).count()
     };
+    let max = usize::try_from(state.db.limits().domains).unwrap_or(usize::MAX);
     Ok(json!({
         "AllCount": found.len(),
         "DomainList": list,
-        "CreateLimitCount": MAX_DOMAINS.saturating_sub(domains.len()),
+        "CreateLimitCount": max.saturating_sub(domains.len()),
         "PlayTypeCount": [of_type(1), of_type(2), of_type(3)],
     }))
 }

@@ -10,7 +10,7 @@ use super::{
     state::State,
 };
 use crate::{
-    db::template::{Change, Creation, MAX_TEMPLATES, Removal},
+    db::template::{Change, Creation, Removal},
     domain::record_template::{RecordParam, RecordTemplate, TemplateError},
 };
 
@@ -24,7 +24,7 @@ pub async fn create(state: &State, _caller: &Caller, mut params: Params) -> Resu
     template.check().map_err(refused)?;
     match state.change(state.db.create_record_template(&template, state.now_ms())).await? {
         Creation::Created(id) => Ok(json!({ "TemplateId": id })),
-        Creation::Full => Err(out_of_limit()),
+        Creation::Full => Err(out_of_limit(state)),
     }
 }
 
@@ -138,11 +138,9 @@ fn refused(error: TemplateError) -> ApiError {
 }
 
 /// The refusal of a template beyond the limit.
-pub(super) fn out_of_limit() -> ApiError {
-    ApiError::new(
-        "InternalError.ConfOutLimit",
-        format!("There are {MAX_TEMPLATES} templates already."),
-    )
+pub(super) fn out_of_limit(state: &State) -> ApiError {
+    let message = format!("There are {} templates already.", state.db.limits().templates);
+    ApiError::new("InternalError.ConfOutLimit", message)
 }
 
 /// The answer to a template that was to be deleted.

@@ -31,7 +31,7 @@ pub async fn open(config: &Config) -> Result<(Db, Snapshot, bool)> {
     }
     let url = config.database.as_str();
     wait_for(url).await?;
-    let db = Db::connect(url).await.context("open the database")?;
+    let db = Db::connect(url).await.context("open the database")?.with_limits(config.limits);
     let is_first = db::seed::run(&db, &config.rtmp.default_domain, now_ms())
         .await
         .context("seed the database")?;

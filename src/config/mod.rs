@@ -25,8 +25,8 @@ use ipnet::IpNet;
 
 use crate::{
     domain::{
-        container::Container, forbidden_stream::ForbidScope, publish_auth::Fallback,
-        rate_limit::RateLimit, stream::DomainName,
+        container::Container, forbidden_stream::ForbidScope, limits::Limits,
+        publish_auth::Fallback, rate_limit::RateLimit, stream::DomainName,
     },
     media::hls::SegmentType,
 };
@@ -64,6 +64,8 @@ pub struct Config {
     pub storage: Storage,
     /// Callbacks to customers.
     pub callback: Callback,
+    /// Section `limits`: rows of each kind.
+    pub limits: Limits,
     /// Longest time between SIGTERM and exit.
     pub shutdown_grace: Duration,
     /// Logs.

@@ -18,8 +18,8 @@ use super::{
 };
 use crate::{
     domain::{
-        container::Container, forbidden_stream::ForbidScope, publish_auth::Fallback,
-        stream::DomainName,
+        container::Container, forbidden_stream::ForbidScope, limits::Limits,
+        publish_auth::Fallback, stream::DomainName,
     },
     media::hls::SegmentType,
 };
@@ -76,6 +76,7 @@ pub(super) fn read(r: &mut Reader) -> Result<Config, ConfigError> {
             max_retries: r.get("callback.max_retries", "12", integer(0, 10_000))?,
             deny_networks: r.get("callback.deny_networks", DENY_NETWORKS, list(NETWORK))?,
         },
+        limits: limits(r)?,
         shutdown_grace: r.get("shutdown.grace", "30s", duration("1s", "1h"))?,
         log: Log {
             level: r.get("log.level", "info", filter)?,
@@ -200,6 +201,24 @@ fn record(r: &mut Reader) -> Result<Record, ConfigError> {
         )?,
         max_preroll: r.get("record.max_preroll", "15s", duration("0", "1h"))?,
         resume_window: r.get("record.resume_window", "0", whole_seconds("0", "24h"))?,
+    })
+}
+
+fn limits(r: &mut Reader) -> Result<Limits, ConfigError> {
+    // Most of these rows are held in memory.
+    let most = || integer(1, 100_000);
+    Ok(Limits {
+        templates: r.get("limits.templates", "50", most())?,
+        rules: r.get("limits.rules", "50", most())?,
+        domains: r.get("limits.domains", "100", most())?,
+        tasks: r.get("limits.tasks", "10000", most())?,
+        legacy_tasks: r.get("limits.legacy_tasks", "400", most())?,
+        legacy_tasks_per_day: r.get(
+            "limits.legacy_tasks_per_day",
+            "4000",
+            integer(1, 10_000_000),
+        )?,
+        bans: r.get("limits.bans", "10000", most())?,
     })
 }
 

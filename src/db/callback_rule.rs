@@ -22,7 +22,7 @@ impl Db {
         if template.is_none() {
             return Ok(RuleCreation::NoTemplate);
         }
-        if is_full(&mut tx, "SELECT COUNT(*) FROM callback_rule").await? {
+        if is_full(&mut tx, "SELECT COUNT(*) FROM callback_rule", self.limits.rules).await? {
             return Ok(RuleCreation::Full);
         }
         Self::register_domain(&mut tx, &rule.domain, rule.created_ms).await?;

@@ -26,7 +26,7 @@ impl Db {
         now_ms: i64,
     ) -> Result<Creation> {
         let mut tx = self.begin().await?;
-        let Some(id) = template::take_id(&mut tx, &SQL).await? else {
+        let Some(id) = template::take_id(&mut tx, &SQL, self.limits.templates).await? else {
             return Ok(Creation::Full);
         };
         sqlx::query("INSERT INTO callback_template (id, body, created_ms, updated_ms) VALUES ($1, $2, $3, $3)")

@@ -10,12 +10,9 @@ use crate::domain::{
 
 const TABLE: &str = "forbidden_stream";
 const COLUMNS: &str = "domain, app, stream, reason, resume_ms, created_ms";
-/// Most bans at a time: every push looks at them.
-pub const MAX_BANS: i64 = 10_000;
-
 impl Db {
     /// Stores a ban, in place of an earlier one of the same stream; bans that are over go. False
-    /// if there are [`MAX_BANS`] already.
+    /// if there are `limits.bans` already.
     pub async fn forbid_stream(&self, ban: &ForbiddenStream, now_ms: i64) -> Result<bool> {
         let mut tx = self.begin().await?;
         sqlx::query("DELETE FROM forbidden_stream WHERE resume_ms <= $1")
@@ -27,7 +24,7 @@ impl Db {
             .fetch_one(&mut *tx)
             .await
             .map_err(at("count bans"))?;
-        if row.try_get::<i64, _>(0).map_err(at("count bans"))? >= MAX_BANS {
+        if row.try_get::<i64, _>(0).map_err(at("count bans"))? >= self.limits.bans {
             return Ok(false);
         }
         sqlx::query(

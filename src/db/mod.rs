@@ -35,6 +35,7 @@ use sqlx::{
 };
 use tokio::sync::Notify;
 
+use crate::domain::limits::Limits;
 use pools::Pools;
 
 /// What went wrong at the database.
@@ -135,6 +136,7 @@ pub struct Db {
     configuration: Arc<Notify>,
     outbox: Arc<Notify>,
     media: Arc<Notify>,
+    limits: Limits,
 }
 
 impl Db {
@@ -175,6 +177,17 @@ impl Db {
         Ok(Self::over(Pools::open(url).await?))
     }
 
+    /// The same with other limits to the number of rows than the default ones.
+    #[must_use]
+    pub fn with_limits(self, limits: Limits) -> Self {
+        Self { limits, ..self }
+    }
+
+    /// How many rows of each kind there may be.
+    pub fn limits(&self) -> &Limits {
+        &self.limits
+    }
+
     /// Whether the database answers at all: one connection, made and closed.
     ///
     /// # Errors
@@ -202,7 +215,8 @@ impl Db {
     }
 
     fn over(pools: Pools) -> Self {
-        Self { pools, configuration: Arc::default(), outbox: Arc::default(), media: Arc::default() }
+        let (configuration, outbox, media) = Default::default();
+        Self { pools, configuration, outbox, media, limits: Limits::default() }
     }
 
     async fn version(&self) -> Result<i64> {

@@ -8,9 +8,6 @@ use crate::domain::{
     stream::{AppName, DomainName, NameError, StreamName, StreamPath},
 };
 
-/// Most tasks that are neither over nor stopped nor deleted; every one of them is in the snapshot.
-pub const MAX_ARMED: i64 = 10_000;
-
 /// Most rows of tasks that are over, stopped or deleted but may still matter to what is running.
 const MAX_RECENT: i64 = 10_000;
 
@@ -46,7 +43,7 @@ pub struct LegacyTasks {
 }
 
 impl Db {
-    /// Stores a new task and registers its domain if need be. False when [`MAX_ARMED`] tasks are
+    /// Stores a new task and registers its domain if need be. False when `limits.tasks` tasks are
     /// waiting already. Takes the chance to remove a few rows that are past their keeping.
     pub async fn create_record_task(&self, task: &RecordTask, now_ms: i64) -> Result<bool> {
         let now_s = now_ms.div_euclid(1000);
@@ -60,7 +57,7 @@ impl Db {
         .fetch_one(&mut *tx)
         .await
         .map_err(at("count record tasks"))?;
-        if row.try_get::<i64, _>(0).map_err(at("count record tasks"))? >= MAX_ARMED {
+        if row.try_get::<i64, _>(0).map_err(at("count record tasks"))? >= self.limits.tasks {
             return Ok(false);
         }
         Self::register_domain(&mut tx, &task.path.domain, now_ms).await?;

@@ -26,7 +26,7 @@ impl Db {
         now_ms: i64,
     ) -> Result<Creation> {
         let mut tx = self.begin().await?;
-        let Some(id) = template::take_id(&mut tx, &SQL).await? else {
+        let Some(id) = template::take_id(&mut tx, &SQL, self.limits.templates).await? else {
             return Ok(Creation::Full);
         };
         insert(&mut tx, id, template, now_ms).await?;

@@ -4,10 +4,6 @@ use sqlx::{AnyConnection, Row};
 
 use super::{Result, at};
 
-/// Most rules of one kind. The vendor stops at 50; every push looks at all of them, which is cheap
-/// far beyond that, so the bound only keeps the snapshot small.
-pub const MAX_RULES: i64 = 10_000;
-
 /// What became of a new rule.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum RuleCreation {
@@ -17,13 +13,17 @@ pub enum RuleCreation {
     Exists,
     /// There is no such template.
     NoTemplate,
-    /// There are [`MAX_RULES`] already.
+    /// There are `limits.rules` already.
     Full,
 }
 
 /// Whether a statement without parameters that counts rows answers `max` or more.
-pub(super) async fn is_full(connection: &mut AnyConnection, count: &'static str) -> Result<bool> {
+pub(super) async fn is_full(
+    connection: &mut AnyConnection,
+    count: &'static str,
+    max: i64,
+) -> Result<bool> {
     let row = sqlx::query(count).fetch_one(connection).await.map_err(at("count rules"))?;
     let count: i64 = row.try_get(0).map_err(at("count rules"))?;
-    Ok(count >= MAX_RULES)
+    Ok(count >= max)
 }

@@ -6,15 +6,12 @@ use sqlx::{Any, Row, Transaction};
 
 use super::{Db, DbError, Result, at};
 
-/// Most templates of one kind (spec live-api 5.3, 10).
-pub const MAX_TEMPLATES: i64 = 50;
-
 /// What became of a new template.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Creation {
     /// It has this id.
     Created(i64),
-    /// There are [`MAX_TEMPLATES`] already.
+    /// There are `limits.templates` already.
     Full,
 }
 
@@ -60,11 +57,12 @@ pub(super) struct Statements {
 pub(super) async fn take_id(
     tx: &mut Transaction<'static, Any>,
     sql: &Statements,
+    max: i64,
 ) -> Result<Option<i64>> {
     let id = Db::next_number(tx, sql.table).await?;
     let row = sqlx::query(sql.count).fetch_one(&mut **tx).await.map_err(at("count templates"))?;
     let count: i64 = row.try_get(0).map_err(at("count templates"))?;
-    Ok((count < MAX_TEMPLATES).then_some(id))
+    Ok((count < max).then_some(id))
 }
 
 /// Changes a body under a lock: of two changes at once none is lost.

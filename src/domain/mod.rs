@@ -13,6 +13,7 @@ pub mod file_name;
 pub mod forbidden_stream;
 pub mod ids;
 pub mod journal_note;
+pub mod limits;
 pub mod media_file;
 pub mod plan;
 pub mod play_domain;

@@ -192,14 +192,13 @@ fn mistakes_with_database_and_disk_are_named() {
     let (code, findings) = examine(&server, &[], &[("database.url", &empty.url())]);
     assert_eq!(code, 0, "{findings:#?}");
     assert_found(&findings, "database", "warn", "start the server once");
-    sql(
-        &server,
+    server.sql(
         "INSERT INTO _sqlx_migrations (version, description, success, checksum, execution_time) VALUES (9999, 'later', TRUE, '', 0)",
     );
     let (code, findings) = examine(&server, &[], &[]);
     assert_eq!(code, 1);
     assert_found(&findings, "database", "fail", "newer liverec");
-    sql(&server, "DELETE FROM _sqlx_migrations WHERE version = 9999");
+    server.sql("DELETE FROM _sqlx_migrations WHERE version = 9999");
 
     // A data directory that is none: of a file no directory can be made.
     let file = server.folder().join("a-file");
@@ -220,9 +219,9 @@ fn a_doubtful_clock_is_confirmed() {
     for backend in BACKENDS {
         let server = Server::start(backend, &[]);
         eventually("the clock is noted", || {
-            (sql(&server, "SELECT COUNT(*) AS n FROM expiry_clock") == 1).then_some(())
+            (server.sql("SELECT COUNT(*) AS n FROM expiry_clock") == 1).then_some(())
         });
-        sql(&server, "UPDATE expiry_clock SET trusted_ms = 1000000, paused_since_ms = 5");
+        server.sql("UPDATE expiry_clock SET trusted_ms = 1000000, paused_since_ms = 5");
         let (code, findings) = examine(&server, &[], &[]);
         assert_eq!(code, 0);
         assert_found(&findings, "clock", "warn", "--fix");
@@ -246,7 +245,7 @@ fn only_what_nobody_owns_is_removed() {
         let files = receiver.wait_for(100, formats.len());
         let owned = objects(&server);
         // The database is as old as the orphans.
-        sql(&server, "UPDATE setting SET value = '1' WHERE name = 'first_start_ms'");
+        server.sql("UPDATE setting SET value = '1' WHERE name = 'first_start_ms'");
 
         let long_ago = chrono::Utc::now().timestamp_millis() - 3 * 86_400_000;
         let key = |container| {
@@ -337,7 +336,7 @@ fn objects_of_another_database_are_left_alone() {
         "warn",
         "30 objects are of files older than this database",
     );
-    sql(&server, "UPDATE setting SET value = '1' WHERE name = 'first_start_ms'");
+    server.sql("UPDATE setting SET value = '1' WHERE name = 'first_start_ms'");
     let (_, findings) = examine(&server, &["--fix"], &[]);
     assert_found(&findings, "orphans.objects", "warn", "so nothing is removed");
     assert_eq!(objects(&server), names);
@@ -358,7 +357,7 @@ fn a_file_expires_when_its_time_is_over() {
             objects(&server).into_iter().filter(|name| !name.contains(id)).collect();
         assert_eq!(kept.len(), 1);
         let now = chrono::Utc::now().timestamp_millis();
-        sql(&server, &format!("UPDATE media_file SET expire_ms = {now} WHERE id = '{id}'"));
+        server.sql(&format!("UPDATE media_file SET expire_ms = {now} WHERE id = '{id}'"));
         server.logs.wait_for("media file expired and was removed");
         assert_eq!(objects(&server), kept);
         server.stop();
@@ -367,20 +366,6 @@ fn a_file_expires_when_its_time_is_over() {
         assert_eq!(found["TotalCount"], 1, "{found}");
         assert_eq!(objects(&server), kept);
     }
-}
-
-/// Runs one statement; the number of a `SELECT ... AS n`.
-fn sql(server: &Server, statement: &str) -> i64 {
-    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
-    runtime.block_on(async {
-        sqlx::any::install_default_drivers();
-        let pool = sqlx::AnyPool::connect(&server.database_url()).await.unwrap();
-        let statement = sqlx::AssertSqlSafe(statement.to_owned());
-        let row = sqlx::query(statement).fetch_optional(&pool).await.unwrap();
-        let number = row.map_or(0, |row| sqlx::Row::get::<i64, _>(&row, 0));
-        pool.close().await;
-        number
-    })
 }
 
 /// Where objects are, as files.

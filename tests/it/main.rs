@@ -26,6 +26,7 @@ mod publish_auth;
 mod ready;
 mod recording;
 mod resume;
+mod scale;
 mod sdk;
 mod start;
 mod storage;

@@ -2,7 +2,8 @@
 
 use super::*;
 use crate::{
-    db::{callback::testing::databases, template::MAX_TEMPLATES},
+    db::callback::testing::databases,
+    domain::limits::Limits,
     domain::{record_rule::RecordRule, stream::DomainName},
 };
 
@@ -71,8 +72,8 @@ async fn a_template_lives_from_creation_to_removal() {
 #[tokio::test]
 async fn the_limit_holds_against_many_at_once() {
     for test in databases().await {
-        let db = &test.db;
-        for n in 0..MAX_TEMPLATES - 3 {
+        let (db, max) = (&test.db, Limits::default().templates);
+        for n in 0..max - 3 {
             created(db, &format!("t{n}")).await;
         }
         let last = template("last");
@@ -80,7 +81,7 @@ async fn the_limit_holds_against_many_at_once() {
         let outcomes = futures_util::future::join_all(tries).await;
         let full = outcomes.iter().filter(|o| matches!(o, Ok(Creation::Full))).count();
         assert_eq!(full, 5, "{outcomes:?}");
-        assert_eq!(db.record_templates(0).await.unwrap().len() as i64, MAX_TEMPLATES);
+        assert_eq!(db.record_templates(0).await.unwrap().len() as i64, max);
     }
 }
 

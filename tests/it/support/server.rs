@@ -195,6 +195,20 @@ impl Server {
         }
     }
 
+    /// Runs one statement on its database, beside it; the number of a `SELECT ... AS n`.
+    pub fn sql(&self, statement: &str) -> i64 {
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+        runtime.block_on(async {
+            sqlx::any::install_default_drivers();
+            let pool = sqlx::AnyPool::connect(&self.database_url()).await.unwrap();
+            let statement = sqlx::AssertSqlSafe(statement.to_owned());
+            let row = sqlx::query(statement).fetch_optional(&pool).await.unwrap();
+            let number = row.map_or(0, |row| sqlx::Row::get::<i64, _>(&row, 0));
+            pool.close().await;
+            number
+        })
+    }
+
     /// A folder for the test's own files.
     pub fn folder(&self) -> &Path {
         self.folder.path()
