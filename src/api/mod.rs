@@ -16,6 +16,7 @@ pub mod client_ip;
 pub mod decode;
 pub mod delivery_state;
 pub mod doctor;
+pub mod domain_limits;
 pub mod envelope;
 pub mod error;
 pub mod explain;
@@ -146,6 +147,8 @@ pub const ACTIONS: &[Action] = actions! {
     Live DescribeLiveStreamPublishedList => session::published, shape::session::PUBLISHED;
     Live DescribeLiveStreamEventList => session::events, shape::session::EVENTS;
     Live DescribeConcurrentRecordStreamNum => recording::concurrent, shape::recording::CONCURRENT;
+    Live LiverecModifyDomainLimits => domain_limits::modify, shape::domain_limits::MODIFY;
+    Live LiverecDescribeDomainLimits => domain_limits::describe, shape::domain_limits::DESCRIBE;
     Live LiverecExplainRecord => explain::explain_record, shape::explain::EXPLAIN_RECORD;
     Live LiverecDescribeRecordings => delivery_state::describe, shape::delivery_state::DESCRIBE;
     Live DescribeCallbackRecordsList => callback_log::describe, shape::callback_log::DESCRIBE;

@@ -10,6 +10,7 @@ pub mod callback_rule;
 pub mod callback_template;
 pub mod delivery_state;
 pub mod doctor;
+pub mod domain_limits;
 pub mod explain;
 pub mod forbidden_stream;
 pub mod live_record;

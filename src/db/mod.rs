@@ -9,6 +9,7 @@ pub mod audit;
 pub mod callback;
 pub mod callback_rule;
 pub mod callback_template;
+pub mod domain_limits;
 pub mod forbidden_stream;
 pub mod health;
 pub mod media_file;

@@ -1,12 +1,14 @@
 //! Reads every row that decides what happens to a publish, as of one moment.
 
+use std::collections::BTreeMap;
+
 use sqlx::{Any, Transaction};
 
 use super::{
-    Db, Kind, Result, at, callback_rule, callback_template, forbidden_stream, push_domain,
-    record_rule, record_task, record_template,
+    Db, Kind, Result, at, callback_rule, callback_template, domain_limits, forbidden_stream,
+    push_domain, record_rule, record_task, record_template,
 };
-use crate::domain::snapshot::Snapshot;
+use crate::domain::{domain_limits::month_of, snapshot::Snapshot};
 
 /// Tasks that ended up to this many seconds ago are read too: what ran may still be finishing.
 const RECENT_S: i64 = 24 * 3600;
@@ -15,7 +17,17 @@ const RECENT_S: i64 = 24 * 3600;
 pub async fn load(db: &Db, now_ms: i64) -> Result<Snapshot> {
     let now_s = now_ms.div_euclid(1000);
     let mut tx = begin_read(db).await?;
+    let domain_limits = domain_limits::all(&mut tx).await?;
+    let mut pushed_ms = BTreeMap::new();
+    for (domain, limits) in &domain_limits {
+        if limits.hours > 0 {
+            let used = domain_limits::pushed_ms(&mut tx, domain, month_of(now_ms), now_ms).await?;
+            pushed_ms.insert(domain.clone(), used);
+        }
+    }
     let snapshot = Snapshot {
+        domain_limits,
+        pushed_ms,
         push_domains: push_domain::all(&mut tx)
             .await?
             .into_iter()

@@ -8,6 +8,7 @@ pub mod callback;
 pub mod callback_rule;
 pub mod callback_template;
 pub mod container;
+pub mod domain_limits;
 pub mod explain;
 pub mod file_name;
 pub mod forbidden_stream;

@@ -16,6 +16,7 @@ use serde::{Deserialize, Serialize};
 use self::signature::Verdict;
 pub use self::{resolve::resolve, signature::SignatureError};
 use super::{
+    domain_limits::DomainLimits,
     forbidden_stream::{ForbidScope, is_forbidden},
     snapshot::Snapshot,
     stream::{AppName, DomainName, NameError, StreamName, StreamPath},
@@ -95,6 +96,8 @@ pub struct Authorised {
     pub stream_param: String,
     /// True when a valid signature was given.
     pub signed: bool,
+    /// What the domain's pushes may take.
+    pub limits: DomainLimits,
 }
 
 /// Why a publish may not go on.
@@ -118,6 +121,14 @@ pub enum Refusal {
     /// The stream was forbidden through the API.
     #[error("stream {0:?} may not be pushed at the moment")]
     Forbidden(String),
+    /// The domain's hours of this month are used up.
+    #[error("the {hours} h of this month that push domain {domain} has are used up")]
+    HoursUsedUp {
+        /// Which.
+        domain: DomainName,
+        /// Its hours.
+        hours: i64,
+    },
     /// There is no signature, or it is not valid.
     #[error(transparent)]
     Signature(#[from] SignatureError),
@@ -133,6 +144,7 @@ impl Refusal {
             Refusal::DisabledDomain(_) => "disabled_domain",
             Refusal::NoKey(_) => "no_key",
             Refusal::Forbidden(_) => "forbidden",
+            Refusal::HoursUsedUp { .. } => "domain_hours",
             Refusal::Signature(SignatureError::Missing) => "unsigned",
             Refusal::Signature(SignatureError::MissingTime | SignatureError::MalformedTime(_)) => {
                 "bad_time"
@@ -184,7 +196,8 @@ pub fn authorise(
     if is_forbidden(&snapshot.forbidden_streams, &path, policy.forbid_scope, now_ms) {
         return Err(Refusal::Forbidden(path.stream.as_str().to_owned()));
     }
-    Ok(Authorised { path, stream_param: stream_param.to_owned(), signed })
+    let limits = limits_of(snapshot, &path.domain)?;
+    Ok(Authorised { path, stream_param: stream_param.to_owned(), signed, limits })
 }
 
 /// Whose push keys a domain's publishes are checked with.
@@ -255,7 +268,18 @@ pub fn refusals(
     if is_forbidden(&snapshot.forbidden_streams, path, policy.forbid_scope, at_ms) {
         found.push(Refusal::Forbidden(path.stream.as_str().to_owned()));
     }
+    found.extend(limits_of(snapshot, &path.domain).err());
     found
+}
+
+/// The limits of a domain, unless its hours are used up.
+fn limits_of(snapshot: &Snapshot, domain: &DomainName) -> Result<DomainLimits, Refusal> {
+    let limits = snapshot.domain_limits.get(domain).copied().unwrap_or_default();
+    let pushed_ms = snapshot.pushed_ms.get(domain).copied().unwrap_or(0);
+    match limits.has_used_up(pushed_ms) {
+        true => Err(Refusal::HoursUsedUp { domain: domain.clone(), hours: limits.hours }),
+        false => Ok(limits),
+    }
 }
 
 fn keys_of<'s>(

@@ -61,6 +61,8 @@ pub enum EndReason {
     Replaced,
     /// Dropped or forbidden through the API.
     Dropped,
+    /// Above the bit rate of its domain for too long.
+    BitRate,
     /// The server is stopping.
     Shutdown,
     /// The journal could not be written.
@@ -81,6 +83,7 @@ impl EndReason {
             EndReason::Idle => (8, "The push client sent no data for too long"),
             EndReason::Replaced => (21, "102: the stream was replaced by another push"),
             EndReason::Dropped => (21, "100: the stream was dropped through the API"),
+            EndReason::BitRate => (21, "104: the stream exceeded the bit rate of its domain"),
             EndReason::Shutdown => (5, "The server is stopping"),
             EndReason::Journal => (9, "The server could not store the stream"),
             EndReason::Crashed => (5, "The server stopped unexpectedly"),
@@ -98,6 +101,7 @@ impl EndReason {
             EndReason::Idle => "idle",
             EndReason::Replaced => "replaced",
             EndReason::Dropped => "dropped",
+            EndReason::BitRate => "bit_rate",
             EndReason::Shutdown => "shutdown",
             EndReason::Journal => "journal",
             EndReason::Crashed => "crashed",

@@ -6,7 +6,7 @@
 use std::collections::BTreeMap;
 
 use super::{
-    callback_rule::CallbackRule, callback_template::CallbackTemplate,
+    callback_rule::CallbackRule, callback_template::CallbackTemplate, domain_limits::DomainLimits,
     forbidden_stream::ForbiddenStream, push_domain::PushDomain, record_rule::RecordRule,
     record_task::RecordTask, record_template::RecordTemplate, stream::DomainName,
 };
@@ -26,6 +26,10 @@ pub struct Snapshot {
     pub callback_templates: BTreeMap<i64, CallbackTemplate>,
     /// Callback rules.
     pub callback_rules: Vec<CallbackRule>,
+    /// Limits of the domains that have some.
+    pub domain_limits: BTreeMap<DomainName, DomainLimits>,
+    /// Milliseconds pushed this month to the domains whose hours are limited, as of the reading.
+    pub pushed_ms: BTreeMap<DomainName, i64>,
     /// Streams that may not be pushed, as of the reading.
     pub forbidden_streams: Vec<ForbiddenStream>,
 }

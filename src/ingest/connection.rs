@@ -221,6 +221,7 @@ impl<S: ByteSource> Connection<S> {
         let stall_timeout = self.context.settings.stall_timeout;
         for (_, publishing) in &mut self.streams {
             publishing.take_controls();
+            publishing.check_rate(now);
             let patience = sleep_until(publishing.stalled_since().unwrap_or(now) + stall_timeout);
             let mut patience = pin!(patience);
             // Futures that are not waited for to the end are called again at the next look.

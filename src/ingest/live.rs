@@ -90,10 +90,16 @@ pub struct Live {
     generations: AtomicU64,
 }
 
-/// An unsigned publisher wanted the place of a signed one.
+/// Why a publisher gets no place.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
-#[error("a signed publisher of this stream is live")]
-pub(super) struct Occupied;
+pub(super) enum NoPlace {
+    /// An unsigned publisher wanted the place of a signed one.
+    #[error("a signed publisher of this stream is live")]
+    Occupied,
+    /// The domain has as many streams as it may.
+    #[error("the domain has {0} streams live, as many as it may")]
+    Full(usize),
+}
 
 impl Live {
     /// The sessions that are live, in no order.
@@ -106,14 +112,16 @@ impl Live {
         self.with(|entries| entries.get(path).and_then(Entry::live))
     }
 
-    /// Takes the place of a stream. Whoever holds it is told to end. `wake` is notified when the
+    /// Takes the place of a stream, unless `max_streams` others of its domain are live. Whoever holds it
+    /// is told to end. `wake` is notified when the
     /// new holder is.
     pub(super) fn enter(
         self: &Arc<Self>,
         path: &StreamPath,
         is_signed: bool,
         wake: Arc<Notify>,
-    ) -> Result<Place, Occupied> {
+        max_streams: Option<usize>,
+    ) -> Result<Place, NoPlace> {
         let generation = self.generations.fetch_add(1, Ordering::Relaxed);
         let end = OnceLock::new();
         let state = Arc::new(PlaceState {
@@ -124,12 +132,20 @@ impl Live {
             received_bytes: AtomicU64::new(0),
         });
         self.with(|entries| {
+            let is_other = |(other, entry): &(&StreamPath, &Entry)| {
+                other.domain == path.domain && *other != path && entry.state.end_reason().is_none()
+            };
+            if let Some(max) = max_streams
+                && entries.iter().filter(is_other).count() >= max
+            {
+                return Err(NoPlace::Full(max));
+            }
             match entries.get(path) {
                 None => {}
                 Some(old)
                     if old.state.is_signed && !is_signed && old.state.end_reason().is_none() =>
                 {
-                    return Err(Occupied);
+                    return Err(NoPlace::Occupied);
                 }
                 Some(old) => old.state.end(EndReason::Replaced),
             }
@@ -225,8 +241,8 @@ mod tests {
         })
     }
 
-    fn enter(live: &Arc<Live>, signed: bool) -> Result<Place, Occupied> {
-        live.enter(&path(), signed, Arc::default())
+    fn enter(live: &Arc<Live>, signed: bool) -> Result<Place, NoPlace> {
+        live.enter(&path(), signed, Arc::default(), None)
     }
 
     #[test]
@@ -270,7 +286,7 @@ mod tests {
     fn an_unsigned_publisher_never_displaces_a_signed_one() {
         let live = Arc::new(Live::default());
         let signed = enter(&live, true).unwrap();
-        assert_eq!(enter(&live, false).unwrap_err(), Occupied);
+        assert_eq!(enter(&live, false).unwrap_err(), NoPlace::Occupied);
         assert!(signed.state.end_reason().is_none());
         // It may follow one that has ended, though its journal is still being closed.
         signed.state.end(EndReason::Unpublished);

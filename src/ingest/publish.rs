@@ -14,11 +14,12 @@ use tracing::{error, info, warn};
 
 use super::{
     Context, Control, Event,
-    live::{LiveSession, Occupied, Place},
+    live::{LiveSession, NoPlace, Place},
     now_ms,
 };
 use crate::{
     domain::{
+        domain_limits::{DomainLimits, RateWatch},
         ids::{DecimalId, SessionId},
         journal_note::{JournalHead, Note},
         push_domain::Authorised,
@@ -57,6 +58,8 @@ pub(super) struct Opening {
     pub(super) context: Arc<Context>,
     /// What it will be.
     pub(super) session: Session,
+    /// What it may take.
+    pub(super) limits: DomainLimits,
     pub(super) encoder: String,
     /// Notified when the publish is told to end.
     pub(super) wake: Arc<Notify>,
@@ -65,9 +68,9 @@ pub(super) struct Opening {
 /// Why a publish could not be opened.
 #[derive(Debug, thiserror::Error)]
 pub(super) enum OpenError {
-    /// Somebody else has a better claim.
+    /// Somebody else has a better claim, or there is no room.
     #[error(transparent)]
-    Occupied(#[from] Occupied),
+    NoPlace(#[from] NoPlace),
     /// The journal cannot be begun or written.
     #[error(transparent)]
     Journal(#[from] JournalError),
@@ -89,8 +92,9 @@ impl Opening {
     /// Takes the place, begins the journal and attaches what is to be recorded. When this is done
     /// the file says everything a recovery needs. Must run to its end: nothing is left behind then.
     pub(super) async fn run(self) -> Result<Publishing, OpenError> {
-        let Opening { context, session, encoder, wake } = self;
-        let place = context.live.enter(&session.path, session.signed, wake)?;
+        let Opening { context, session, limits, encoder, wake } = self;
+        let max_streams = limits.max_streams();
+        let place = context.live.enter(&session.path, session.signed, wake, max_streams)?;
         let (id, started_ms) = (session.id, session.started_ms);
         let head = serde_json::to_string(&JournalHead { session: session.clone() })?;
         let writer = context.journal.create(id, head, started_ms).await?;
@@ -113,7 +117,9 @@ impl Opening {
         }
         metrics::gauge!("liverec_streams_live").increment(1);
         let begun = Instant::now();
-        let mut publishing = Publishing { context, place, live, writer, controls, begun, tags: 0 };
+        let rate = RateWatch::new(&limits);
+        let mut publishing =
+            Publishing { context, place, live, writer, controls, begun, rate, tags: 0 };
         let Ok(recordings) = recordings.await else {
             publishing.close(EndReason::Shutdown).await;
             return Err(OpenError::Stopping);
@@ -154,6 +160,8 @@ pub(super) struct Publishing {
     writer: Writer,
     controls: mpsc::Receiver<Control>,
     begun: Instant,
+    /// Where its domain limits the bit rate.
+    rate: Option<RateWatch>,
     tags: u64,
 }
 
@@ -184,6 +192,15 @@ impl Publishing {
     /// Why the publish is to end, if it is.
     pub(super) fn end_reason(&self) -> Option<EndReason> {
         self.place.state.end_reason()
+    }
+
+    /// Ends the publish if it has been above the bit rate of its domain for too long.
+    pub(super) fn check_rate(&mut self, now: Instant) {
+        let age = now.saturating_duration_since(self.begun);
+        let bytes = self.live.received_bytes();
+        if self.rate.as_mut().is_some_and(|rate| rate.is_exceeded(age, bytes)) {
+            self.place.state.end(EndReason::BitRate);
+        }
     }
 
     /// Lets the journal write; waits while the disk is slow. May be dropped and called again.

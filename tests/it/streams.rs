@@ -4,8 +4,10 @@ use serde_json::json;
 
 use crate::support::{
     ffmpeg::{Codecs, make_source},
-    publisher::{LivePush, Pusher, read_tags},
-    server::{BACKENDS, Server, eventually},
+    publisher::{LivePush, Pusher, parse_tags, read_tags},
+    pushing::{as_in_product, assert_same_tags},
+    receiver::{Receiver, SIGN_KEY},
+    server::{BACKENDS, Server, eventually, fetch},
 };
 
 #[test]
@@ -115,5 +117,54 @@ fn a_recorded_push_is_explained() {
         });
         assert!(past["Summary"].as_str().unwrap().contains("it has 1 recordings"), "{past}");
         assert_eq!(past["SessionList"][0]["EndReason"], "unpublished");
+    }
+}
+
+/// LiverecModifyDomainLimits: streams at a time and bit rate; hours are tested where the clock can be set.
+#[test]
+fn a_domain_takes_no_more_than_it_may() {
+    for backend in BACKENDS {
+        let server = Server::start(backend, &[]);
+        let receiver = Receiver::start();
+        server.record("live", "", &["Flv"], 3600);
+        server.call_back(&receiver.url(), SIGN_KEY);
+        let limits = |limits: serde_json::Value| {
+            let mut body = json!({ "DomainName": "live.local" });
+            body.as_object_mut().unwrap().extend(limits.as_object().unwrap().clone());
+            server.live("LiverecModifyDomainLimits", body);
+        };
+        limits(json!({ "MaxStreams": 1, "MaxBitrate": 1 }));
+        let path = server.folder().join("source.flv");
+        make_source(Codecs::H264Aac, 4, &path);
+        let tags = read_tags(&path);
+        let push = LivePush::start(Pusher::connect(server.rtmp, "a", 4096).accepted(), tags);
+        let (code, text) = Pusher::connect(server.rtmp, "b", 4096).refusal();
+        assert_eq!(code, "NetStream.Publish.Denied");
+        assert!(text.contains("as many as it may"), "{text}");
+        assert_eq!(server.metric("liverec_refusals_total{reason=\"domain_streams\"}"), 1.0);
+        let told = server.live("LiverecDescribeDomainLimits", json!({}));
+        let row = json!({
+            "DomainName": "live.local", "MaxStreams": 1, "MaxBitrate": 1, "MaxHours": 0,
+            "Streams": 1, "MinutesUsed": 0,
+        });
+        assert_eq!(told["DomainLimitList"], json!([row]));
+
+        // Three stretches of ten seconds above the bit rate end the push; what came is kept.
+        let ended = receiver.wait_for(0, 1).remove(0);
+        assert_eq!(ended["errcode"], 21, "{ended}");
+        assert!(ended["errmsg"].as_str().unwrap().contains("bit rate"), "{ended}");
+        let lasted: i64 = ended["push_duration"].as_str().unwrap().parse().unwrap();
+        assert!(lasted >= 30_000, "{ended}");
+        let sent = push.stop();
+        let file = receiver.wait_for(100, 1).remove(0);
+        let mut kept = parse_tags(&fetch(file["video_url"].as_str().unwrap()));
+        kept.remove(0);
+        let sent = as_in_product(&sent);
+        assert!(kept.len() > 100, "{}", kept.len());
+        assert_same_tags(&kept, &sent[..kept.len()], "kept until the end");
+
+        limits(json!({ "MaxStreams": 0, "MaxBitrate": 0 }));
+        let both = ["a", "b"].map(|stream| Pusher::connect(server.rtmp, stream, 4096).accepted());
+        both.into_iter().for_each(Pusher::finish);
     }
 }

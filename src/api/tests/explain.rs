@@ -3,6 +3,14 @@
 use serde_json::{Value, json};
 
 use super::client::*;
+use crate::{
+    db::Db,
+    domain::{
+        ids::{DecimalId, SessionId},
+        session::{EndReason, Session},
+        stream::{AppName, DomainName, StreamName, StreamPath},
+    },
+};
 
 const EXPLAIN: &str = "LiverecExplainRecord";
 
@@ -65,6 +73,53 @@ async fn a_push_is_explained_by_the_rows_there_are() {
         assert_eq!((kinds(&told), &told["WillRecord"]), (Vec::new(), &json!(true)));
         let late = with(json!({ "StreamParam": signed, "Time": "2050-01-01T00:00:00Z" }));
         assert_eq!(kinds(&server.ok(EXPLAIN, late).await), ["expired"]);
+    }
+}
+
+#[tokio::test]
+async fn a_month_whose_hours_are_used_up_is_explained() {
+    for server in servers().await {
+        let named = json!({ "DomainName": "push.example.com", "DomainType": 0 });
+        server.ok("AddLiveDomain", named).await;
+        let limits = json!({ "DomainName": "push.example.com", "MaxHours": 2 });
+        server.ok("LiverecModifyDomainLimits", limits).await;
+        // A push of 90 minutes that is over, one before this month, and one that is live for half an hour.
+        let (now_ms, minute_ms) = (NOW_S * 1000, 60_000);
+        let october_ms = 1_793_491_200_000 - 100 * minute_ms;
+        for (started_ms, ended_ms) in [
+            (now_ms - 300 * minute_ms, now_ms - 210 * minute_ms),
+            (october_ms, october_ms + 90 * minute_ms),
+            (now_ms - 30 * minute_ms, 0),
+        ] {
+            assert!(!kinds(&server.ok(EXPLAIN, stream()).await).contains(&"domain_hours"));
+            let session = Session {
+                id: SessionId::new(started_ms),
+                node_id: "n".to_owned(),
+                sequence: DecimalId::next(started_ms),
+                path: StreamPath {
+                    domain: DomainName::parse("push.example.com").unwrap(),
+                    app: AppName::parse("live").unwrap(),
+                    stream: StreamName::parse("other").unwrap(),
+                },
+                stream_param: String::new(),
+                user_ip: String::new(),
+                node_ip: String::new(),
+                started_ms,
+                signed: false,
+            };
+            let mut tx = server.state.db.begin().await.unwrap();
+            Db::insert_session(&mut tx, &session).await.unwrap();
+            if ended_ms > 0 {
+                let reason = EndReason::Closed;
+                Db::end_session(&mut tx, session.id, ended_ms, reason, (0, 0)).await.unwrap();
+            }
+            tx.commit().await.unwrap();
+            server.state.reload().await.unwrap();
+        }
+        let told = server.ok(EXPLAIN, stream()).await;
+        assert!(kinds(&told).contains(&"domain_hours"), "{told}");
+        let told = server.ok("LiverecDescribeDomainLimits", json!({})).await;
+        assert_eq!(told["DomainLimitList"][0]["MinutesUsed"], 120);
     }
 }
 

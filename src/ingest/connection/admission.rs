@@ -15,6 +15,7 @@ use crate::{
     ingest::{
         Event,
         cause::{Cause, refused},
+        live::NoPlace,
         now_ms,
         pace::Pace,
         publish::{self, OpenError, Opening},
@@ -54,6 +55,7 @@ impl<S: ByteSource> Connection<S> {
             Err(refusal) => return self.refuse(&request, &refusal),
         };
         let (path, signed) = (authorised.path.clone(), authorised.signed);
+        let limits = authorised.limits;
         if self.context.journal.is_refusing() {
             info!(reason = "disk", stream.path = %path, "publish refused: {NO_ROOM}");
             return self.deny(request.stream, "disk", "NetStream.Publish.Denied", NO_ROOM);
@@ -76,6 +78,7 @@ impl<S: ByteSource> Connection<S> {
         let opening = Opening {
             context: self.context.clone(),
             session,
+            limits,
             encoder: shown(request.connect.flash_ver()),
             wake: self.wake.clone(),
         };
@@ -163,7 +166,8 @@ impl<S: ByteSource> Connection<S> {
         error: &OpenError,
     ) -> Result<(), Cause> {
         let (reason, code) = match error {
-            OpenError::Occupied(_) => ("occupied", "NetStream.Publish.BadName"),
+            OpenError::NoPlace(NoPlace::Occupied) => ("occupied", "NetStream.Publish.BadName"),
+            OpenError::NoPlace(NoPlace::Full(_)) => ("domain_streams", "NetStream.Publish.Denied"),
             OpenError::Ended(_) => ("replaced", "NetStream.Publish.BadName"),
             OpenError::Stopping => ("shutdown", "NetStream.Publish.Denied"),
             OpenError::Late | OpenError::Journal(_) | OpenError::Head(_) => {

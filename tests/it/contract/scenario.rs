@@ -347,6 +347,11 @@ impl<'a> Script<'a> {
         let named =
             json!({ "DomainName": "live.local", "AppName": "live", "StreamName": streams.live });
         self.ok(LIVE, "LiverecExplainRecord", named);
+        let limits = json!({ "DomainName": "live.local", "MaxStreams": 1000 });
+        self.ok(LIVE, "LiverecModifyDomainLimits", limits);
+        let none = json!({ "DomainName": "nobody.example.com", "MaxStreams": 1 });
+        self.no(LIVE, "LiverecModifyDomainLimits", none, "ResourceNotFound.DomainNotExist");
+        self.ok(LIVE, "LiverecDescribeDomainLimits", json!({}));
         self.ok(LIVE, "LiverecDescribeRecordings", json!({}));
         self.ok(LIVE, "LiverecDescribeAudit", json!({}));
         self.ok(LIVE, "LiverecDescribeCallbacks", json!({}));
