@@ -1,4 +1,5 @@
-//! Serves HTTP: bounded in connections and in the time a client may take to say what it wants.
+//! Serves HTTP: bounded in connections, in all and of one client, and in the time a client may take to
+//! say what it wants and to take its answer.
 //!
 //! What is answered is `api`; this file only accepts, and lets answers under way end when stopping.
 
@@ -18,14 +19,19 @@ use tokio::{
     task::JoinSet,
     time::{sleep, timeout},
 };
+use tokio_io_timeout::TimeoutStream;
 use tokio_rustls::TlsAcceptor;
 use tokio_util::sync::CancellationToken;
 use tracing::{debug, warn};
+
+use super::peers::Peers;
 
 /// Connections at the same time; further ones wait in the listener's queue.
 const MAX_CONNECTIONS: usize = 2048;
 /// From the first byte of a request, or the end of the last one, to the end of its headers.
 const HEADER_TIMEOUT: Duration = Duration::from_secs(30);
+/// A client that takes nothing of an answer for so long is let go.
+const WRITE_TIMEOUT: Duration = Duration::from_secs(60);
 /// Longest wait for answers under way when stopping.
 const STOP_PATIENCE: Duration = Duration::from_secs(2);
 /// Pause after a failed accept, such as when no file descriptor is left.
@@ -36,6 +42,7 @@ pub async fn run(
     listener: TcpListener,
     tls: Option<Arc<ServerConfig>>,
     router: Router,
+    peers: Peers,
     token: CancellationToken,
 ) {
     let tls = tls.map(TlsAcceptor::from);
@@ -55,6 +62,12 @@ pub async fn run(
         match accepted {
             (slot, Ok((socket, peer))) => {
                 is_failing = false;
+                let Some(counted) = peers.enter(peer.ip()) else {
+                    metrics::counter!("liverec_refusals_total", "reason" => "http_peer")
+                        .increment(1);
+                    debug!(%peer, "an HTTP connection is closed at once: its address has too many");
+                    continue;
+                };
                 let router = router.clone().layer(Extension(ConnectInfo(peer)));
                 let (token, tls) = (token.clone(), tls.clone());
                 connections.spawn(async move {
@@ -62,7 +75,7 @@ pub async fn run(
                         None => serve(socket, router, token).await,
                         Some(tls) => serve_tls(socket, &tls, router, token).await,
                     }
-                    drop(slot);
+                    drop((slot, counted));
                 });
             }
             (_, Err(error)) => {
@@ -98,11 +111,13 @@ async fn serve(
     token: CancellationToken,
 ) {
     let service = TowerToHyperService::new(router);
+    let mut socket = TimeoutStream::new(socket);
+    socket.set_write_timeout(Some(WRITE_TIMEOUT));
     let connection = http1::Builder::new()
         .half_close(true)
         .timer(TokioTimer::new())
         .header_read_timeout(HEADER_TIMEOUT)
-        .serve_connection(TokioIo::new(socket), service);
+        .serve_connection(TokioIo::new(Box::pin(socket)), service);
     tokio::pin!(connection);
     let served = tokio::select! {
         served = connection.as_mut() => served,
@@ -113,5 +128,45 @@ async fn serve(
     };
     if let Err(error) = served {
         debug!(%error, "an HTTP connection ended with an error");
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use axum::routing::get;
+    use tokio::{
+        io::{AsyncReadExt, AsyncWriteExt, duplex},
+        time::Instant,
+    };
+
+    use super::*;
+
+    #[tokio::test(start_paused = true)]
+    async fn who_takes_nothing_of_its_answer_is_let_go() {
+        let router = Router::new().route("/", get(|| async { "x".repeat(1 << 20) }));
+        let (mut client, server) = duplex(1000);
+        let begun = Instant::now();
+        let served = tokio::spawn(serve(server, router, CancellationToken::new()));
+        client.write_all(b"GET / HTTP/1.1\r\nHost: a\r\n\r\n").await.unwrap();
+        // It takes a little now and then, and then no more.
+        for _ in 0..3 {
+            sleep(WRITE_TIMEOUT / 2).await;
+            client.read_exact(&mut [0; 1000]).await.unwrap();
+        }
+        assert!(!served.is_finished());
+        served.await.unwrap();
+        let took = begun.elapsed();
+        assert!(took >= WRITE_TIMEOUT * 5 / 2 && took < WRITE_TIMEOUT * 4, "{took:?}");
+        drop(client);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn who_does_not_say_what_it_wants_is_let_go() {
+        let (mut client, server) = duplex(1000);
+        let begun = Instant::now();
+        let served = tokio::spawn(serve(server, Router::new(), CancellationToken::new()));
+        client.write_all(b"GET / HTTP/1.1\r\nHost:").await.unwrap();
+        served.await.unwrap();
+        assert!(begun.elapsed() < HEADER_TIMEOUT * 2, "{:?}", begun.elapsed());
     }
 }

@@ -15,6 +15,7 @@ mod gauges;
 mod http;
 mod keys;
 mod master_key;
+mod peers;
 mod publish_auth;
 mod recovery;
 mod remake;
@@ -54,6 +55,7 @@ pub use remake::remake;
 pub use verify::verify;
 
 use data_dir::DataDir;
+use peers::Peers;
 use sockets::{Addresses, Plan};
 use tasks::Tasks;
 
@@ -281,9 +283,11 @@ impl Server {
         state.reload().await.context("read the keys of API clients")?;
         tasks.spawn("reloads", state.clone().run_reloads(work.clone()));
         let router = api::router(state);
+        let peers = Peers::new(&config.http.trusted_proxies);
         for (listener, tls) in sockets.http {
             let name = if tls.is_some() { "https" } else { "http" };
-            tasks.spawn(name, http::run(listener, tls, router.clone(), work.clone()));
+            tasks
+                .spawn(name, http::run(listener, tls, router.clone(), peers.clone(), work.clone()));
         }
         for certificates in sockets.certificates {
             tasks.spawn("certificates", certificates.watch(work.clone()));

@@ -17,7 +17,7 @@ use super::{
 };
 use crate::support::{
     api::{LIVE, signed},
-    server::{SECRET_ID, SECRET_KEY},
+    server::{SECRET_ID, SECRET_KEY, eventually},
 };
 
 #[test]
@@ -109,6 +109,36 @@ fn http_takes_no_nonsense() {
 
     let after = resident_kib(server);
     assert!(after < before + MAX_GROWTH_KIB, "resident memory grew from {before} to {after} KiB");
+    honest.finish();
+}
+
+/// Clients that open connections and say little hold back nobody but themselves.
+#[test]
+fn one_client_cannot_take_every_place() {
+    let honest = Honest::start(&[]);
+    let server = &honest.server;
+    let mut held = Vec::new();
+    for number in 0..700 {
+        let mut socket = TcpStream::connect(server.http).unwrap();
+        // Half of a request, or none.
+        if number % 2 == 0 {
+            let _ = socket.write_all(b"POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 100\r\n\r\n{");
+        }
+        held.push(socket);
+    }
+    eventually("the rest is closed at once", || {
+        let refused =
+            server.metric_from("127.0.0.2", "liverec_refusals_total{reason=\"http_peer\"}");
+        (refused >= 700.0 - 512.0).then_some(())
+    });
+    drop(held);
+    eventually("their places are free again", || {
+        let mut socket = TcpStream::connect(server.http).unwrap();
+        socket.write_all(b"GET /healthz HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n").ok()?;
+        let mut answer = String::new();
+        socket.read_to_string(&mut answer).ok()?;
+        answer.ends_with("ok\n").then_some(())
+    });
     honest.finish();
 }
 

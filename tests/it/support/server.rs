@@ -181,6 +181,15 @@ impl Server {
         lines.find_map(|rest| rest.strip_prefix(' ')).map_or(0.0, |value| value.parse().unwrap())
     }
 
+    /// The same, asked for from another address of this machine.
+    pub fn metric_from(&self, address: &str, name: &str) -> f64 {
+        let url = format!("{}/metrics", self.base_url());
+        let command = ["-sS", "--noproxy", "*", "--interface", address, url.as_str()];
+        let text = String::from_utf8(super::run(Command::new("curl").args(command))).unwrap();
+        let mut lines = text.lines().filter_map(|line| line.strip_prefix(name));
+        lines.find_map(|rest| rest.strip_prefix(' ')).map_or(0.0, |value| value.parse().unwrap())
+    }
+
     /// The data directory.
     pub fn data_dir(&self) -> PathBuf {
         let set = self.settings.iter().find(|(key, _)| key == "data_dir");
