@@ -330,8 +330,12 @@ fn summary(
     let recorded: usize = sessions.iter().map(|(_, recordings)| recordings.len()).sum();
     let fact = match (phase, sessions.is_empty(), recorded) {
         (Phase::Past, true, _) => "Nothing was pushed then. ".to_owned(),
-        (Phase::Past, false, n) => format!("A push was live then; it has {n} recordings. "),
-        (Phase::Live, _, n) => format!("A push is live; it has {n} recordings. "),
+        (Phase::Past, false, 1) => "A push was live then; there is 1 recording of it. ".to_owned(),
+        (Phase::Past, false, n) => {
+            format!("A push was live then; there are {n} recordings of it. ")
+        }
+        (Phase::Live, _, 1) => "A push is live; there is 1 recording of it. ".to_owned(),
+        (Phase::Live, _, n) => format!("A push is live; there are {n} recordings of it. "),
         (Phase::Idle, ..) => "Nothing is pushed. ".to_owned(),
         (Phase::Future, ..) => String::new(),
     };
