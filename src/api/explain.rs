@@ -130,6 +130,8 @@ pub async fn explain_record(state: &State, _caller: &Caller, mut params: Params)
     let told = explain(&snapshot, &tasks, &policy, &question);
     let mut obstacles = refusals(&told);
     if phase != Phase::Past {
+        let limits = snapshot.domain_limits.get(&path.domain).copied().unwrap_or_default();
+        obstacles.extend(limits.max_streams().and_then(|max| crowd(state, &path, max)));
         obstacles.extend(faults(state).await);
     }
     let is_taken = !obstacles.iter().any(|obstacle| obstacle.prevents);
@@ -193,6 +195,18 @@ fn refusals(told: &Explanation<'_>) -> Vec<Obstacle> {
         }
     }
     obstacles
+}
+
+/// Whether as many other streams of the domain are live as it may have.
+fn crowd(state: &State, path: &StreamPath, max: usize) -> Option<Obstacle> {
+    let live = state.live.list();
+    let is_other = |other: &StreamPath| other.domain == path.domain && other != path;
+    let others = live.iter().filter(|live| is_other(&live.session.path)).count();
+    (others >= max).then(|| Obstacle {
+        kind: "domain_streams",
+        reason: format!("the domain has {others} other streams live and may have {max}"),
+        prevents: true,
+    })
 }
 
 /// What is wrong with disk and store at this moment.

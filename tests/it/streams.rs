@@ -144,6 +144,13 @@ fn a_domain_takes_no_more_than_it_may() {
         assert_eq!(code, "NetStream.Publish.Denied");
         assert!(text.contains("as many as it may"), "{text}");
         assert_eq!(server.metric("liverec_refusals_total{reason=\"domain_streams\"}"), 1.0);
+        for (stream, is_crowded) in [("a", false), ("b", true)] {
+            let named =
+                json!({ "DomainName": "live.local", "AppName": "live", "StreamName": stream });
+            let told = server.live("LiverecExplainRecord", named);
+            assert_eq!(told["WillRecord"], !is_crowded, "{told}");
+            assert_eq!(told["ObstacleList"].to_string().contains("domain_streams"), is_crowded);
+        }
         let told = server.live("LiverecDescribeDomainLimits", json!({}));
         let row = json!({
             "DomainName": "live.local", "MaxStreams": 1, "MaxBitrate": 1, "MaxHours": 0,
