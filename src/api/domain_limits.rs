@@ -7,7 +7,7 @@ use super::{
     caller::Caller,
     error::{ApiError, Result},
     params::Params,
-    push_domain::named,
+    push_domain::{named, unknown},
     state::State,
 };
 use crate::domain::{domain_limits::DomainLimits, stream::DomainName};
@@ -31,8 +31,7 @@ pub async fn modify(state: &State, _caller: &Caller, mut params: Params) -> Resu
     params.finish()?;
     let snapshot = state.snapshot.load();
     if !snapshot.push_domains.contains_key(&domain) {
-        let message = format!("There is no domain {domain}.");
-        return Err(ApiError::new("ResourceNotFound.DomainNotExist", message));
+        return Err(unknown("ResourceNotFound.DomainNotExist", &domain));
     }
     let old = snapshot.domain_limits.get(&domain).copied().unwrap_or_default();
     let limits = DomainLimits {

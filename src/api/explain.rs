@@ -199,9 +199,7 @@ fn refusals(told: &Explanation<'_>) -> Vec<Obstacle> {
 
 /// Whether as many other streams of the domain are live as it may have.
 fn crowd(state: &State, path: &StreamPath, max: usize) -> Option<Obstacle> {
-    let live = state.live.list();
-    let is_other = |other: &StreamPath| other.domain == path.domain && other != path;
-    let others = live.iter().filter(|live| is_other(&live.session.path)).count();
+    let others = state.live.others_of_domain(path);
     (others >= max).then(|| Obstacle {
         kind: "domain_streams",
         reason: format!("the domain has {others} other streams live and may have {max}"),

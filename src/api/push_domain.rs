@@ -252,6 +252,6 @@ pub(super) fn named(params: &mut Params) -> Result<DomainName> {
     })
 }
 
-fn unknown(code: &'static str, name: &DomainName) -> ApiError {
+pub(super) fn unknown(code: &'static str, name: &DomainName) -> ApiError {
     ApiError::new(code, format!("There is no domain {name}."))
 }

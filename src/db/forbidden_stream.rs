@@ -10,6 +10,7 @@ use crate::domain::{
 
 const TABLE: &str = "forbidden_stream";
 const COLUMNS: &str = "domain, app, stream, reason, resume_ms, created_ms";
+
 impl Db {
     /// Stores a ban, in place of an earlier one of the same stream; bans that are over go. False
     /// if there are `limits.bans` already.

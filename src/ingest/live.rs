@@ -101,6 +101,14 @@ pub(super) enum NoPlace {
     Full(usize),
 }
 
+/// What [`Live::others_of_domain`] counts.
+fn others_of_domain(entries: &HashMap<StreamPath, Entry>, path: &StreamPath) -> usize {
+    let is_other = |(other, entry): &(&StreamPath, &Entry)| {
+        other.domain == path.domain && *other != path && entry.state.end_reason().is_none()
+    };
+    entries.iter().filter(is_other).count()
+}
+
 impl Live {
     /// The sessions that are live, in no order.
     pub fn list(&self) -> Vec<Arc<LiveSession>> {
@@ -112,9 +120,13 @@ impl Live {
         self.with(|entries| entries.get(path).and_then(Entry::live))
     }
 
+    /// How many other streams of a stream's domain have a place.
+    pub fn others_of_domain(&self, path: &StreamPath) -> usize {
+        self.with(|entries| others_of_domain(entries, path))
+    }
+
     /// Takes the place of a stream, unless `max_streams` others of its domain are live. Whoever holds it
-    /// is told to end. `wake` is notified when the
-    /// new holder is.
+    /// is told to end. `wake` is notified when the new holder is.
     pub(super) fn enter(
         self: &Arc<Self>,
         path: &StreamPath,
@@ -132,11 +144,8 @@ impl Live {
             received_bytes: AtomicU64::new(0),
         });
         self.with(|entries| {
-            let is_other = |(other, entry): &(&StreamPath, &Entry)| {
-                other.domain == path.domain && *other != path && entry.state.end_reason().is_none()
-            };
             if let Some(max) = max_streams
-                && entries.iter().filter(is_other).count() >= max
+                && others_of_domain(entries, path) >= max
             {
                 return Err(NoPlace::Full(max));
             }

@@ -3,7 +3,6 @@
 use std::{
     net::SocketAddr,
     sync::{Arc, Mutex},
-    thread,
     time::Duration,
 };
 
@@ -20,7 +19,7 @@ use serde_json::{Value, json};
 
 use crate::support::{
     publisher::Pusher,
-    receiver::{Receiver, SIGN_KEY},
+    receiver::{Receiver, SIGN_KEY, serve},
     server::{BACKENDS, Backend, Server},
 };
 
@@ -65,18 +64,7 @@ impl Auth {
     fn start() -> (Self, SocketAddr) {
         let auth = Self { mood: Arc::new(Mutex::new(Mood::Accept)), asked: Arc::default() };
         let router = Router::new().route("/auth", post(answer)).with_state(auth.clone());
-        let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
-        listener.set_nonblocking(true).unwrap();
-        let address = listener.local_addr().unwrap();
-        thread::spawn(move || {
-            let runtime =
-                tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
-            runtime.block_on(async move {
-                let listener = tokio::net::TcpListener::from_std(listener).unwrap();
-                axum::serve(listener, router).await.unwrap();
-            });
-        });
-        (auth, address)
+        (auth, serve(router))
     }
 
     fn is(&self, mood: Mood) {

@@ -22,6 +22,21 @@ struct Inbox {
     refusals: Arc<Mutex<usize>>,
 }
 
+/// Serves a router on a free port, for as long as the process lives.
+pub fn serve(router: Router) -> SocketAddr {
+    let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    listener.set_nonblocking(true).unwrap();
+    let address = listener.local_addr().unwrap();
+    thread::spawn(move || {
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+        runtime.block_on(async move {
+            let listener = tokio::net::TcpListener::from_std(listener).unwrap();
+            axum::serve(listener, router).await.unwrap();
+        });
+    });
+    address
+}
+
 /// Receives for as long as the process lives.
 pub struct Receiver {
     address: SocketAddr,
@@ -33,18 +48,7 @@ impl Receiver {
     pub fn start() -> Self {
         let inbox = Inbox::default();
         let router = Router::new().route("/callback", post(receive)).with_state(inbox.clone());
-        let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
-        listener.set_nonblocking(true).unwrap();
-        let address = listener.local_addr().unwrap();
-        thread::spawn(move || {
-            let runtime =
-                tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
-            runtime.block_on(async move {
-                let listener = tokio::net::TcpListener::from_std(listener).unwrap();
-                axum::serve(listener, router).await.unwrap();
-            });
-        });
-        Self { address, inbox }
+        Self { address: serve(router), inbox }
     }
 
     /// Where callbacks go.
