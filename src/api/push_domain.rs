@@ -12,7 +12,7 @@ use super::{
     state::State,
 };
 use crate::{
-    db::{Db, DbError, at},
+    db::{Db, DbError},
     domain::{play_domain::PlayDomain, push_domain::PushDomain, stream::DomainName},
 };
 
@@ -92,7 +92,7 @@ pub async fn add(state: &State, _caller: &Caller, mut params: Params) -> Result<
                     Db::insert_play_domain(&mut tx, &domain).await?
                 }
             };
-            tx.commit().await.map_err(at("add a domain"))?;
+            crate::db::commit(tx, "add a domain").await?;
             Ok::<_, DbError>(is_new)
         })
         .await?;

@@ -121,7 +121,7 @@ async fn request(
             }
         });
     }
-    tx.commit().await.context("write the rows")?;
+    crate::db::commit(tx, "write the rows").await?;
     Ok(files)
 }
 

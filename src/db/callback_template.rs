@@ -3,7 +3,7 @@
 use sqlx::{AnyConnection, Row, any::AnyRow};
 
 use super::{
-    Db, Result, at,
+    Db, Result, at, commit,
     template::{self, Change, Creation, Removal, Statements},
 };
 use crate::domain::callback_template::CallbackTemplate;
@@ -36,7 +36,7 @@ impl Db {
             .execute(&mut *tx)
             .await
             .map_err(at("insert a callback template"))?;
-        tx.commit().await.map_err(at("create a callback template"))?;
+        commit(tx, "create a callback template").await?;
         Ok(Creation::Created(id))
     }
 

@@ -118,6 +118,14 @@ pub(crate) fn at(action: &'static str) -> impl FnOnce(sqlx::Error) -> DbError {
     move |source| DbError::Sql { action, source }
 }
 
+/// Commits. What has been begun here goes through even if nobody waits for it any more (a client that
+/// hangs up, a server that stops): given up halfway, a commit may have happened or not, and the driver
+/// sends a rollback after it.
+pub(crate) async fn commit(tx: Transaction<'static, Any>, action: &'static str) -> Result<()> {
+    let committed = tokio::spawn(tx.commit()).await;
+    committed.unwrap_or(Err(sqlx::Error::WorkerCrashed)).map_err(at(action))
+}
+
 /// Which database is behind the pool.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Kind {

@@ -52,6 +52,55 @@ async fn two_hundred_writers_take_turns() {
     }
 }
 
+/// Whoever waits for a commit may go away: a client hangs up, a server stops.
+#[tokio::test]
+async fn a_commit_that_nobody_waits_for_goes_through() {
+    for test in databases().await {
+        let warnings = Warnings::default();
+        let _guard = tracing::subscriber::set_default(warnings.clone().subscriber());
+        for number in 1..=20 {
+            let mut tx = test.db.begin().await.unwrap();
+            assert_eq!(Db::next_number(&mut tx, "n").await.unwrap(), number);
+            tokio::select! {
+                biased;
+                _ = commit(tx, "count") => panic!("it takes longer"),
+                () = std::future::ready(()) => {}
+            }
+            // Every connection is used again, so that what the driver still had to say is heard.
+            for _ in 0..20 {
+                test.db.ping().await.unwrap();
+            }
+        }
+        assert_eq!(warnings.text(), "", "{:?}", test.db.kind());
+    }
+}
+
+#[derive(Clone, Default)]
+struct Warnings(Arc<std::sync::Mutex<Vec<u8>>>);
+
+impl Warnings {
+    fn subscriber(self) -> impl tracing::Subscriber {
+        tracing_subscriber::fmt()
+            .with_max_level(tracing::Level::WARN)
+            .with_writer(move || self.clone())
+            .finish()
+    }
+
+    fn text(&self) -> String {
+        String::from_utf8(self.0.lock().unwrap().clone()).unwrap()
+    }
+}
+
+impl std::io::Write for Warnings {
+    fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
+        self.0.lock().unwrap().extend_from_slice(bytes);
+        Ok(bytes.len())
+    }
+    fn flush(&mut self) -> std::io::Result<()> {
+        Ok(())
+    }
+}
+
 #[tokio::test]
 async fn nothing_is_written_through_a_reader() {
     for test in databases().await {

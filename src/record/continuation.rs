@@ -6,7 +6,7 @@
 use tracing::{info, warn};
 
 use crate::{
-    db::{Db, DbError},
+    db::{Db, DbError, commit},
     domain::{
         callback::RecordEvent,
         ids::RecordingId,
@@ -17,7 +17,7 @@ use crate::{
 
 use super::{
     cut::Cutter,
-    rows::{Rows, announce, commit},
+    rows::{Rows, announce},
     tracker::Running,
 };
 
@@ -77,7 +77,7 @@ impl Rows {
                     )
                     .await?;
                 }
-                commit(tx).await?;
+                commit(tx, "continue a recording").await?;
                 Ok(is_ours)
             })
             .await;

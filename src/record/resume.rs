@@ -11,16 +11,11 @@ use tokio_util::sync::CancellationToken;
 use tracing::{info, warn};
 
 use crate::{
-    db::DbError,
+    db::{DbError, commit},
     domain::{plan, recording::Suspended},
 };
 
-use super::{
-    continuation::end_suspended,
-    follow::Shared,
-    rows::{chain, commit},
-    turns::Turns,
-};
+use super::{continuation::end_suspended, follow::Shared, rows::chain, turns::Turns};
 
 /// How long to sleep when nothing is known to be due.
 const IDLE: Duration = Duration::from_secs(60);
@@ -104,7 +99,7 @@ impl Expiry {
     async fn end(&self, suspended: &Suspended) -> Result<bool, DbError> {
         let mut tx = self.shared.db.begin().await?;
         let has_ended = end_suspended(&self.shared, &mut tx, suspended).await?;
-        commit(tx).await?;
+        commit(tx, "end a suspended recording").await?;
         if has_ended {
             info!(
                 stream.path = %suspended.path,
