@@ -134,8 +134,13 @@ impl CallbackSender {
                 }
                 self.start_due(&mut slots, &mut attempts).await
             };
+            // What is being claimed is released below only once it is claimed.
+            let impatient = async {
+                token.cancelled().await;
+                sleep(STOP_PATIENCE).await;
+            };
             let round = tokio::select! {
-                () = token.cancelled() => break,
+                () = impatient => break,
                 round = round => round,
             };
             let wait = match round {
