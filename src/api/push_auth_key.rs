@@ -54,7 +54,7 @@ pub async fn modify(state: &State, _caller: &Caller, mut params: Params) -> Resu
                 return Err(ApiError::missing("MasterAuthKey"));
             }
             Db::set_push_keys(&mut tx, &name, &keys).await?;
-            crate::db::commit(tx, "set push keys").await?;
+            state.db.commit(tx, "set push keys").await?;
             Ok(())
         })
         .await?;

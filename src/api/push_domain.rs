@@ -92,7 +92,7 @@ pub async fn add(state: &State, _caller: &Caller, mut params: Params) -> Result<
                     Db::insert_play_domain(&mut tx, &domain).await?
                 }
             };
-            crate::db::commit(tx, "add a domain").await?;
+            state.db.commit(tx, "add a domain").await?;
             Ok::<_, DbError>(is_new)
         })
         .await?;

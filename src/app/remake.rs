@@ -121,7 +121,7 @@ async fn request(
             }
         });
     }
-    crate::db::commit(tx, "write the rows").await?;
+    db.commit(tx, "write the rows").await?;
     Ok(files)
 }
 

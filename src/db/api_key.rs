@@ -3,7 +3,7 @@
 
 use sqlx::{Row, any::AnyRow};
 
-use super::{Db, DbError, Result, at, commit};
+use super::{Db, DbError, Result, at};
 use crate::domain::api_key::{ApiKey, Role};
 
 const COLUMNS: &str = "secret_id, sealed, role, sub_app_id, note, created_ms, revoked_ms";
@@ -44,7 +44,7 @@ impl Db {
         .execute(&mut *tx)
         .await
         .map_err(at("store a key"))?;
-        commit(tx, "store a key").await?;
+        self.commit(tx, "store a key").await?;
         Ok(true)
     }
 

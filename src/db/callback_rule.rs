@@ -3,7 +3,7 @@
 use sqlx::{AnyConnection, Row, any::AnyRow};
 
 use super::{
-    Db, Result, at, callback_template, commit,
+    Db, Result, at, callback_template,
     push_domain::domain_name,
     rule::{RuleCreation, is_full},
     template::is_foreign_key_violation,
@@ -44,7 +44,7 @@ impl Db {
             Err(error) if is_foreign_key_violation(&error) => return Ok(RuleCreation::NoTemplate),
             Err(error) => return Err(at("insert a callback rule")(error)),
         }
-        commit(tx, "create a callback rule").await?;
+        self.commit(tx, "create a callback rule").await?;
         Ok(RuleCreation::Created)
     }
 

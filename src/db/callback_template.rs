@@ -3,7 +3,7 @@
 use sqlx::{AnyConnection, Row, any::AnyRow};
 
 use super::{
-    Db, Result, at, commit,
+    Db, Result, at,
     template::{self, Change, Creation, Removal, Statements},
 };
 use crate::domain::callback_template::CallbackTemplate;
@@ -36,7 +36,7 @@ impl Db {
             .execute(&mut *tx)
             .await
             .map_err(at("insert a callback template"))?;
-        commit(tx, "create a callback template").await?;
+        self.commit(tx, "create a callback template").await?;
         Ok(Creation::Created(id))
     }
 

@@ -2,7 +2,7 @@
 
 use sqlx::{AnyConnection, Row, any::AnyRow};
 
-use super::{Db, DbError, Result, at, commit, push_domain::domain_name};
+use super::{Db, DbError, Result, at, push_domain::domain_name};
 use crate::domain::{
     forbidden_stream::ForbiddenStream,
     stream::{AppName, StreamName, StreamPath},
@@ -42,7 +42,7 @@ impl Db {
         .execute(&mut *tx)
         .await
         .map_err(at("forbid a stream"))?;
-        commit(tx, "forbid a stream").await?;
+        self.commit(tx, "forbid a stream").await?;
         Ok(true)
     }
 

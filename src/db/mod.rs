@@ -35,6 +35,7 @@ use sqlx::{
     migrate::{MigrateError, Migrator},
 };
 use tokio::sync::Notify;
+use tokio_util::task::TaskTracker;
 
 use crate::domain::limits::Limits;
 use pools::Pools;
@@ -118,14 +119,6 @@ pub(crate) fn at(action: &'static str) -> impl FnOnce(sqlx::Error) -> DbError {
     move |source| DbError::Sql { action, source }
 }
 
-/// Commits. What has been begun here goes through even if nobody waits for it any more (a client that
-/// hangs up, a server that stops): given up halfway, a commit may have happened or not, and the driver
-/// sends a rollback after it.
-pub(crate) async fn commit(tx: Transaction<'static, Any>, action: &'static str) -> Result<()> {
-    let committed = tokio::spawn(tx.commit()).await;
-    committed.unwrap_or(Err(sqlx::Error::WorkerCrashed)).map_err(at(action))
-}
-
 /// Which database is behind the pool.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Kind {
@@ -146,6 +139,7 @@ pub struct Db {
     outbox: Arc<Notify>,
     media: Arc<Notify>,
     limits: Limits,
+    commits: TaskTracker,
 }
 
 impl Db {
@@ -225,7 +219,8 @@ impl Db {
 
     fn over(pools: Pools) -> Self {
         let (configuration, outbox, media) = Default::default();
-        Self { pools, configuration, outbox, media, limits: Limits::default() }
+        let (limits, commits) = Default::default();
+        Self { pools, configuration, outbox, media, limits, commits }
     }
 
     async fn version(&self) -> Result<i64> {
@@ -261,6 +256,14 @@ impl Db {
         .map_err(at("begin a transaction"))
     }
 
+    /// Commits. What has begun here goes through even if nobody waits for it any more (a server that
+    /// stops, an action that takes too long): given up halfway, a commit may have happened or not, and
+    /// the driver sends a rollback after it.
+    pub async fn commit(&self, tx: Transaction<'static, Any>, action: &'static str) -> Result<()> {
+        let committed = self.commits.spawn(tx.commit()).await;
+        committed.unwrap_or(Err(sqlx::Error::WorkerCrashed)).map_err(at(action))
+    }
+
     /// Wakes whoever holds a snapshot of domains, templates, rules and tasks.
     pub fn configuration_changed(&self) -> &Notify {
         &self.configuration
@@ -282,8 +285,10 @@ impl Db {
         Ok(())
     }
 
-    /// Closes every connection.
+    /// Closes every connection, when what is being committed is.
     pub async fn close(&self) {
+        self.commits.close();
+        self.commits.wait().await;
         self.pools.close().await;
     }
 }

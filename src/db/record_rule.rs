@@ -3,7 +3,7 @@
 use sqlx::{AnyConnection, Row, any::AnyRow};
 
 use super::{
-    Db, Result, at, commit,
+    Db, Result, at,
     push_domain::domain_name,
     record_template,
     rule::{RuleCreation, is_full},
@@ -34,7 +34,7 @@ impl Db {
             Err(error) if is_foreign_key_violation(&error) => return Ok(RuleCreation::NoTemplate),
             Err(error) => return Err(at("insert a record rule")(error)),
         }
-        commit(tx, "create a record rule").await?;
+        self.commit(tx, "create a record rule").await?;
         Ok(RuleCreation::Created)
     }
 

@@ -2,7 +2,7 @@
 
 use sqlx::{AnyConnection, Row, any::AnyRow};
 
-use super::{Db, DbError, Result, at, commit};
+use super::{Db, DbError, Result, at};
 use crate::domain::{
     record_task::{KEPT_S, RecordTask},
     stream::{AppName, DomainName, NameError, StreamName, StreamPath},
@@ -86,7 +86,7 @@ impl Db {
             .execute(&mut *tx)
             .await
             .map_err(at("remove old record tasks"))?;
-        commit(tx, "create a record task").await?;
+        self.commit(tx, "create a record task").await?;
         Ok(true)
     }
 
@@ -144,7 +144,7 @@ impl Db {
         let number = |column: &str| row.try_get::<i64, _>(column).map_err(at("count legacy tasks"));
         let (today, armed) = (number("today")?, number("armed")?);
         let next = Self::next_number(&mut tx, "legacy_task").await?;
-        commit(tx, "number a legacy task").await?;
+        self.commit(tx, "number a legacy task").await?;
         Ok(LegacyTasks { next, today, armed })
     }
 

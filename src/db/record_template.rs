@@ -3,7 +3,7 @@
 use sqlx::{AnyConnection, Row, any::AnyRow};
 
 use super::{
-    Db, Result, at, commit,
+    Db, Result, at,
     template::{self, Change, Creation, Removal, Statements},
 };
 use crate::domain::record_template::RecordTemplate;
@@ -30,7 +30,7 @@ impl Db {
             return Ok(Creation::Full);
         };
         insert(&mut tx, id, template, now_ms).await?;
-        commit(tx, "create a record template").await?;
+        self.commit(tx, "create a record template").await?;
         Ok(Creation::Created(id))
     }
 

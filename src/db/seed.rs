@@ -7,7 +7,7 @@
 use rand::Rng;
 use sqlx::{Any, Row, Transaction};
 
-use super::{Db, Result, at, commit, push_domain::domain_name, record_rule, record_template};
+use super::{Db, Result, at, push_domain::domain_name, record_rule, record_template};
 use crate::domain::{
     push_domain::{PushDomain, PushKeys},
     record_rule::RecordRule,
@@ -50,7 +50,7 @@ pub async fn run(db: &Db, default_domain: &DomainName, now_ms: i64) -> Result<bo
     } else {
         follow_default_domain(&mut tx, default_domain, now_ms).await?;
     }
-    commit(tx, "seed the database").await?;
+    db.commit(tx, "seed the database").await?;
     Ok(is_first)
 }
 

@@ -4,7 +4,7 @@
 use serde::{Serialize, de::DeserializeOwned};
 use sqlx::{Any, Row, Transaction};
 
-use super::{Db, DbError, Result, at, commit};
+use super::{Db, DbError, Result, at};
 
 /// What became of a new template.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -97,7 +97,7 @@ where
         .execute(&mut *tx)
         .await
         .map_err(at("change a template"))?;
-    commit(tx, "change a template").await?;
+    db.commit(tx, "change a template").await?;
     Ok(Change::Changed)
 }
 

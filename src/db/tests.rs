@@ -63,7 +63,7 @@ async fn a_commit_that_nobody_waits_for_goes_through() {
             assert_eq!(Db::next_number(&mut tx, "n").await.unwrap(), number);
             tokio::select! {
                 biased;
-                _ = commit(tx, "count") => panic!("it takes longer"),
+                _ = test.db.commit(tx, "count") => panic!("it takes longer"),
                 () = std::future::ready(()) => {}
             }
             // Every connection is used again, so that what the driver still had to say is heard.

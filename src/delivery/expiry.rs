@@ -149,7 +149,7 @@ impl Expiry {
                 removed.push(file);
             }
         }
-        crate::db::commit(tx, "delete expired media files").await?;
+        self.db.commit(tx, "delete expired media files").await?;
         for file in &removed {
             info!(file.id = %file.id, stream.path = %file.path, "media file expired and was removed");
         }

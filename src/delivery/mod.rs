@@ -285,7 +285,7 @@ impl Delivery {
             let stored = event::file_stored(&file, verification, self.settings.app_id, &url);
             self.enqueue(&mut tx, &file, stored).await?;
         }
-        crate::db::commit(tx, "commit a media file").await?;
+        self.db.commit(tx, "commit a media file").await?;
         self.db.outbox_changed().notify_one();
         info!(
             size_bytes = file.facts.size_bytes,
@@ -346,7 +346,7 @@ impl Delivery {
         } else {
             info!("a media file has no frame; nothing is stored");
         }
-        crate::db::commit(tx, "commit a media file").await?;
+        self.db.commit(tx, "commit a media file").await?;
         self.db.outbox_changed().notify_one();
         Ok(())
     }

@@ -6,7 +6,7 @@
 use tracing::{info, warn};
 
 use crate::{
-    db::{Db, DbError, commit},
+    db::{Db, DbError},
     domain::{
         callback::RecordEvent,
         ids::RecordingId,
@@ -77,7 +77,7 @@ impl Rows {
                     )
                     .await?;
                 }
-                commit(tx, "continue a recording").await?;
+                self.shared.db.commit(tx, "continue a recording").await?;
                 Ok(is_ours)
             })
             .await;

@@ -11,7 +11,7 @@ use tokio_util::sync::CancellationToken;
 use tracing::{info, warn};
 
 use crate::{
-    db::{DbError, commit},
+    db::DbError,
     domain::{plan, recording::Suspended},
 };
 
@@ -99,7 +99,7 @@ impl Expiry {
     async fn end(&self, suspended: &Suspended) -> Result<bool, DbError> {
         let mut tx = self.shared.db.begin().await?;
         let has_ended = end_suspended(&self.shared, &mut tx, suspended).await?;
-        commit(tx, "end a suspended recording").await?;
+        self.shared.db.commit(tx, "end a suspended recording").await?;
         if has_ended {
             info!(
                 stream.path = %suspended.path,

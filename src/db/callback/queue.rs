@@ -10,7 +10,7 @@ use sqlx::{Transaction, any::Any};
 use uuid::Uuid;
 
 use super::{DELIVERED, FAILED, PENDING, body_of, cut, int, queue_of, receiver_of, text};
-use crate::db::{Db, Result, at, commit};
+use crate::db::{Db, Result, at};
 
 /// Longest `last_result` kept, in characters.
 const MAX_RESULT_CHARS: usize = 300;
@@ -203,7 +203,7 @@ impl Db {
                 fence,
             });
         }
-        commit(tx, "claim callbacks").await?;
+        self.commit(tx, "claim callbacks").await?;
         due.sort_by(|a, b| a.id.cmp(&b.id));
         Ok(due)
     }
@@ -254,7 +254,7 @@ impl Db {
         if verdict == Verdict::Delivered || verdict == Verdict::GivenUp {
             close_if_empty(&mut tx, &callback.queue).await?;
         }
-        commit(tx, "note the outcome of a callback").await?;
+        self.commit(tx, "note the outcome of a callback").await?;
         Ok(true)
     }
 
@@ -301,7 +301,7 @@ impl Db {
             .map_err(at("take a callback over"))?;
             open(&mut tx, &queue, &url, int(row, "next_try_ms")?).await?;
         }
-        commit(tx, "take callbacks over").await?;
+        self.commit(tx, "take callbacks over").await?;
         Ok(rows.len())
     }
 }

@@ -3,7 +3,7 @@
 use serde_json::{Map, Value};
 
 use super::{body_of, int, queue, queue_of, text};
-use crate::db::{Db, Result, at, commit};
+use crate::db::{Db, Result, at};
 
 /// Which events are asked for.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -149,7 +149,7 @@ impl Db {
             return Ok(false);
         }
         queue::open(&mut tx, &queue, url, now_ms).await?;
-        commit(tx, "replay a callback").await?;
+        self.commit(tx, "replay a callback").await?;
         Ok(true)
     }
 }

@@ -9,7 +9,7 @@ use super::{
     text, to_i64,
 };
 use crate::{
-    db::{Db, Result, at, commit},
+    db::{Db, Result, at},
     domain::ids::FileId,
 };
 
@@ -30,14 +30,14 @@ impl Db {
         }
         let bytes = parts.iter().map(|part| part.size_bytes).sum();
         count_bytes(&mut tx, id, bytes, now_ms).await?;
-        commit(tx, "note an object").await
+        self.commit(tx, "note an object").await
     }
 
     /// An object is going to be replaced: what the rows say of it counts no more.
     pub async fn forget_media_object(&self, id: FileId, object: &str) -> Result<()> {
         let mut tx = self.begin().await?;
         delete_object(&mut tx, id, object).await?;
-        commit(tx, "forget an object").await
+        self.commit(tx, "forget an object").await
     }
 
     /// Names of the objects of a file that the store has.

@@ -11,7 +11,7 @@ use super::{
     unsigned,
 };
 use crate::{
-    db::{Db, Result, at, commit},
+    db::{Db, Result, at},
     domain::{
         container::Container,
         ids::{FileId, SessionId},
@@ -113,7 +113,7 @@ impl Db {
         .execute(&mut *tx)
         .await
         .map_err(at("note an upload"))?;
-        commit(tx, "note an upload").await
+        self.commit(tx, "note an upload").await
     }
 
     /// Forgets an upload that was given up.
@@ -128,7 +128,7 @@ impl Db {
         .execute(&mut *tx)
         .await
         .map_err(at("forget an upload"))?;
-        commit(tx, "forget an upload").await
+        self.commit(tx, "forget an upload").await
     }
 
     /// Remembers a part that the store has taken; the same number again replaces it.
@@ -142,7 +142,7 @@ impl Db {
         let mut tx = self.begin().await?;
         insert_part(&mut tx, id, object, part, now_ms).await?;
         count_bytes(&mut tx, id, part.size_bytes, now_ms).await?;
-        commit(tx, "note a part").await
+        self.commit(tx, "note a part").await
     }
 
     /// One part of an object, if the store has it.
