@@ -165,6 +165,7 @@ impl Server {
             journal: journal.clone(),
             snapshot: snapshot.clone(),
             app_id,
+            utc_offset_s: config.api.utc_offset.local_minus_utc(),
             unclaimed_max_bytes: config.journal.unclaimed_max_bytes,
             now_ms,
         });

@@ -36,8 +36,8 @@ const OPEN: i64 = -1;
 
 /// What [`decode`] reads, in any order.
 const COLUMNS: &str = "id, recording_id, ordinal, node_id, domain, app, stream, container, origin, \
-    task_id, session_id, template_id, sub_app_id, stream_param, state, error, name, storage_key, \
-    facts, size_bytes, duration_ms, start_ms, end_ms, expire_ms, storage_class, class_id, \
+    task_id, session_id, template_id, sub_app_id, stream_param, state, error, name, cos_bucket_path, \
+    utc_offset_s, storage_key, facts, size_bytes, duration_ms, start_ms, end_ms, expire_ms, storage_class, class_id, \
     created_ms, updated_ms";
 
 impl Db {
@@ -53,9 +53,10 @@ impl Db {
              container, origin, task_id, session_id, template_id, sub_app_id, stream_param, state, \
              error, name, storage_key, facts, size_bytes, duration_ms, start_ms, end_ms, expire_ms, \
              storage_class, class_id, projector, upload_id, part_size, reserve_bytes, attempts, \
-             next_try_ms, lease_owner, lease_until, fence, created_ms, updated_ms) \
+             next_try_ms, lease_owner, lease_until, fence, created_ms, updated_ms, cos_bucket_path, \
+             utc_offset_s) \
              VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, \
-             $18, $19, $20, $21, $22, $23, $24, $25, $26, 0, '', 0, 0, 0, $27, '', 0, 0, $28, $27) \
+             $18, $19, $20, $21, $22, $23, $24, $25, $26, 0, '', 0, 0, 0, $27, '', 0, 0, $28, $27, $29, $30) \
              ON CONFLICT (recording_id, ordinal) DO NOTHING",
         )
         .bind(file.id.to_string())
@@ -87,6 +88,9 @@ impl Db {
         .bind(file.class_id)
         .bind(file.updated_ms)
         .bind(file.created_ms)
+        // An API that knew less may have let one pass.
+        .bind(file.cos_bucket_path.replace('\0', ""))
+        .bind(i64::from(file.utc_offset_s))
         .execute(&mut **tx)
         .await
         .map_err(at("insert a media file"))?;
@@ -311,6 +315,9 @@ fn decode(row: &AnyRow) -> Result<MediaFile> {
         state: MediaFileState::parse(&state).ok_or_else(|| unreadable("state", &state))?,
         error: text(row, "error")?,
         name: text(row, "name")?,
+        cos_bucket_path: text(row, "cos_bucket_path")?,
+        utc_offset_s: i32::try_from(int(row, "utc_offset_s")?)
+            .map_err(|e| unreadable("utc_offset_s", &e))?,
         storage_key: text(row, "storage_key")?,
         facts,
         expire_ms: int(row, "expire_ms")?,

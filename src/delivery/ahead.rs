@@ -81,6 +81,9 @@ impl Delivery {
         if file.state != MediaFileState::Recording {
             return Ok(nothing);
         }
+        if file.waits_for_its_end() {
+            return Ok(never);
+        }
         // The last span must be closed, or the one of which it is known how far it is decided.
         let Some(last) = file.spans.last() else { return Ok(nothing) };
         let decided = match (last.to, due.decided) {

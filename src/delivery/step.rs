@@ -357,8 +357,6 @@ enum Made {
 
 /// Key of a file's main object.
 pub(super) fn main_key(file: &MediaFile) -> StorageKey {
-    let path = &file.path;
-    let (domain, app, stream) = (path.domain.as_str(), path.app.as_str(), path.stream.as_str());
-    let main = StorageKey::product(domain, app, stream, file.id, file.container);
+    let main = StorageKey::product_in(&file.folders(), file.id, file.container);
     key_of(&main, Object::Main, Default::default())
 }

@@ -3,7 +3,7 @@
 //! The result is what the VOD API shows, not a path: nothing is escaped. Unknown placeholders stay
 //! as they are written.
 
-use chrono::{DateTime, Datelike, FixedOffset, Offset, Timelike, Utc};
+use super::placeholder::{Times, replace};
 
 /// Used when a template has no pattern.
 pub const DEFAULT_PATTERN: &str = "{StreamID}_{StartYear}-{StartMonth}-{StartDay}-{StartHour}-{StartMinute}-{StartSecond}_{EndYear}-{EndMonth}-{EndDay}-{EndHour}-{EndMinute}-{EndSecond}";
@@ -20,68 +20,16 @@ pub fn expand(
     end_ms: i64,
     utc_offset_s: i32,
 ) -> String {
-    let start = local_time(start_ms, utc_offset_s);
-    let end = local_time(end_ms, utc_offset_s);
-    let mut rest = if pattern.is_empty() { DEFAULT_PATTERN } else { pattern };
-    let mut name = String::with_capacity(rest.len() + stream.len());
-    while let Some(open) = rest.find('{') {
-        let (before, tail) = rest.split_at(open);
-        name.push_str(before);
-        let value = tail.find('}').and_then(|close| {
-            let placeholder = tail.get(1..close)?;
-            Some((value_of(placeholder, stream, &start, &end)?, close + 1))
-        });
-        let used = match value {
-            Some((value, used)) => {
-                name.push_str(&value);
-                used
-            }
-            None => {
-                name.push('{');
-                1
-            }
-        };
-        rest = tail.get(used..).unwrap_or_default();
-    }
-    name.push_str(rest);
+    let times = Times::new(start_ms, end_ms, utc_offset_s);
+    let pattern = if pattern.is_empty() { DEFAULT_PATTERN } else { pattern };
+    let mut name = replace(pattern, |placeholder| match placeholder {
+        "StreamID" => Some(stream.to_owned()),
+        time => times.value_of(time),
+    });
     if let Some((cut, _)) = name.char_indices().nth(MAX_NAME_CHARS) {
         name.truncate(cut);
     }
     name
-}
-
-fn value_of(
-    placeholder: &str,
-    stream: &str,
-    start: &DateTime<FixedOffset>,
-    end: &DateTime<FixedOffset>,
-) -> Option<String> {
-    if placeholder == "StreamID" {
-        return Some(stream.to_owned());
-    }
-    let (time, field) = match placeholder.strip_prefix("Start") {
-        Some(field) => (start, field),
-        None => (end, placeholder.strip_prefix("End")?),
-    };
-    Some(match field {
-        "Year" => format!("{:04}", time.year()),
-        "Month" => format!("{:02}", time.month()),
-        "Day" => format!("{:02}", time.day()),
-        "Hour" => format!("{:02}", time.hour()),
-        "Minute" => format!("{:02}", time.minute()),
-        "Second" => format!("{:02}", time.second()),
-        "Millisecond" => format!("{:03}", time.timestamp_subsec_millis()),
-        _ => return None,
-    })
-}
-
-/// A time or an offset that no calendar has (a broken clock) shows as the epoch, as UTC.
-fn local_time(unix_ms: i64, utc_offset_s: i32) -> DateTime<FixedOffset> {
-    let offset = FixedOffset::east_opt(utc_offset_s).unwrap_or_else(|| Utc.fix());
-    // A day is kept free at both ends, so that adding the offset cannot leave the calendar.
-    let range = -8_000_000_000_000_000..8_000_000_000_000_000;
-    let unix_ms = if range.contains(&unix_ms) { unix_ms } else { 0 };
-    DateTime::from_timestamp_millis(unix_ms).unwrap_or(DateTime::UNIX_EPOCH).with_timezone(&offset)
 }
 
 #[cfg(test)]

@@ -6,6 +6,7 @@ use crate::media::hls::SegmentType;
 
 use super::{
     container::Container,
+    cos_path,
     ids::{DecimalId, FileId, RecordingId},
     recording::{Origin, Span},
     stream::StreamPath,
@@ -182,6 +183,10 @@ pub struct MediaFile {
     pub error: String,
     /// Name shown in the VOD API.
     pub name: String,
+    /// Pattern of the folder that its objects lie in; empty for the one of its stream.
+    pub cos_bucket_path: String,
+    /// The times in that folder are shown so many seconds east of UTC.
+    pub utc_offset_s: i32,
     /// Main object (for HLS the playlist); empty until stored.
     pub storage_key: String,
     /// What was measured; defaults until stored.
@@ -196,4 +201,33 @@ pub struct MediaFile {
     pub created_ms: i64,
     /// Unix milliseconds.
     pub updated_ms: i64,
+}
+
+impl MediaFile {
+    /// The folders inside each other that its own lies in, the outermost first.
+    pub fn folders(&self) -> Vec<String> {
+        let StreamPath { domain, app, stream } = &self.path;
+        let (session_id, id) = (self.session_id.to_string(), self.id.to_string());
+        let names = cos_path::Names {
+            domain: domain.as_str(),
+            app: app.as_str(),
+            stream: stream.as_str(),
+            record_id: self.origin.task_id().unwrap_or(&session_id),
+            random_id: &id,
+            start_ms: self.facts.start_ms,
+            end_ms: self.facts.end_ms,
+            utc_offset_s: self.utc_offset_s,
+        };
+        match cos_path::folders(&self.cos_bucket_path, &names) {
+            folders if folders.is_empty() => {
+                [names.domain, names.app, names.stream].map(ToOwned::to_owned).to_vec()
+            }
+            folders => folders,
+        }
+    }
+
+    /// Whether its end must be known before the first of its objects can be stored.
+    pub fn waits_for_its_end(&self) -> bool {
+        cos_path::needs_end(&self.cos_bucket_path)
+    }
 }

@@ -94,6 +94,15 @@ impl RecordTemplate {
         }
     }
 
+    /// Pattern of the folder that files in a container are stored in; empty for the one of their
+    /// stream.
+    pub fn cos_bucket_path(&self, container: Container) -> &str {
+        match self.cos_store {
+            0 => "",
+            _ => &self.param(container).cos_bucket_path,
+        }
+    }
+
     /// The containers this template records; none means "do not record".
     pub fn containers(&self) -> impl Iterator<Item = Container> + '_ {
         Container::ALL.into_iter().filter(|c| self.param(*c).enable)
@@ -258,6 +267,9 @@ impl RecordParam {
         }
         if !(self.cos_bucket_path.is_empty() || self.cos_bucket_path.starts_with('/')) {
             return value("CosBucketPath", "a path that begins with /".to_owned());
+        }
+        if self.cos_bucket_path.chars().any(char::is_control) {
+            return value("CosBucketPath", "without control characters".to_owned());
         }
         Ok(())
     }

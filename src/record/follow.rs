@@ -44,6 +44,8 @@ pub struct Shared {
     pub snapshot: Arc<ArcSwap<Snapshot>>,
     /// The main VOD application.
     pub app_id: u64,
+    /// Times in names are shown so many seconds east of UTC.
+    pub utc_offset_s: i32,
     /// Bytes of its journal that a stream may keep which nothing records.
     pub unclaimed_max_bytes: u64,
     /// Unix milliseconds.

@@ -9,7 +9,7 @@ use tokio::time::sleep;
 use tracing::{info, warn};
 
 use crate::{
-    db::{Db, DbError, commit},
+    db::{Db, DbError},
     domain::{
         callback::{self, NewCallback, RecordEvent, RecordException},
         ids::DecimalId,
@@ -62,7 +62,7 @@ impl Rows {
                 let suspended = Db::suspended_recordings_of(&mut tx, node_id, path).await?;
                 let is_earlier = |s: &Suspended| s.last_session < session.id;
                 let has_suspended = suspended.iter().any(is_earlier);
-                commit(tx, "begin a session").await?;
+                self.shared.db.commit(tx, "begin a session").await?;
                 Ok(Begun { is_new, has_suspended })
             })
             .await;
@@ -88,7 +88,7 @@ impl Rows {
                 let events = self.route(event);
                 Db::enqueue_callbacks(&mut tx, (self.shared.now_ms)(), &events).await?;
             }
-            commit(tx, "end a session").await
+            self.shared.db.commit(tx, "end a session").await
         })
         .await;
         self.shared.db.outbox_changed().notify_one();
@@ -101,7 +101,7 @@ impl Rows {
             let event = callback::push_refused(&self.session, self.shared.app_id, code, now_ms);
             let mut tx = self.shared.db.begin().await?;
             Db::enqueue_callbacks(&mut tx, now_ms, &self.route(event)).await?;
-            commit(tx, "tell of a refused publish").await
+            self.shared.db.commit(tx, "tell of a refused publish").await
         })
         .await;
         self.shared.db.outbox_changed().notify_one();
@@ -117,7 +117,7 @@ impl Rows {
             for change in changes {
                 self.apply(&mut tx, change).await?;
             }
-            commit(tx, "write the rows of a recording").await
+            self.shared.db.commit(tx, "write the rows of a recording").await
         })
         .await;
         self.shared.db.outbox_changed().notify_one();
@@ -290,6 +290,8 @@ impl Rows {
             state: MediaFileState::Recording,
             error: String::new(),
             name: String::new(),
+            cos_bucket_path: recording.template.cos_bucket_path(recording.container).to_owned(),
+            utc_offset_s: self.shared.utc_offset_s,
             storage_key: String::new(),
             facts: MediaFacts {
                 start_ms,

@@ -24,6 +24,9 @@ const MAX_COMPONENT_BYTES: usize = 255;
 /// Longest escaped name in bytes; what is longer is cut and marked with a hash.
 const MAX_NAME_BYTES: usize = 200;
 
+/// Folders that follow so many bytes are one folder.
+const MAX_FOLDERS_BYTES: usize = 450;
+
 /// Hexadecimal digits of the SHA-256 that tell two cut names apart.
 const HASH_DIGITS: usize = 32;
 
@@ -53,9 +56,21 @@ impl StorageKey {
         file: FileId,
         container: Container,
     ) -> Self {
+        Self::product_in(&[domain, app, stream], file, container)
+    }
+
+    /// The main object of a product in other folders: `<folder>/…/<file id>/f0.<ext>`. They may have
+    /// any names; what is too long together is cut.
+    pub fn product_in(folders: &[impl AsRef<str>], file: FileId, container: Container) -> Self {
         let mut key = String::new();
-        for name in [domain, app, stream] {
-            push_escaped(&mut key, name);
+        for (n, folder) in folders.iter().enumerate() {
+            if key.len() > MAX_FOLDERS_BYTES {
+                let rest: Vec<&str> = folders.iter().skip(n).map(AsRef::as_ref).collect();
+                push_escaped(&mut key, &rest.join("/"));
+                key.push('/');
+                break;
+            }
+            push_escaped(&mut key, folder.as_ref());
             key.push('/');
         }
         let _ = match container {
@@ -127,8 +142,8 @@ impl StorageKey {
     /// which are somebody else's.
     pub fn file_id(&self) -> Option<FileId> {
         let parts: Vec<&str> = self.components().collect();
-        let [domain, app, stream, id, name] = parts.as_slice() else { return None };
-        let are_names = [domain, app, stream].iter().all(|name| is_escaped(name));
+        let [folders @ .., id, name] = parts.as_slice() else { return None };
+        let are_names = !folders.is_empty() && folders.iter().all(|name| is_escaped(name));
         let file = FileId::parse(id).filter(|file| id.len() == 19 && file.to_string() == **id)?;
         (are_names && is_object_name(name)).then_some(file)
     }

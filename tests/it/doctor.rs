@@ -28,7 +28,11 @@ use crate::verbatim::recorder;
 const DAY: Duration = Duration::from_secs(24 * 3600);
 
 /// Exit code and findings of `liverec doctor` with further settings.
-fn examine(server: &Server, arguments: &[&str], settings: &[(&str, &str)]) -> (i32, Vec<Value>) {
+pub fn examine(
+    server: &Server,
+    arguments: &[&str],
+    settings: &[(&str, &str)],
+) -> (i32, Vec<Value>) {
     let mut command = server.cli();
     command.args(["doctor", "--json"]).args(arguments);
     for (key, value) in settings {
@@ -52,7 +56,7 @@ fn assert_found(findings: &[Value], check: &str, status: &str, part: &str) {
     assert!(finding.to_string().contains(part), "{part}: {finding:#}");
 }
 
-fn bad(findings: &[Value]) -> Vec<&Value> {
+pub fn bad(findings: &[Value]) -> Vec<&Value> {
     findings.iter().filter(|f| f["status"] != "ok" && f["check"] != "data_dir.room").collect()
 }
 
@@ -377,7 +381,7 @@ fn root(server: &Server) -> std::path::PathBuf {
 }
 
 /// The names of all objects, sorted.
-fn objects(server: &Server) -> Vec<String> {
+pub fn objects(server: &Server) -> Vec<String> {
     fn walk(root: &Path, folder: &Path, names: &mut Vec<String>) {
         for entry in fs::read_dir(folder).into_iter().flatten() {
             let path = entry.unwrap().path();

@@ -8,6 +8,7 @@ mod callbacks;
 mod cases;
 mod config;
 mod contract;
+mod cos_path;
 mod crash;
 mod cuts_property;
 mod database_away;

@@ -103,6 +103,8 @@ pub fn media_file(stream: &str, session: SessionId, created_ms: i64) -> MediaFil
         state: MediaFileState::Recording,
         error: String::new(),
         name: String::new(),
+        cos_bucket_path: String::new(),
+        utc_offset_s: 0,
         storage_key: String::new(),
         facts: MediaFacts { start_ms: created_ms, ..MediaFacts::default() },
         expire_ms: 0,

@@ -53,6 +53,8 @@ fn file(origin: Origin) -> MediaFile {
         state: MediaFileState::Stored,
         error: String::new(),
         name: "n".to_owned(),
+        cos_bucket_path: String::new(),
+        utc_offset_s: 0,
         storage_key: "k".to_owned(),
         facts: MediaFacts {
             size_bytes: 31_869_806,

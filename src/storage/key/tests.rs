@@ -165,6 +165,16 @@ proptest! {
     }
 
     #[test]
+    fn no_folders_lead_out_of_the_root(folders in prop::collection::vec(any_name(), 1..200)) {
+        let key = StorageKey::product_in(&folders, FILE, Container::Hls);
+        let key = key.segment(u64::MAX, SegmentType::Fmp4);
+        prop_assert_eq!(StorageKey::parse(key.as_str()), Ok(key.clone()));
+        prop_assert!(Path::new(key.as_str()).components().all(|c| matches!(c, Component::Normal(_))));
+        prop_assert!(key.as_str().len() < MAX_KEY_BYTES - 100, "a prefix has room");
+        prop_assert_eq!(key.file_id(), Some(FILE));
+    }
+
+    #[test]
     fn whatever_parses_stays_inside_and_survives_a_url(text in hostile_text()) {
         if let Ok(key) = StorageKey::parse(&text) {
             prop_assert!(Path::new(key.as_str()).components().all(|c| matches!(c, Component::Normal(_))));
@@ -196,13 +206,15 @@ fn only_our_own_names_belong_to_a_file() {
         playlist.segment(0, SegmentType::Fmp4),
         playlist.init(3),
         long,
+        StorageKey::product_in(&["one"], FILE, Container::Mp4),
+        StorageKey::product_in(&["..", "a b", "c", "d", "e"], FILE, Container::Aac),
     ];
     for key in ours {
         assert_eq!(key.file_id(), Some(FILE), "{key}");
     }
     for foreign in [
         "a.mp4",
-        "live/1882573000000000001/f0.mp4",
+        "1882573000000000001/f0.mp4",
         "d/live/s/188257300000000001/f0.mp4",
         "d/live/s/188257300000000000x/f0.mp4",
         "d/live/s/1882573000000000001/f1.mp4",

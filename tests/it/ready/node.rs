@@ -99,6 +99,7 @@ impl Node {
             journal: journal.clone(),
             snapshot: snapshot.clone(),
             app_id: 1,
+            utc_offset_s: 0,
             unclaimed_max_bytes: 64 << 20,
             now_ms,
         });
