@@ -12,7 +12,7 @@ use super::{
     error::{ApiError, Result, shown},
     params::Params,
     record_task::window_error,
-    scope::odd_name,
+    scope::{self, odd_name},
     state::State,
 };
 use crate::domain::{
@@ -20,7 +20,7 @@ use crate::domain::{
     plan::default_profile,
     record_task::{RecordTask, check_window},
     record_template::RecordTemplate,
-    stream::{AppName, DomainName, StreamName, StreamPath},
+    stream::{AppName, StreamName, StreamPath},
 };
 
 /// Longest real-time recording, in seconds.
@@ -39,9 +39,9 @@ pub async fn create(state: &State, _caller: &Caller, mut params: Params) -> Resu
         stream: StreamName::parse(&params.req_str("StreamName")?).map_err(odd_name)?,
         app: AppName::parse(&params.opt_str("AppName")?.unwrap_or_else(|| "live".to_owned()))
             .map_err(odd_name)?,
-        domain: match params.opt_str("DomainName")? {
-            Some(text) => DomainName::parse(&text).map_err(odd_name)?,
-            None => state.settings.default_domain.clone(),
+        domain: match params.has("DomainName") {
+            true => scope::domain(state, &mut params)?,
+            false => state.settings.default_domain.clone(),
         },
     };
     let start = time(state, &mut params, "StartTime")?;

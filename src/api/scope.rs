@@ -1,7 +1,5 @@
 //! Names of domains, applications and streams in parameters, and what a stored rule answers.
 
-use std::net::IpAddr;
-
 use super::{
     error::{ApiError, Result},
     params::Params,
@@ -23,11 +21,17 @@ pub fn domain(state: &State, params: &mut Params) -> Result<DomainName> {
         )
     };
     let domain = DomainName::parse(&text).map_err(|e| odd(e.to_string()))?;
-    let bare = domain.as_str().trim_start_matches('[').trim_end_matches(']');
-    let is_address = bare.parse::<IpAddr>().is_ok() || bare == "localhost";
-    if is_address && !state.snapshot.load().push_domains.contains_key(&domain) {
+    if state.snapshot.load().push_domains.contains_key(&domain) {
+        return Ok(domain);
+    }
+    if domain.is_address() {
         return Err(odd(format!(
             "{domain} is an address, pushes to it belong to the default domain"
+        )));
+    }
+    if !domain.is_host_name() {
+        return Err(odd(format!(
+            "{domain} has more than letters, digits and inner hyphens between its dots"
         )));
     }
     Ok(domain)

@@ -5,6 +5,7 @@ use sqlx::{AnyConnection, Row, any::AnyRow};
 use super::{
     Db, Result, at, callback_template,
     push_domain::domain_name,
+    readable::readable,
     rule::{RuleCreation, is_full},
     template::is_foreign_key_violation,
 };
@@ -74,7 +75,7 @@ pub(super) async fn all(connection: &mut AnyConnection) -> Result<Vec<CallbackRu
     .fetch_all(connection)
     .await
     .map_err(at("read callback rules"))?;
-    rows.iter().map(read).collect()
+    readable(&rows, read)
 }
 
 fn read(row: &AnyRow) -> Result<CallbackRule> {

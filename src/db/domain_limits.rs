@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use sqlx::{AnyConnection, Row};
 
-use super::{Db, Result, at, push_domain::domain_name};
+use super::{Db, Result, at, push_domain::domain_name, readable::readable};
 use crate::domain::{domain_limits::DomainLimits, stream::DomainName};
 
 const TABLE: &str = "domain_limits";
@@ -44,18 +44,17 @@ pub(super) async fn all(
     .fetch_all(connection)
     .await
     .map_err(at(action))?;
-    rows.iter()
-        .map(|row| {
-            let number = |column: &str| row.try_get::<i64, _>(column).map_err(at(action));
-            let domain: String = row.try_get("domain").map_err(at(action))?;
-            let limits = DomainLimits {
-                streams: number("max_streams")?,
-                kbps: number("max_kbps")?,
-                hours: number("max_hours")?,
-            };
-            Ok((domain_name(TABLE, &domain)?, limits))
-        })
-        .collect()
+    let limits = readable(&rows, |row| {
+        let number = |column: &str| row.try_get::<i64, _>(column).map_err(at(action));
+        let domain: String = row.try_get("domain").map_err(at(action))?;
+        let limits = DomainLimits {
+            streams: number("max_streams")?,
+            kbps: number("max_kbps")?,
+            hours: number("max_hours")?,
+        };
+        Ok((domain_name(TABLE, &domain)?, limits))
+    })?;
+    Ok(limits.into_iter().collect())
 }
 
 /// Milliseconds pushed to a domain between two moments, by pushes that are live until now.

@@ -2,7 +2,7 @@
 
 use sqlx::{AnyConnection, Row, any::AnyRow};
 
-use super::{Db, DbError, Result, at, push_domain::domain_name};
+use super::{Db, DbError, Result, at, push_domain::domain_name, readable::readable};
 use crate::domain::{
     forbidden_stream::ForbiddenStream,
     stream::{AppName, StreamName, StreamPath},
@@ -84,7 +84,7 @@ pub(super) async fn current(
         .fetch_all(connection)
         .await
         .map_err(at("read bans"))?;
-    rows.iter().map(read).collect()
+    readable(&rows, read)
 }
 
 fn read(row: &AnyRow) -> Result<ForbiddenStream> {

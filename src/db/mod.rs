@@ -16,6 +16,7 @@ pub mod media_file;
 pub mod play_domain;
 mod pools;
 pub mod push_domain;
+mod readable;
 pub mod record_rule;
 pub mod record_task;
 pub mod record_template;

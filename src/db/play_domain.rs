@@ -2,7 +2,7 @@
 
 use sqlx::{AnyConnection, Row, any::AnyRow};
 
-use super::{Db, Result, at, push_domain::domain_name};
+use super::{Db, Result, at, push_domain::domain_name, readable::readable};
 use crate::domain::{play_domain::PlayDomain, stream::DomainName};
 
 impl Db {
@@ -33,7 +33,7 @@ impl Db {
         .fetch_all(self.reader())
         .await
         .map_err(at("read playback domains"))?;
-        rows.iter().map(read).collect()
+        readable(&rows, read)
     }
 
     /// Enables or disables a playback domain; false if there is none.

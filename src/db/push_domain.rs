@@ -2,7 +2,7 @@
 
 use sqlx::{Any, AnyConnection, Row, Transaction, any::AnyRow};
 
-use super::{Db, DbError, Result, at};
+use super::{Db, DbError, Result, at, readable::readable};
 use crate::domain::{
     push_domain::{PushDomain, PushKeys},
     stream::DomainName,
@@ -123,7 +123,7 @@ pub(super) async fn all(connection: &mut AnyConnection) -> Result<Vec<PushDomain
     .fetch_all(connection)
     .await
     .map_err(at("read push domains"))?;
-    rows.iter().map(read).collect()
+    readable(&rows, read)
 }
 
 fn read(row: &AnyRow) -> Result<PushDomain> {
@@ -147,5 +147,11 @@ fn read(row: &AnyRow) -> Result<PushDomain> {
 
 /// A domain name read back from a row.
 pub(super) fn domain_name(table: &'static str, text: &str) -> Result<DomainName> {
-    DomainName::parse(text).map_err(|e| DbError::Row { table, what: e.to_string() })
+    let odd = |what: String| DbError::Row { table, what };
+    let name =
+        DomainName::parse(text).map_err(|e| odd(format!("`{}`: {e}", text.escape_debug())))?;
+    match name.as_str() == text {
+        true => Ok(name),
+        false => Err(odd(format!("`{}` is written `{name}`", text.escape_debug()))),
+    }
 }

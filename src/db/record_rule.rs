@@ -5,6 +5,7 @@ use sqlx::{AnyConnection, Row, any::AnyRow};
 use super::{
     Db, Result, at,
     push_domain::domain_name,
+    readable::readable,
     record_template,
     rule::{RuleCreation, is_full},
     template::is_foreign_key_violation,
@@ -92,7 +93,7 @@ pub(super) async fn all(connection: &mut AnyConnection) -> Result<Vec<RecordRule
     .fetch_all(connection)
     .await
     .map_err(at("read record rules"))?;
-    rows.iter().map(read).collect()
+    readable(&rows, read)
 }
 
 fn read(row: &AnyRow) -> Result<RecordRule> {

@@ -3,7 +3,7 @@
 //! The three names come from outside (RTMP, API, database) and are parsed here once. Nothing in
 //! this file knows which domains exist; that is [`super::push_domain`].
 
-use std::fmt;
+use std::{fmt, net::Ipv6Addr};
 
 use serde::{Deserialize, Serialize};
 
@@ -46,40 +46,72 @@ pub struct DomainName(String);
 
 impl DomainName {
     /// Parses a host name as written by a client or an operator. A port and a trailing dot are
-    /// taken off; IP addresses are accepted as text (the caller decides what they mean).
+    /// taken off; IP addresses are accepted as text (the caller decides what they mean). What comes
+    /// out is parsed as itself.
     pub fn parse(text: &str) -> Result<Self, NameError> {
         const WHAT: &str = "domain name";
         let text = text.trim();
+        // The colons of an IPv6 address stand in brackets, or it has no port.
         let host = match text.rsplit_once(':') {
             Some((host, port))
-                if !host.contains(':') && port.bytes().all(|b| b.is_ascii_digit()) =>
+                if (!host.contains(':') || host.ends_with(']'))
+                    && port.bytes().all(|b| b.is_ascii_digit()) =>
             {
                 host
             }
             _ => text,
         };
-        let host = host.strip_suffix('.').unwrap_or(host);
-        if host.is_empty() {
-            return Err(NameError::Empty { what: WHAT });
-        }
         if host.len() > MAX_NAME_BYTES {
             return Err(NameError::TooLong { what: WHAT, len: host.len(), max: MAX_NAME_BYTES });
         }
+        let bare = host.strip_prefix('[').and_then(|rest| rest.strip_suffix(']')).unwrap_or(host);
+        if bare.parse::<Ipv6Addr>().is_ok() {
+            return Ok(Self(host.to_ascii_lowercase()));
+        }
         let ascii = idna::domain_to_ascii(host)
             .map_err(|_| NameError::Character { what: WHAT, found: first_odd(host) })?;
-        let bad = |c: char| {
-            !(c.is_ascii_alphanumeric() || matches!(c, '-' | '.' | '_' | ':' | '[' | ']'))
-        };
+        // Behind IDNA, which knows more dots than one, and drops what nobody sees.
+        let ascii = ascii.strip_suffix('.').unwrap_or(&ascii);
+        if ascii.is_empty() {
+            return Err(NameError::Empty { what: WHAT });
+        }
+        let bad = |c: char| !(c.is_ascii_alphanumeric() || matches!(c, '-' | '.' | '_'));
         if let Some(found) = ascii.chars().find(|c| bad(*c)) {
             return Err(NameError::Character { what: WHAT, found });
         }
-        if ascii.is_empty() {
-            return Err(NameError::Empty { what: WHAT });
+        if ascii.split('.').any(str::is_empty) {
+            return Err(NameError::Character { what: WHAT, found: '.' });
         }
         if ascii.len() > 253 {
             return Err(NameError::TooLong { what: WHAT, len: ascii.len(), max: 253 });
         }
-        Ok(Self(ascii))
+        if let Some(long) = ascii.split('.').find(|label| label.len() > 63) {
+            return Err(NameError::TooLong {
+                what: "label of a domain name",
+                len: long.len(),
+                max: 63,
+            });
+        }
+        Ok(Self(ascii.to_owned()))
+    }
+
+    /// Whether it is the name of this machine or of an address, in any of the ways to write one.
+    pub fn is_address(&self) -> bool {
+        let last = self.0.rsplit('.').next().unwrap_or_default();
+        let is_number = |text: &str| {
+            text.bytes().all(|b| b.is_ascii_digit())
+                || text
+                    .strip_prefix("0x")
+                    .is_some_and(|hex| hex.bytes().all(|b| b.is_ascii_hexdigit()))
+        };
+        self.0 == "localhost" || self.0.contains(':') || is_number(last)
+    }
+
+    /// Whether it keeps to the letters, digits and inner hyphens of RFC 1123.
+    pub fn is_host_name(&self) -> bool {
+        let is_label =
+            |label: &str| !(label.starts_with('-') || label.ends_with('-') || label.contains('_'));
+        self.0.split('.').all(is_label)
     }
 
     /// The canonical text.
@@ -159,5 +191,78 @@ pub struct StreamPath {
 impl fmt::Display for StreamPath {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{}/{}/{}", self.domain, self.app, self.stream)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    fn parsed(text: &str) -> Option<String> {
+        DomainName::parse(text).ok().map(|name| name.as_str().to_owned())
+    }
+
+    #[test]
+    fn a_domain_is_written_one_way() {
+        for (text, name) in [
+            (" Push.Example.COM:1935 ", "push.example.com"),
+            ("live.local.", "live.local"),
+            ("live.local。", "live.local"),
+            ("b。c", "b.c"),
+            ("bücher.example", "xn--bcher-kva.example"),
+            ("10.0.0.1:80", "10.0.0.1"),
+            ("[2001:DB8::1]:1935", "[2001:db8::1]"),
+            ("::1", "::1"),
+            ("a_b", "a_b"),
+        ] {
+            assert_eq!(parsed(text).as_deref(), Some(name), "{text}");
+        }
+        let long = "a".repeat(64);
+        for text in [
+            "",
+            ".",
+            "..",
+            ".\u{ad}",
+            "a..b",
+            "a..",
+            "b。。",
+            "live.local:1935.",
+            "live.local:80\u{ad}",
+            "a:b",
+            "a b",
+            "a/b",
+            "[a]",
+            "[::1",
+            long.as_str(),
+        ] {
+            assert_eq!(parsed(text), None, "{text:?}");
+        }
+    }
+
+    #[test]
+    fn addresses_and_odd_labels_are_known() {
+        let name = |text: &str| DomainName::parse(text).unwrap();
+        for text in ["localhost", "127.0.0.1", "[::1]", "::1", "0x7f.1", "2130706433", "999.1.1.1"]
+        {
+            assert!(name(text).is_address(), "{text}");
+        }
+        for text in ["a.b", "d", "1.example", "0x7g", "example.x1"] {
+            assert!(!name(text).is_address() && name(text).is_host_name(), "{text}");
+        }
+        for text in ["-a", "a-.b", "_", "a_b.c"] {
+            assert!(!name(text).is_host_name(), "{text}");
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn what_comes_out_is_parsed_as_itself(text in "[ab.。:1\\[\\]_\u{ad} -]{0,8}|\\PC{0,20}") {
+            if let Some(name) = parsed(&text) {
+                prop_assert_eq!(parsed(&name), Some(name.clone()));
+                prop_assert!(name.len() <= 253);
+            }
+        }
     }
 }

@@ -100,6 +100,69 @@ async fn a_domain_from_adding_to_deleting() {
     }
 }
 
+/// What is stored must be readable: one row of them once kept the whole configuration from being read.
+#[tokio::test]
+async fn no_name_is_stored_that_reads_back_as_another() {
+    for server in servers().await {
+        let now_s = server.state.now_ms() / 1000;
+        for name in
+            ["..", ".\u{ad}", "a..", "b。。", "live.local:1935.", "live.local:80\u{ad}", "a..b"]
+        {
+            let calls = [
+                ("AddLiveDomain", json!({ "DomainName": name, "DomainType": 0 })),
+                ("AddLiveDomain", json!({ "DomainName": name, "DomainType": 1 })),
+                ("CreateLiveRecordRule", json!({ "DomainName": name, "TemplateId": 1 })),
+                (
+                    "CreateRecordTask",
+                    json!({
+                        "DomainName": name, "AppName": "live", "StreamName": "s", "EndTime": now_s + 600,
+                    }),
+                ),
+                (
+                    "ForbidLiveStream",
+                    json!({
+                        "DomainName": name, "AppName": "live", "StreamName": "s",
+                    }),
+                ),
+            ];
+            for (action, parameters) in calls {
+                let code = server.refused(action, parameters).await;
+                assert_eq!(code, "InvalidParameter.DomainFormatError", "{action} {name:?}");
+            }
+            let legacy = json!({ "DomainName": name, "StreamName": "s" });
+            assert!(
+                server.refused("CreateLiveRecord", legacy).await.starts_with("InvalidParameter")
+            );
+        }
+        for name in ["-a-", "_", "0x7f.1", "2130706433", "999.1.1.1", "localhost", "[::1]"] {
+            let domain = json!({ "DomainName": name, "DomainType": 0 });
+            let code = server.refused("AddLiveDomain", domain).await;
+            assert_eq!(code, "InvalidParameter.DomainFormatError", "{name}");
+            let legacy = json!({ "DomainName": name, "StreamName": "s" });
+            assert!(
+                server.refused("CreateLiveRecord", legacy).await.starts_with("InvalidParameter")
+            );
+        }
+        server.state.reload().await.unwrap();
+    }
+}
+
+/// Whoever edits the database: one row that cannot be read must not stop the others.
+#[tokio::test]
+async fn a_row_that_cannot_be_read_is_left_out() {
+    for server in servers().await {
+        let good = json!({ "DomainName": "push.example.com", "DomainType": 0 });
+        server.ok("AddLiveDomain", good).await;
+        let copy = "INSERT INTO push_domain (name, enabled, own_keys, keys_on, master_key, backup_key, \
+            delta_s, created_ms, is_delay_live, is_mini_program) SELECT '..', enabled, own_keys, keys_on, \
+            master_key, backup_key, delta_s, created_ms, is_delay_live, is_mini_program FROM push_domain";
+        sqlx::query(copy).execute(server.state.db.pool()).await.unwrap();
+        server.state.reload().await.unwrap();
+        assert_eq!(server.state.snapshot.load().push_domains.len(), 1);
+        assert_eq!(server.ok("DescribeLiveDomains", json!({})).await["AllCount"], 1);
+    }
+}
+
 #[tokio::test]
 async fn there_is_an_end_to_adding_domains() {
     let server = servers().await.remove(0);
