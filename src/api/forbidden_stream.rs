@@ -42,7 +42,7 @@ pub async fn forbid(state: &State, _caller: &Caller, mut params: Params) -> Resu
     }
     for live in state.live.list() {
         if ban.forbids(&live.session.path, state.settings.forbid_scope, now_ms) {
-            live.end(EndReason::Dropped);
+            live.end(EndReason::Forbidden);
         }
     }
     Ok(json!({}))

@@ -8,7 +8,7 @@ use ipnet::IpNet;
 
 use super::callback::{
     CallbackError,
-    receiver::{Failure, Message, Receivers},
+    receiver::{Message, Receivers},
 };
 use crate::domain::{
     callback::{body_signature, signed},
@@ -50,9 +50,8 @@ impl PublishAuth {
         let signature = body_signature(&self.key, &body);
         let headers = signature.map(|signature| ("X-Liverec-Signature", signature));
         let message = Message { body, headers: headers.into_iter().collect() };
-        match self.receivers.post(&self.url, &message).await {
-            Ok(answer) => verdict(200, &answer),
-            Err(Failure::Status { status, answer }) => verdict(status, &answer),
+        match self.receivers.ask(&self.url, &message).await {
+            Ok((status, answer)) => verdict(status, &answer),
             Err(failure) => Verdict::Unanswered(failure.to_string()),
         }
     }

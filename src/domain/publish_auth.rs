@@ -42,16 +42,20 @@ pub fn question(session: &Session, app_id: u64) -> Map<String, Value> {
 }
 
 /// What an answer means. HTTP 200 lets in, unless its JSON body has a `code` other than 0; 401 and 403
-/// do not; anything else is no answer.
+/// do not; anything else is no answer, and so is a body that begins as a JSON object and is none: it
+/// may have been a refusal.
 pub fn verdict(status: u16, body: &str) -> Verdict {
+    let body = body.trim_start_matches('\u{feff}').trim();
     match status {
-        200 => {
-            match serde_json::from_str::<Value>(body).ok().and_then(|v| v.get("code").cloned()) {
+        200 if body.starts_with('{') => match serde_json::from_str::<Value>(body) {
+            Ok(answer) => match answer.get("code") {
                 None | Some(Value::Null) => Verdict::Accepted,
-                Some(code) if code == 0 || code == "0" => Verdict::Accepted,
+                Some(code) if *code == 0 || code == "0" => Verdict::Accepted,
                 Some(code) => Verdict::Refused(format!("code {code}")),
-            }
-        }
+            },
+            Err(error) => Verdict::Unanswered(format!("its JSON cannot be read: {error}")),
+        },
+        200 => Verdict::Accepted,
         401 | 403 => Verdict::Refused(format!("HTTP {status}")),
         other => Verdict::Unanswered(format!("HTTP {other}")),
     }
@@ -70,6 +74,8 @@ mod tests {
             (200, r#"{"code":"0","message":"x"}"#, Verdict::Accepted),
             (200, r#"{"result":true}"#, Verdict::Accepted),
             (200, r#"{"code":7}"#, Verdict::Refused("code 7".to_owned())),
+            (200, "\u{feff} {\"code\":7}\n", Verdict::Refused("code 7".to_owned())),
+            (200, "[]", Verdict::Accepted),
             (200, r#"{"code":"no"}"#, Verdict::Refused("code \"no\"".to_owned())),
             (401, "", Verdict::Refused("HTTP 401".to_owned())),
             (403, r#"{"code":0}"#, Verdict::Refused("HTTP 403".to_owned())),
@@ -77,6 +83,9 @@ mod tests {
             (500, "", Verdict::Unanswered("HTTP 500".to_owned())),
         ] {
             assert_eq!(verdict(status, body), wanted, "{status} {body}");
+        }
+        for body in [r#"{"code":7,}"#, r#"{"code":7"#, "{"] {
+            assert!(matches!(verdict(200, body), Verdict::Unanswered(_)), "{body}");
         }
     }
 }

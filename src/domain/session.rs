@@ -59,8 +59,10 @@ pub enum EndReason {
     Idle,
     /// A valid newer publisher of the same name took over.
     Replaced,
-    /// Dropped or forbidden through the API.
+    /// Dropped through the API.
     Dropped,
+    /// Forbidden through the API.
+    Forbidden,
     /// Above the bit rate of its domain for too long.
     BitRate,
     /// The server is stopping.
@@ -83,6 +85,7 @@ impl EndReason {
             EndReason::Idle => (8, "The push client sent no data for too long"),
             EndReason::Replaced => (21, "102: the stream was replaced by another push"),
             EndReason::Dropped => (21, "100: the stream was dropped through the API"),
+            EndReason::Forbidden => (21, "101: the stream was forbidden through the API"),
             EndReason::BitRate => (21, "104: the stream exceeded the bit rate of its domain"),
             EndReason::Shutdown => (5, "The server is stopping"),
             EndReason::Journal => (9, "The server could not store the stream"),
@@ -101,6 +104,7 @@ impl EndReason {
             EndReason::Idle => "idle",
             EndReason::Replaced => "replaced",
             EndReason::Dropped => "dropped",
+            EndReason::Forbidden => "forbidden",
             EndReason::BitRate => "bit_rate",
             EndReason::Shutdown => "shutdown",
             EndReason::Journal => "journal",

@@ -20,7 +20,7 @@ use serde_json::{Value, json};
 use crate::support::{
     publisher::Pusher,
     receiver::{Receiver, SIGN_KEY, serve},
-    server::{BACKENDS, Backend, Server},
+    server::{BACKENDS, Backend, Server, eventually},
 };
 
 const KEY: &str = "AUTHKEY";
@@ -33,6 +33,14 @@ enum Mood {
     Code,
     Fail,
     Hang,
+    /// Yes, after longer than the handshake may take.
+    SlowAccept,
+    /// A refusal behind more than 4 KiB.
+    LongCode,
+    /// A refusal whose body comes late, but in time.
+    LateCode,
+    /// No JSON, though it looks like some.
+    Broken,
 }
 
 #[derive(Clone)]
@@ -53,6 +61,21 @@ async fn answer(State(auth): State<Auth>, headers: HeaderMap, body: Bytes) -> Re
         Mood::Forbid => StatusCode::FORBIDDEN.into_response(),
         Mood::Code => r#"{"code":5}"#.into_response(),
         Mood::Fail => StatusCode::INTERNAL_SERVER_ERROR.into_response(),
+        Mood::SlowAccept => {
+            tokio::time::sleep(Duration::from_millis(2500)).await;
+            "welcome".into_response()
+        }
+        Mood::LongCode => {
+            format!("{{\"msg\":\"{}\",\"code\":5}}", "x".repeat(9000)).into_response()
+        }
+        Mood::LateCode => {
+            let late = futures_util::stream::once(async {
+                tokio::time::sleep(Duration::from_millis(1500)).await;
+                Ok::<_, std::io::Error>(Bytes::from_static(b"{\"code\":5}"))
+            });
+            axum::body::Body::from_stream(late).into_response()
+        }
+        Mood::Broken => r#"{"code":5,}"#.into_response(),
         Mood::Hang => {
             tokio::time::sleep(Duration::from_secs(30)).await;
             "too late".into_response()
@@ -110,7 +133,15 @@ fn whoever_the_customer_does_not_want_is_refused_and_announced() {
         receiver.wait_for(0, 1);
 
         let mut ended = 1;
-        for mood in [Mood::Forbid, Mood::Code, Mood::Fail, Mood::Hang] {
+        for mood in [
+            Mood::Forbid,
+            Mood::Code,
+            Mood::LongCode,
+            Mood::LateCode,
+            Mood::Broken,
+            Mood::Fail,
+            Mood::Hang,
+        ] {
             auth.is(mood);
             assert!(refusal(&server).contains("not authorised"));
             ended += 1;
@@ -120,7 +151,7 @@ fn whoever_the_customer_does_not_want_is_refused_and_announced() {
             assert_eq!(event["sequence"], asked["sequence"], "the same push is told of");
         }
         assert_eq!(receiver.of_type(1).len(), 1, "no refused push has begun");
-        assert_eq!(server.metric("liverec_refusals_total{reason=\"auth_url\"}"), 4.0);
+        assert_eq!(server.metric("liverec_refusals_total{reason=\"auth_url\"}"), 7.0);
         auth.is(Mood::Accept);
         Pusher::connect(server.rtmp, "s", 4096).accepted().finish();
     }
@@ -139,4 +170,38 @@ fn a_server_that_is_away_costs_no_recording_unless_told_to() {
     Pusher::connect(server.rtmp, "s", 4096).accepted().finish();
     auth.is(Mood::Forbid);
     refusal(&server);
+}
+
+/// The encoder answers for its own time alone, and what is forbidden meanwhile is forbidden.
+#[test]
+fn while_an_answer_is_waited_for_the_world_goes_on() {
+    let (auth, address) = Auth::start();
+    let url = format!("http://{address}/auth");
+    let settings = [
+        ("publish.auth_url", url.as_str()),
+        ("publish.auth_key", KEY),
+        ("rtmp.handshake_timeout", "2s"),
+    ];
+    let server = Server::start(Backend::Plain, &settings);
+    auth.is(Mood::SlowAccept);
+    Pusher::connect(server.rtmp, "s", 4096).accepted().finish();
+    let rtmp = server.rtmp;
+    let stream = json!({ "DomainName": "live.local", "AppName": "live", "StreamName": "s" });
+    for (forbid, allow) in
+        [("ForbidLiveStream", "ResumeLiveStream"), ("ForbidLiveDomain", "EnableLiveDomain")]
+    {
+        let asked = auth.asked().len();
+        let pushing = std::thread::spawn(move || Pusher::connect(rtmp, "s", 4096).refusal());
+        eventually("the question", || (auth.asked().len() > asked).then_some(()));
+        let about = match forbid {
+            "ForbidLiveDomain" => json!({ "DomainName": "live.local" }),
+            _ => stream.clone(),
+        };
+        server.live(forbid, about.clone());
+        let (code, _) = pushing.join().unwrap();
+        assert_eq!(code, "NetStream.Publish.Denied", "{forbid}");
+        let live = server.live("DescribeLiveStreamOnlineList", json!({}));
+        assert_eq!(live["TotalNum"], 0, "{forbid}");
+        server.live(allow, about);
+    }
 }

@@ -27,6 +27,8 @@ use super::networks::Denied;
 
 /// Bytes of an answer that are read before the connection is closed; they go into the log only.
 const MAX_ANSWER_BYTES: usize = 4096;
+/// Longest answer to a question, which is read to its end.
+const MAX_REPLY_BYTES: usize = 64 << 10;
 /// How long an answer's status waits for the rest of it.
 const ANSWER_PATIENCE: Duration = Duration::from_secs(1);
 /// Redirects followed by one attempt.
@@ -132,6 +134,25 @@ impl Receivers {
             StatusCode::OK => Ok(text),
             status => Err(Failure::Status { status: status.as_u16(), answer: text }),
         }
+    }
+
+    /// Posts a message to whoever is asked something: the status and the whole answer, which is here
+    /// in time and not long, or there is none.
+    pub async fn ask(&self, url: &str, message: &Message) -> Result<(u16, String), Failure> {
+        let url = Url::parse(url).map_err(|e| Failure::Transport(format!("unusable URL: {e}")))?;
+        let asked = async {
+            let mut answer = self.follow(url, message).await?;
+            let mut bytes = Vec::new();
+            while let Some(block) = answer.chunk().await.map_err(failure)? {
+                bytes.extend_from_slice(&block);
+                if bytes.len() > MAX_REPLY_BYTES {
+                    let why = format!("the answer is longer than {MAX_REPLY_BYTES} bytes");
+                    return Err(Failure::Transport(why));
+                }
+            }
+            Ok((answer.status().as_u16(), String::from_utf8_lossy(&bytes).into_owned()))
+        };
+        timeout(self.timeout, asked).await.map_err(|_| Failure::Timeout(self.timeout))?
     }
 
     async fn follow(&self, mut url: Url, message: &Message) -> Result<Response, Failure> {

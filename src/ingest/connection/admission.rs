@@ -47,15 +47,17 @@ impl<S: ByteSource> Connection<S> {
             local: self.route.local.ip(),
             is_forwarded: self.route.is_forwarded,
         };
-        let snapshot = self.context.snapshot.load_full();
-        let decision =
-            push_domain::authorise(&snapshot, &asked, &self.context.policy, now_ms() / 1000);
-        let authorised = match decision {
+        let (context, now_s) = (self.context.clone(), now_ms() / 1000);
+        // By what is in force when it is called, and the time at which the publish was asked for.
+        let authorise = || {
+            push_domain::authorise(&context.snapshot.load_full(), &asked, &context.policy, now_s)
+        };
+        let authorised = match authorise() {
             Ok(authorised) => authorised,
             Err(refusal) => return self.refuse(&request, &refusal),
         };
         let (path, signed) = (authorised.path.clone(), authorised.signed);
-        let limits = authorised.limits;
+        let mut limits = authorised.limits;
         if self.context.journal.is_refusing() {
             info!(reason = "disk", stream.path = %path, "publish refused: {NO_ROOM}");
             return self.deny(request.stream, "disk", "NetStream.Publish.Denied", NO_ROOM);
@@ -63,15 +65,22 @@ impl<S: ByteSource> Connection<S> {
         let (peer, local) = (self.route.peer.ip(), self.route.local.ip());
         let mut session = publish::session(&self.context, authorised, peer, local);
         if let Some(gatekeeper) = self.context.gatekeeper.clone() {
+            let since = Instant::now();
             let verdict = tokio::select! {
                 verdict = gatekeeper.ask(&session) => verdict,
                 () = token.cancelled() => return Err(Cause::Shutdown),
             };
+            // The encoder need not answer for what this took.
+            self.deadline += since.elapsed();
             if !self.lets_in(&session, verdict) {
                 let event = Event::Refused { session: Box::new(session) };
                 // Nobody listens any more only while the server stops.
                 let _ = self.context.events.send(event).await;
                 return self.deny(request.stream, "auth_url", "NetStream.Publish.Denied", UNWANTED);
+            }
+            match authorise() {
+                Ok(authorised) => limits = authorised.limits,
+                Err(refusal) => return self.refuse(&request, &refusal),
             }
             session = session.starting_at(now_ms());
         }
@@ -94,6 +103,11 @@ impl<S: ByteSource> Connection<S> {
         };
         match opened {
             Ok(publishing) => {
+                // Whoever forbids it from here on finds it among the streams that are live.
+                if let Err(refusal) = authorise() {
+                    publishing.close(EndReason::Forbidden).await;
+                    return self.refuse(&request, &refusal);
+                }
                 info!(
                     stream.path = %path,
                     session.id = %publishing.live().session.id,
