@@ -165,7 +165,8 @@ fn read_search(params: &mut Params) -> Result<(MediaSearch, bool)> {
 
     let mut can_match = source_types(params)?;
     // The deprecated single form is one more filter.
-    if let Some(one) = params.opt_str("StreamId")? {
+    let one = params.opt_str("StreamId");
+    if let Some(one) = one.map_err(|error| ApiError::new(STREAM_IDS, error.to_string()))? {
         check_texts(STREAM_IDS, "StreamId", std::slice::from_ref(&one), 1, MAX_STREAM_CHARS)?;
         can_match &= stream_ids.is_empty() || stream_ids.contains(&one);
         stream_ids = vec![one];

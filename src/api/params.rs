@@ -79,7 +79,13 @@ impl Params {
 
     /// A text that may be absent.
     pub fn opt_str(&mut self, name: &str) -> Result<Option<String>> {
-        self.read(name, "a string", to_text)
+        let text = self.read(name, "a string", to_text)?;
+        if text.as_ref().is_some_and(|text| text.contains('\0')) {
+            // No name and no text of anybody's has one, and PostgreSQL keeps none.
+            let what = format!("{} holds a NUL character.", self.name_of(name));
+            return Err(ApiError::invalid_value(what));
+        }
+        Ok(text)
     }
 
     /// A text that must be there and not empty.
@@ -333,6 +339,12 @@ mod tests {
         let Value::Object(fields) = value else { panic!("not an object") };
         let reading = Reading { rejects_unknown: true, has_json_text: false };
         Params::new(fields, reading, DESCRIBED)
+    }
+
+    #[test]
+    fn no_text_holds_a_nul() {
+        let mut p = params(serde_json::json!({ "A": "a\0" }));
+        assert!(refusal(p.opt_str("A")).contains("A holds a NUL"));
     }
 
     fn refusal<T: std::fmt::Debug>(result: Result<T>) -> String {
