@@ -3,6 +3,7 @@
 //! What is kept never holds a secret: see [`masked`].
 
 use serde_json::{Map, Value};
+use url::Url;
 
 use super::ids::DecimalId;
 
@@ -84,24 +85,33 @@ fn hide_value(value: &Value) -> Value {
 
 fn is_secret(name: &str) -> bool {
     let name = name.to_ascii_lowercase();
-    name.ends_with("key") || ["secretkey", "password"].iter().any(|word| name.contains(word))
+    let says_so = ["secret", "password", "token"].iter().any(|word| name.contains(word));
+    name.ends_with("key") || name.ends_with("keys") || (says_so && !name.ends_with("id"))
 }
 
 fn is_empty(value: &Value) -> bool {
     value.is_null() || value == ""
 }
 
-/// A URL without user and query; any other text as it is.
+/// A URL without user and query, read as whoever calls it reads it; of any other text what stands
+/// before a question mark.
 fn bare_url(text: &str) -> String {
-    let Some((scheme, rest)) = text.split_once("://") else { return text.to_owned() };
-    let (place, is_cut) = match rest.split_once(['?', '#']) {
-        Some((place, _)) => (place, true),
-        None => (rest, false),
+    let Some(url) = Url::parse(text).ok().filter(Url::has_host) else {
+        return match text.split_once(['?', '#']) {
+            Some((before, behind)) if !behind.is_empty() => format!("{before}?{MASK}"),
+            _ => text.to_owned(),
+        };
     };
-    let (authority, path) = place.split_at(place.find('/').unwrap_or(place.len()));
-    let host = authority.rsplit_once('@').map_or(authority, |(_, host)| host);
-    let user = if host.len() < authority.len() { "***@" } else { "" };
-    format!("{scheme}://{user}{host}{path}{}", if is_cut { "?***" } else { "" })
+    let has_user = !url.username().is_empty() || url.password().is_some();
+    let has_more = url.query().is_some() || url.fragment().is_some();
+    if !(has_user || has_more) {
+        return text.to_owned();
+    }
+    let user = if has_user { format!("{MASK}@") } else { String::new() };
+    let port = url.port().map(|port| format!(":{port}")).unwrap_or_default();
+    let more = if has_more { format!("?{MASK}") } else { String::new() };
+    let (scheme, host, path) = (url.scheme(), url.host_str().unwrap_or_default(), url.path());
+    format!("{scheme}://{user}{host}{port}{path}{more}")
 }
 
 #[cfg(test)]
@@ -131,6 +141,30 @@ mod tests {
                 "PushExceptionNotifyUrl": "http://host", "Nested": [{ "SecretKey": "***", "N": "http" }],
             })
         );
+    }
+
+    #[test]
+    fn no_spelling_shows_a_secret() {
+        for text in [
+            "http:user:SECRET@host/?q=SECRET",
+            "http:\\\\user:SECRET@host\\?t=SECRET",
+            "http:/user:SECRET@host/",
+            "http:host/?t=SECRET&u=https://x",
+            "ht\ttp://user:SECRET@host/",
+            "stream?txSecret=SECRET",
+            "/path#SECRET",
+        ] {
+            let hidden = bare_url(text);
+            assert!(!hidden.contains("SECRET"), "{text}: {hidden}");
+        }
+        let given = json!({ "CallbackKeys": "a", "Secret": "b", "Token": "c", "SecretId": "d" });
+        let hidden = json!({
+            "CallbackKeys": "***", "Secret": "***", "Token": "***", "SecretId": "d",
+        });
+        assert_eq!(mask(given), hidden);
+        for text in ["What?", "a/b@c", "", "http://host/a%20b", "HTTP://Host"] {
+            assert_eq!(bare_url(text), text);
+        }
     }
 
     #[test]
