@@ -55,20 +55,7 @@ pub(super) fn read(r: &mut Reader) -> Result<Config, ConfigError> {
             )?,
             live_playlist: r.get("hls.live_playlist", "false", flag)?,
         },
-        publish: Publish {
-            forbid_scope: r.get(
-                "publish.forbid_scope",
-                "name",
-                choice(&[("name", ForbidScope::Name), ("path", ForbidScope::Path)]),
-            )?,
-            auth_url: r.get("publish.auth_url", "", optional(hook_url))?,
-            auth_key: r.get("publish.auth_key", "", optional(secret))?,
-            auth_fail: r.get(
-                "publish.auth_fail",
-                "open",
-                choice(&[("open", Fallback::Open), ("closed", Fallback::Closed)]),
-            )?,
-        },
+        publish: publish(r)?,
         storage: storage(r, &data_dir)?,
         callback: Callback {
             timeout: r.get("callback.timeout", "20s", duration("100ms", "5m"))?,
@@ -88,6 +75,31 @@ pub(super) fn read(r: &mut Reader) -> Result<Config, ConfigError> {
         },
         data_dir,
     })
+}
+
+fn publish(r: &mut Reader) -> Result<Publish, ConfigError> {
+    let publish = Publish {
+        forbid_scope: r.get(
+            "publish.forbid_scope",
+            "name",
+            choice(&[("name", ForbidScope::Name), ("path", ForbidScope::Path)]),
+        )?,
+        auth_url: r.get("publish.auth_url", "", optional(hook_url))?,
+        auth_key: r.get("publish.auth_key", "", optional(secret))?,
+        auth_fail: r.get(
+            "publish.auth_fail",
+            "open",
+            choice(&[("open", Fallback::Open), ("closed", Fallback::Closed)]),
+        )?,
+    };
+    // Whoever wrote one of them believes that somebody is asked.
+    let unused = |key| Err(together(key, "has no effect without publish.auth_url".to_owned()));
+    match &publish {
+        Publish { auth_url: Some(_), .. } => Ok(publish),
+        Publish { auth_key: Some(_), .. } => unused("publish.auth_key"),
+        Publish { auth_fail: Fallback::Closed, .. } => unused("publish.auth_fail"),
+        _ => Ok(publish),
+    }
 }
 
 /// A socket that speaks TLS: all three keys of it or none.

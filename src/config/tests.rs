@@ -92,8 +92,8 @@ const SAMPLES: &[(&str, &str, &[Pair])] = &[
     ("limits.rules", "7", &[]),
     ("limits.tasks", "7", &[]),
     ("limits.templates", "7", &[]),
-    ("publish.auth_fail", "closed", &[]),
-    ("publish.auth_key", "00", &[]),
+    ("publish.auth_fail", "closed", AUTH_NEEDS),
+    ("publish.auth_key", "00", AUTH_NEEDS),
     ("publish.auth_url", "https://host/auth?token=1", &[]),
     ("http.tls.cert", "/etc/cert.pem", HTTPS_NEEDS),
     ("http.tls.key", "/etc/key.pem", HTTPS_NEEDS),
@@ -114,6 +114,7 @@ const RTMPS_NEEDS: &[Pair] = &[
     ("rtmp.tls.cert", "/etc/other.pem"),
     ("rtmp.tls.key", "/etc/other.key"),
 ];
+const AUTH_NEEDS: &[Pair] = &[("publish.auth_url", "https://host/auth")];
 const S3_NEEDS: &[Pair] = &[
     ("storage.kind", "s3"),
     ("storage.s3.endpoint", "http://127.0.0.1:9000"),
@@ -269,6 +270,9 @@ fn a_bad_value_is_named_with_its_key_and_place() {
         ("[storage.s3]\npart_size = '1MiB'", "storage.s3.part_size (in "),
         ("[storage.s3]\nprefix = '../x'", "storage.s3.prefix (in "),
         ("[callback]\ndeny_networks = ['10.0.0.0/33']", "callback.deny_networks (in "),
+        ("[rtmp]\ndefault_domain = '..'", "rtmp.default_domain (in "),
+        ("[publish]\nauth_fail = 'closed'", "publish.auth_fail: has no effect"),
+        ("[publish]\nauth_key = 'k'", "publish.auth_key: has no effect"),
         ("[log]\nlevel = 'a=b=c'", "log.level (in "),
         ("[log]\nlevel = ''", "log.level (in "),
         ("data_dir = ''", "data_dir (in "),

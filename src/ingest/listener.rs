@@ -141,7 +141,8 @@ impl Visitor {
         let patience = self.context.settings.handshake_timeout;
         Ok(match timeout(patience, proxy::read(&mut self.stream)).await?? {
             Some((peer, local)) => Route { peer, local, is_forwarded: true },
-            None => direct,
+            // The balancer itself, or whoever it does not name: nobody on this machine for sure.
+            None => Route { is_forwarded: true, ..direct },
         })
     }
 }

@@ -202,12 +202,15 @@ fn behind_a_balancer_addresses_are_those_of_the_clients() {
     assert_same_tags(&tags, &as_in_product(&source.tags), "through a balancer");
     server.logs.wait_for("203.0.113.7:5555");
 
-    // Nobody is this machine because a balancer says so, and a balancer itself is.
+    // Nobody is this machine because a balancer says so, or says nothing.
     let claimed = balancer(server.rtmp, b"PROXY TCP4 127.0.0.1 127.0.0.1 5555 1935\r\n");
     let (code, _) = Pusher::connect(claimed, "s", 4096).refusal();
     assert_eq!(code, "NetStream.Publish.Denied");
     let local = b"\r\n\r\n\0\r\nQUIT\n\x20\0\0\0";
-    Pusher::connect(balancer(server.rtmp, local), "s", 4096).accepted().finish();
+    for unnamed in [local.as_slice(), b"PROXY UNKNOWN\r\n"] {
+        let (code, _) = Pusher::connect(balancer(server.rtmp, unnamed), "s", 4096).refusal();
+        assert_eq!(code, "NetStream.Publish.Denied");
+    }
 
     // Without a header nobody is served, and one that does not come is not waited for.
     let mut bare = TcpStream::connect(server.rtmp).unwrap();
