@@ -14,6 +14,7 @@ mod handshake;
 pub mod publisher;
 mod reply;
 pub mod session;
+mod timing;
 
 /// Message type ids (RTMP 1.0 section 7.1; 1 and 2 are handled by [`chunk`]).
 mod type_id {

@@ -19,6 +19,7 @@ use super::{
     clock::Clock,
     handshake::Handshake,
     reply::{Level, Replies},
+    timing::says_the_time,
     type_id,
 };
 pub use super::{
@@ -371,17 +372,5 @@ impl ServerSession {
 fn skip_format_selector(payload: &mut Bytes) {
     if payload.first() == Some(&0) {
         payload.advance(1);
-    }
-}
-
-/// False for what carries an arbitrary timestamp: script data and ends of sequence (AVC and HEVC
-/// packet type 2, SequenceEnd of the enhanced headers), and for empty messages.
-fn says_the_time(kind: TagKind, payload: &[u8]) -> bool {
-    match (kind, payload) {
-        (TagKind::Script, _) | (_, []) => false,
-        (TagKind::Audio, [first, ..]) => *first != 0x92,
-        (TagKind::Video, [first, ..]) if first & 0x80 != 0 => first & 0x0F != 2,
-        (TagKind::Video, [first, 2, ..]) => !matches!(first & 0x0F, 7 | 12),
-        (TagKind::Video, _) => true,
     }
 }

@@ -399,7 +399,7 @@ fn every_script_message_is_kept_as_it_came() {
 }
 
 #[test]
-fn time_is_unwrapped_and_ends_of_sequence_do_not_move_it() {
+fn time_is_unwrapped_and_only_frames_move_it() {
     let mut peer = Peer::publishing();
     let mut time =
         |type_id, timestamp, payload: &[u8]| match &peer.send(type_id, 1, timestamp, payload)[..] {
@@ -408,11 +408,14 @@ fn time_is_unwrapped_and_ends_of_sequence_do_not_move_it() {
         };
     let late = 0xC000_0000_u32;
     assert_eq!(time(18, 0, b""), 0);
-    assert_eq!(time(9, late, &[0x17, 0]), i64::from(late));
+    assert_eq!(time(9, 0, &[0x17, 0]), 0);
+    assert_eq!(time(9, late, &[0x17, 1]), i64::from(late));
     for (type_id, end) in [
         (9, &[0x17, 2, 0][..]),
         (9, &[0x1C, 2]),
         (9, &[0x92, 0]),
+        (9, &[0x17, 0, 0]),
+        (8, &[0xAF, 0]),
         (8, &[0x92, 0]),
         (8, &[]),
         (18, &[2]),
