@@ -208,8 +208,9 @@ impl Cursor {
         let (Some(kind), Some(body)) = (kind, self.bytes.get(TAG_HEADER..end)) else {
             return Ok(());
         };
-        // The first onMetaData is in the head, with more keys.
-        if kind == TagKind::Script && !self.has_metadata && script::is_metadata(body) {
+        // The first onMetaData of the first stretch is in the head, with more keys.
+        let is_first = span == 0 && !self.has_metadata;
+        if kind == TagKind::Script && is_first && script::is_metadata(body) {
             self.has_metadata = true;
             return Ok(());
         }
