@@ -27,6 +27,8 @@ use crate::{
 };
 
 const RETRY: Duration = Duration::from_secs(1);
+/// Between two tries at journals that the disk would not let be recovered.
+const RECOVER_AGAIN: Duration = Duration::from_secs(2);
 /// Heads of journals read at the same time.
 const HEADS: usize = 4;
 /// The newest journals, by which a later version of the program is known.
@@ -78,20 +80,38 @@ impl Recovery {
     }
 
     async fn recover_all(&self) {
-        let left_behind = self.line_up().await;
+        let mut left_behind = self.line_up().await;
         self.turns.all_found();
-        for (session, turn) in left_behind {
-            match self.recover(session).await {
-                Ok(Some(unfinished)) => {
-                    if self.found.send(Found { turn, ..unfinished }).await.is_err() {
-                        return;
+        let mut told = HashSet::new();
+        while !left_behind.is_empty() {
+            let mut again = Vec::new();
+            for (session, turn) in left_behind {
+                match self.recover(session).await {
+                    Ok(Some(unfinished)) => {
+                        if told.contains(&session) {
+                            info!(session.id = %session, "a journal could be recovered after all");
+                        }
+                        if self.found.send(Found { turn, ..unfinished }).await.is_err() {
+                            return;
+                        }
                     }
+                    Ok(None) => {}
+                    // A full disk, say. It keeps its place in line.
+                    Err(error) if error.is_transient() => {
+                        if told.insert(session) {
+                            error!(session.id = %session, %error, "a journal cannot be recovered yet; trying again");
+                        }
+                        again.push((session, turn));
+                    }
+                    Err(error) => error!(
+                        session.id = %session, %error,
+                        "a journal cannot be recovered; its folder is kept as it is"
+                    ),
                 }
-                Ok(None) => {}
-                Err(error) => error!(
-                    session.id = %session, %error,
-                    "a journal cannot be recovered; its folder is kept as it is"
-                ),
+            }
+            left_behind = again;
+            if !left_behind.is_empty() {
+                sleep(RECOVER_AGAIN).await;
             }
         }
         self.recovered.send_replace(true);

@@ -31,6 +31,8 @@ use super::{
 
 /// Samples taken in per step: bounds memory and the size of a transaction.
 const STEP_SAMPLES: usize = 50_000;
+/// Pause before a journal that the disk would not read is read again.
+const READ_AGAIN: Duration = Duration::from_secs(1);
 /// Pause between two looks at a growing journal, unless there is a note or nothing more will come.
 const PACE: Duration = Duration::from_secs(1);
 
@@ -85,7 +87,7 @@ impl Follow {
             () = abandon.cancelled() => {
                 info!(session.id = %id, "following a session is left to the next start");
             }
-            outcome = self.follow() => match outcome {
+            outcome = self.follow_to_the_end() => match outcome {
                 Ok(()) => {
                     self.shared.journal.clear_floor(id);
                     self.shared.journal.clear_decided(id);
@@ -99,8 +101,33 @@ impl Follow {
         }
     }
 
-    async fn follow(&mut self) -> Result<(), JournalError> {
+    /// Follows from the beginning as often as the disk refuses to read: what the rows have is not
+    /// made again.
+    async fn follow_to_the_end(&mut self) -> Result<(), JournalError> {
         let may_continue = self.turn.wait().await;
+        let id = self.session.id;
+        let mut is_failing = false;
+        loop {
+            match self.follow(may_continue).await {
+                Err(error) if error.is_transient() => {
+                    if !std::mem::replace(&mut is_failing, true) {
+                        tracing::error!(
+                            session.id = %id, %error,
+                            "the journal of a session cannot be read; trying again"
+                        );
+                    }
+                    sleep(READ_AGAIN).await;
+                }
+                Ok(()) if is_failing => {
+                    info!(session.id = %id, "the journal of a session could be read again");
+                    return Ok(());
+                }
+                outcome => return outcome,
+            }
+        }
+    }
+
+    async fn follow(&mut self, may_continue: bool) -> Result<(), JournalError> {
         let rows = Rows { shared: self.shared.clone(), session: self.session.clone() };
         let begun = rows.begin().await;
         // Behind our back only a session may suspend that we have not waited for.

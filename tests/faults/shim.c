@@ -3,7 +3,8 @@
  *
  * LIVEREC_SHIM_RULES  file of rules, one a line, read at every call; may be changed at any time:
  *                       OP PART ACTION COUNT AFTER
- *                     OP is write, sync, open, rename, unlink or truncate; PART must occur in the path
+ *                     OP is write, sync, open (of what is made), load (of what is there),
+ *                     rename, unlink or truncate; PART must occur in the path
  *                     (one ending in $ at its end); ACTION is EIO, ENOSPC, SHORT (half of the bytes)
  *                     or STALL with milliseconds; the rule is met by COUNT calls after the first AFTER.
  * LIVEREC_SHIM_LOG    file to which a line is appended for every call that changes something below
@@ -208,7 +209,7 @@ static int opened(const char *path, int flags, int fd) {
   va_start(rest, flags);                                                    \
   mode_t mode = (flags & (O_CREAT | O_TMPFILE)) ? va_arg(rest, mode_t) : 0; \
   va_end(rest);                                                             \
-  int wrong = (flags & O_CREAT) ? fault("open", path) : 0;                  \
+  int wrong = fault((flags & O_CREAT) ? "open" : "load", path);             \
   if (wrong > 0) {                                                          \
     errno = wrong;                                                          \
     return -1;                                                              \

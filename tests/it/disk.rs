@@ -9,6 +9,7 @@ mod full;
 mod mounts;
 mod order;
 mod power;
+mod reads;
 mod shim;
 mod stuck;
 
