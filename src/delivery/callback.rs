@@ -118,7 +118,8 @@ impl CallbackSender {
         let db = self.sending.db.clone();
         let mut slots = Slots::default();
         let mut attempts = JoinSet::new();
-        let mut prune_at = Instant::now();
+        let begun = Instant::now();
+        let mut prune_at = begun;
         let (mut is_down, mut is_adopted) = (false, false);
         // Whoever runs holds the node's data directory, so no other process of it is alive.
         let now_ms = self.sending.now_ms();
@@ -129,7 +130,7 @@ impl CallbackSender {
                     is_adopted = db.adopt_callbacks().await? == 0;
                 }
                 if Instant::now() >= prune_at {
-                    self.sending.prune().await?;
+                    self.sending.prune(begun.elapsed() >= PRUNE_EVERY).await?;
                     prune_at = Instant::now() + PRUNE_EVERY;
                 }
                 self.start_due(&mut slots, &mut attempts).await
@@ -226,10 +227,15 @@ impl Sending {
         (self.clock)()
     }
 
-    async fn prune(&self) -> db::Result<()> {
+    /// `may_give_up`: what waited while this server was off, or seems to have by a clock that was
+    /// just set, is tried first.
+    async fn prune(&self, may_give_up: bool) -> db::Result<()> {
         let now_ms = self.now_ms();
         let keep = Keep {
-            waiting_since_ms: now_ms.saturating_sub(MAX_WAIT_MS),
+            waiting_since_ms: match may_give_up {
+                true => now_ms.saturating_sub(MAX_WAIT_MS),
+                false => i64::MIN,
+            },
             over_since_ms: now_ms.saturating_sub(KEEP_MS),
             rows: KEEP_ROWS,
         };
