@@ -252,7 +252,13 @@ impl Search<'_> {
                 continue;
             }
             let reading = journal.clone();
-            let head = journal.run_read(move || reading.reader(session).map(|_| ())).await;
+            let head = journal
+                .run_read(move || match reading.newer_format(session)? {
+                    // To this program it looks damaged.
+                    Some(_) => Ok(()),
+                    None => reading.reader(session).map(|_| ()),
+                })
+                .await;
             match head {
                 Ok(()) => later += 1,
                 Err(JournalError::Damaged { .. } | JournalError::Missing(_)) => {
@@ -287,7 +293,9 @@ impl Search<'_> {
                 "nothing can be made of them; `liverec doctor --fix` removes them",
             )
         } else if later > 0 {
-            let found = format!("{later} journals have no rows yet and can be recovered");
+            let found = format!(
+                "{later} journals have no rows yet and can be recovered, here or by a newer version"
+            );
             Finding::warn(
                 CHECK,
                 found,
