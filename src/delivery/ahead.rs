@@ -84,6 +84,12 @@ impl Delivery {
         if file.waits_for_its_end() {
             return Ok(never);
         }
+        if !state.is_loaded {
+            match self.spare_what_is_stored(&file).await {
+                Err(DeliverError::Spared) => return Ok(never),
+                checked => checked?,
+            }
+        }
         // The last span must be closed, or the one of which it is known how far it is decided.
         let Some(last) = file.spans.last() else { return Ok(nothing) };
         let decided = match (last.to, due.decided) {

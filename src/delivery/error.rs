@@ -12,6 +12,10 @@ pub(super) enum DeliverError {
     Storage(#[from] StorageError),
     #[error(transparent)]
     Db(#[from] DbError),
+    #[error(
+        "the store has its product already and the journal no longer has its beginning: it is left as it is"
+    )]
+    Spared,
     #[error("another worker has taken the file over")]
     LeaseLost,
 }

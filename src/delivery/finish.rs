@@ -61,6 +61,9 @@ impl Delivery {
         fence: Fence,
         state: &mut FileUpload,
     ) -> Result<Turn, DeliverError> {
+        if !state.is_loaded {
+            self.spare_what_is_stored(file).await?;
+        }
         let causes = self.causes(&file.spans).await?;
         let view = View { file: file.clone(), causes, decided: None };
         if file.container == Container::Hls {

@@ -29,6 +29,7 @@ mod product;
 pub mod project;
 pub mod publish_auth;
 pub mod source;
+mod spared;
 mod step;
 mod timeline;
 pub mod upload;
@@ -221,6 +222,7 @@ impl Delivery {
             Err(DeliverError::Project(error)) if error.is_final() => {
                 self.give_up(&file, fence, &error).await
             }
+            Err(DeliverError::Spared) => self.spare(&file, fence).await,
             Err(DeliverError::LeaseLost) => {
                 info!("a media file was taken over by another worker");
                 Ok(())

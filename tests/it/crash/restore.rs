@@ -2,7 +2,16 @@
 
 use std::fs;
 
-use crate::{again::private_names, start::to_the_end, support::server::Backend, verbatim::FORMATS};
+use crate::{
+    again::private_names,
+    start::to_the_end,
+    support::{
+        ffmpeg::Codecs,
+        pushing::Source,
+        server::{BACKENDS, Backend, eventually, fetch},
+    },
+    verbatim::{FORMATS, recorder},
+};
 
 use super::{SERVER_STOPPED, assert_holds, half_pushed, told};
 
@@ -41,4 +50,37 @@ fn a_backup_made_during_a_push_is_finished_after_the_database_was_lost() {
     server.launch();
     let files = told(&receiver, SERVER_STOPPED, FORMATS.len());
     assert_holds(&server, &files, &source, &sent);
+}
+
+/// The backup is of a moment when the files were not stored, and their journal is gone since.
+#[test]
+fn what_was_stored_since_the_backup_is_left_as_it_is() {
+    for backend in BACKENDS {
+        let settings = [("hls.segment_duration", "1s"), ("journal.retention", "0s")];
+        let (mut server, receiver) = recorder(backend, &FORMATS, 7200, &settings);
+        server.expect("a media file is not made: the store has its product already");
+        let source = Source::make(&server, Codecs::H264Aac, 4);
+        source.push(&server.push_url("show"));
+        let files = receiver.wait_for(100, FORMATS.len());
+        let url = |file: &serde_json::Value| file["video_url"].as_str().unwrap().to_owned();
+        let before: Vec<Vec<u8>> = files.iter().map(|file| fetch(&url(file))).collect();
+        server.logs.wait_for("journal released");
+        server.stop();
+        server.sql(
+            "UPDATE media_file SET state = 'ended', storage_key = '', progress = '', announced_ms = 0, \
+             next_try_ms = 0",
+        );
+        server.launch();
+        eventually("the rows", || {
+            let told =
+                server.live("LiverecDescribeRecordings", serde_json::json!({ "State": "failed" }));
+            (told["FileList"].as_array().unwrap().len() == FORMATS.len()).then_some(())
+        });
+        for (file, before) in files.iter().zip(&before) {
+            let (_, path) =
+                url(file).split_once("/vod/").map(|(a, b)| (a.to_owned(), b.to_owned())).unwrap();
+            assert!(fetch(&format!("{}/vod/{path}", server.base_url())) == *before, "{path}");
+        }
+        assert_eq!(receiver.of_type(100).len(), FORMATS.len(), "none is announced again");
+    }
 }
