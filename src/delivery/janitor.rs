@@ -8,11 +8,14 @@
 
 use std::{sync::Arc, time::Duration};
 
-use tokio::time::sleep;
+use tokio::time::{Instant, sleep};
 use tokio_util::sync::CancellationToken;
 use tracing::{debug, info, warn};
 
-use super::expiry::Expiry;
+use super::{
+    clock_guard::{ClockGuard, Verdict},
+    expiry::Expiry,
+};
 use crate::{
     db::{Db, DbError},
     domain::ids::SessionId,
@@ -52,6 +55,30 @@ pub struct Janitor {
     pub now_ms: fn() -> i64,
 }
 
+/// A wall clock and how far it is believed.
+struct Believed {
+    guard: Option<ClockGuard>,
+    /// Zero of the monotonic clock.
+    begun: Instant,
+}
+
+impl Default for Believed {
+    fn default() -> Self {
+        Self { guard: None, begun: Instant::now() }
+    }
+}
+
+impl Believed {
+    /// The newest time believed when the wall clock says `now_ms`; `trusted_ms` is where it begins.
+    fn look(&mut self, trusted_ms: i64, now_ms: i64, at_ms: i64) -> i64 {
+        let guard = self.guard.get_or_insert_with(|| ClockGuard::new(trusted_ms));
+        match guard.observe(now_ms, at_ms) {
+            Verdict::Believed | Verdict::Behind(_) => now_ms,
+            Verdict::Ahead(_) => guard.trusted_ms(),
+        }
+    }
+}
+
 impl Janitor {
     /// Goes round until stopped.
     pub async fn run(self, token: CancellationToken) {
@@ -70,8 +97,13 @@ impl Janitor {
     }
 
     async fn prune_audit(&self, token: CancellationToken) {
+        let mut clock = Believed::default();
         loop {
-            match self.db.prune_audit((self.now_ms)()).await {
+            let pruned = async {
+                let now_ms = self.believed_ms(&mut clock).await?;
+                self.db.prune_audit(now_ms).await
+            };
+            match pruned.await {
                 Ok(0) => {}
                 Ok(removed) => debug!(removed, "old entries of the audit log are gone"),
                 // It is only room; the next time will do.
@@ -85,13 +117,13 @@ impl Janitor {
     }
 
     async fn release_journals(&self, token: CancellationToken) {
-        let mut is_failing = false;
+        let (mut is_failing, mut clock) = (false, Believed::default());
         loop {
             tokio::select! {
                 () = token.cancelled() => return,
                 () = sleep(ROUND) => {}
             }
-            match self.round(&token).await {
+            match self.round(&token, &mut clock).await {
                 Ok(()) => is_failing = false,
                 Err(error) if !is_failing => {
                     is_failing = true;
@@ -102,14 +134,33 @@ impl Janitor {
         }
     }
 
-    async fn round(&self, token: &CancellationToken) -> Result<(), JanitorError> {
+    /// The time that things may be too old by: a clock that has leapt forward is not believed.
+    async fn believed_ms(&self, clock: &mut Believed) -> Result<i64, DbError> {
+        let now_ms = (self.now_ms)();
+        let trusted_ms = match clock.guard {
+            Some(_) => now_ms,
+            None => {
+                let row = self.db.expiry_clock(&self.node_id).await?;
+                row.map_or(now_ms, |row| row.trusted_ms)
+            }
+        };
+        let at_ms = i64::try_from(clock.begun.elapsed().as_millis()).unwrap_or(i64::MAX);
+        Ok(clock.look(trusted_ms, now_ms, at_ms))
+    }
+
+    async fn round(
+        &self,
+        token: &CancellationToken,
+        clock: &mut Believed,
+    ) -> Result<(), JanitorError> {
+        let now_ms = self.believed_ms(clock).await?;
         let journal = self.journal.clone();
         let sessions = self.journal.run_read(move || journal.sessions()).await?;
         for session in sessions {
             if token.is_cancelled() {
                 return Ok(());
             }
-            match self.release(session).await {
+            match self.release(session, now_ms).await {
                 // It is being recovered, or has just begun: the next round sees it again.
                 Err(JanitorError::Journal(JournalError::Live(_))) => {}
                 released => released?,
@@ -119,11 +170,10 @@ impl Janitor {
     }
 
     /// Removes the part of one session's journal that nothing needs.
-    async fn release(&self, session: SessionId) -> Result<(), JanitorError> {
+    async fn release(&self, session: SessionId, now_ms: i64) -> Result<(), JanitorError> {
         // The floor first: once it is gone the rows say everything, never the other way round.
         let floor = self.journal.floor(session);
         let has_ended = self.db.session_has_ended(session).await?;
-        let now_ms = (self.now_ms)();
         let stored_since_ms = now_ms.saturating_sub(self.retention_ms);
         let failed_since_ms = now_ms.saturating_sub(self.retention_ms.max(FAILED_KEPT_MS));
         let needed = self.db.needs_of_session(session, stored_since_ms, failed_since_ms).await?;
@@ -145,5 +195,26 @@ impl Janitor {
             Some(_) => {}
         }
         Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_clock_that_leaps_makes_nothing_old() {
+        const NOW: i64 = 1_795_344_236_000;
+        const DAY: i64 = 24 * 3600 * 1000;
+        let mut clock = Believed::default();
+        assert_eq!(clock.look(NOW, NOW, 0), NOW);
+        assert_eq!(clock.look(0, NOW + 2_000, 2_000), NOW + 2_000);
+        assert_eq!(clock.look(0, NOW + 8 * DAY, 4_000), NOW + 2_000);
+        assert_eq!(clock.look(0, NOW + 6_000, 6_000), NOW + 6_000);
+        // At the start an earlier process's belief counts, a week at most.
+        let mut clock = Believed::default();
+        assert_eq!(clock.look(NOW, NOW + 8 * DAY, 0), NOW);
+        let mut clock = Believed::default();
+        assert_eq!(clock.look(NOW, NOW + 6 * DAY, 0), NOW + 6 * DAY);
     }
 }
