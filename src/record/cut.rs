@@ -8,9 +8,16 @@
 //! frame when there are none; RecordInterval counts media time, but a forward jump above 10 s
 //! counts as the wall time it took, so that a broken clock cuts neither at once nor never.
 //!
+//! What counts are the default tracks (track id 0), wherever they stand in their messages; a cut is
+//! at the message. Only FLV has the other tracks, so only there do they lead where a default track
+//! does not (any more): see [`Others`].
+//!
 //! A file may go on in another session of the stream. Its clocks begin anew there, so nothing is
 //! compared across the gap, and the gap counts as the time it took. Only the codecs must stay.
 
+mod others;
+
+use self::others::Others;
 use crate::{
     domain::{container::Container, recording::Recording},
     media::sample::{CLOCK_JUMP_MS, Codec, Sample, SampleKind, Track},
@@ -18,8 +25,9 @@ use crate::{
 
 /// A video step back of at most this is absorbed inside an MP4.
 const ABSORBED_STEP_BACK_MS: i64 = 10_000;
-/// Pictures are taken to have ended when none came for this long; then sound may be cut anywhere.
-const VIDEO_GONE_MS: i64 = 60_000;
+/// A track is taken to have ended when nothing came of it for this long; then others lead: sound
+/// may be cut anywhere.
+const GONE_MS: i64 = 60_000;
 
 /// Codec changes that begin a new file, per recording: a stream of garbage must not become a row
 /// and a file for every tag. What follows the last one is one file, possibly one that fails.
@@ -83,6 +91,14 @@ impl Clock {
     }
 }
 
+/// When a default track had its last frame.
+#[derive(Debug, Clone, Copy)]
+struct Seen {
+    wall_ms: i64,
+    /// Media time that the other tracks had by then.
+    others_ms: i64,
+}
+
 /// The cutting state of one recording.
 #[derive(Debug, Clone)]
 pub struct Cutter {
@@ -91,8 +107,13 @@ pub struct Cutter {
     wall_ms: i64,
     video: Clock,
     audio: Clock,
-    video_wall_ms: Option<i64>,
-    frames: u64,
+    others: Others,
+    video_seen: Option<Seen>,
+    audio_seen: Option<Seen>,
+    /// The message that the last default frame was in, and the one that the file began with.
+    tag: Option<u64>,
+    first_tag: Option<u64>,
+    has_frames: bool,
     codec_changes: u32,
     has_frames_of_session: bool,
 }
@@ -118,8 +139,12 @@ impl Cutter {
             wall_ms,
             video: Clock::default(),
             audio: Clock::default(),
-            video_wall_ms: None,
-            frames: 0,
+            others: Others::default(),
+            video_seen: None,
+            audio_seen: None,
+            tag: None,
+            first_tag: None,
+            has_frames: false,
             codec_changes: 0,
             has_frames_of_session: false,
         }
@@ -128,15 +153,17 @@ impl Cutter {
     /// The file goes on in another session, which began at `wall_ms` (unix milliseconds) and
     /// `gap_ms` after the one before had ended.
     pub fn begin_session(&mut self, wall_ms: i64, gap_ms: i64) {
-        let elapsed_ms =
-            self.video.elapsed_ms.max(self.audio.elapsed_ms).saturating_add(gap_ms.max(0));
+        let lasted_ms = self.default_ms().max(self.others.elapsed_ms());
+        let elapsed_ms = lasted_ms.saturating_add(gap_ms.max(0));
         for clock in [&mut self.video, &mut self.audio] {
             let before = clock.codec.take().or(clock.before);
             *clock = Clock { last: None, elapsed_ms, codec: None, before };
         }
+        self.others = Others::default();
         self.wall_ms = wall_ms;
-        // It may be another encoder: whether it sends pictures is to be seen.
-        self.video_wall_ms = None;
+        // It may be another encoder: what it sends is to be seen.
+        (self.video_seen, self.audio_seen) = (None, None);
+        (self.tag, self.first_tag) = (None, None);
         self.has_frames_of_session = false;
     }
 
@@ -145,43 +172,44 @@ impl Cutter {
         self.has_frames_of_session
     }
 
-    /// Whether a new file begins with `sample`. To be called once for every sample, in order.
+    /// Whether a new file begins with the message of `sample`. To be called once for every sample,
+    /// in order.
     pub fn push(&mut self, sample: &Sample) -> Option<CutReason> {
-        match sample.kind {
-            SampleKind::Clock => self.wall_ms = sample.dts_ms,
-            SampleKind::Config if sample.track_id == 0 && self.has_other_codec(sample) => {
-                self.restart();
-                return Some(CutReason::OtherCodec);
+        let is_further = sample.tag_len == 0;
+        // Two frames of a track in one message cannot be parted.
+        let is_second = is_further && self.tag == Some(sample.position);
+        let reason = match (sample.kind, sample.track_id) {
+            (SampleKind::Clock, _) => {
+                self.wall_ms = sample.dts_ms;
+                None
             }
-            SampleKind::Frame if sample.track_id == 0 && sample.tag_len > 0 => {
-                let reason = if self.has_other_codec(sample) {
-                    Some(CutReason::OtherCodec)
-                } else if self.frames == 0 {
-                    None
-                } else {
-                    self.reason(sample)
-                };
-                if let Some(reason) = reason {
-                    self.codec_changes += u32::from(reason == CutReason::CodecChange);
-                    self.restart();
-                }
-                self.count(sample);
-                return reason;
+            (SampleKind::Config, 0) => {
+                self.has_other_codec(sample).then_some(CutReason::OtherCodec)
             }
-            _ => {}
+            (SampleKind::Frame, 0) if !is_second => self.reason(sample),
+            (SampleKind::Frame, 1..) if self.container == Container::Flv => {
+                self.others.push(sample, self.wall_ms, self.default_ms());
+                self.reason_of_other(sample)
+            }
+            _ => return None,
+        };
+        // Where the file begins already, none can end.
+        let reason = reason.filter(|_| !(is_further && self.first_tag == Some(sample.position)));
+        if let Some(reason) = reason {
+            self.codec_changes += u32::from(reason == CutReason::CodecChange);
+            self.restart(sample);
         }
-        None
+        if sample.kind == SampleKind::Frame {
+            self.count(sample);
+        }
+        reason
     }
 
-    /// Whether the sample is the first of its track in this session and its codec is not the one
-    /// that the track had before in the file.
-    fn has_other_codec(&mut self, sample: &Sample) -> bool {
-        let clock = match sample.track {
-            Track::Video => &mut self.video,
-            Track::Audio => &mut self.audio,
-            Track::Script => return false,
-        };
-        clock.before.take().is_some_and(|before| before != sample.codec)
+    /// Whether nothing came of the track yet in this session and its codec is not the one that it
+    /// had before in the file. A configuration that is the same says nothing of the frames.
+    fn has_other_codec(&self, sample: &Sample) -> bool {
+        let before = self.clock(sample.track).and_then(|clock| clock.before);
+        before.is_some_and(|before| before != sample.codec)
     }
 
     fn clock(&self, track: Track) -> Option<&Clock> {
@@ -192,8 +220,12 @@ impl Cutter {
         }
     }
 
+    /// Why a file begins with a frame of a default track.
     fn reason(&self, sample: &Sample) -> Option<CutReason> {
         let clock = self.clock(sample.track)?;
+        if self.has_other_codec(sample) {
+            return Some(CutReason::OtherCodec);
+        }
         if self.container == Container::Mp4 {
             let is_other = clock.codec.is_some_and(|codec| codec != sample.codec);
             if is_other && self.codec_changes < MAX_CODEC_CHANGES {
@@ -205,15 +237,34 @@ impl Cutter {
                 return Some(CutReason::StepBack);
             }
         }
-        let interval_ms = self.interval_ms?;
-        let mut next = *clock;
-        next.advance(sample.dts_ms, self.wall_ms);
+        let elapsed_ms = self.counted(clock, sample).elapsed_ms;
         let other = match sample.track {
             Track::Video => self.audio.elapsed_ms,
             Track::Audio | Track::Script => self.video.elapsed_ms,
         };
-        let is_due = next.elapsed_ms.max(other) >= interval_ms;
+        let is_due = self.is_due(elapsed_ms.max(other));
         (is_due && self.is_legal(sample)).then_some(CutReason::Interval)
+    }
+
+    /// Why a file begins with a frame of another track that was just counted.
+    fn reason_of_other(&self, sample: &Sample) -> Option<CutReason> {
+        let is_due = self.is_due(self.default_ms().max(self.others.elapsed_ms()));
+        let is_alone = match sample.track {
+            Track::Video => self.is_gone(self.video_seen),
+            Track::Audio => !self.has_pictures() && self.is_gone(self.audio_seen),
+            Track::Script => false,
+        };
+        let is_legal = is_alone && sample.keyframe && self.others.is_lead(sample);
+        (is_due && is_legal).then_some(CutReason::Interval)
+    }
+
+    /// Media time of the file by its default tracks.
+    fn default_ms(&self) -> i64 {
+        self.video.elapsed_ms.max(self.audio.elapsed_ms)
+    }
+
+    fn is_due(&self, elapsed_ms: i64) -> bool {
+        self.has_frames && self.interval_ms.is_some_and(|interval_ms| elapsed_ms >= interval_ms)
     }
 
     /// A key frame where there are pictures; any frame where there are none (any more).
@@ -221,34 +272,64 @@ impl Cutter {
         if self.container == Container::Aac {
             return sample.track == Track::Audio;
         }
-        match (sample.track, self.video_wall_ms) {
-            (Track::Video, _) => sample.keyframe,
-            (Track::Audio, None) => true,
-            (Track::Audio, Some(seen_ms)) => self.wall_ms.saturating_sub(seen_ms) > VIDEO_GONE_MS,
-            (Track::Script, _) => false,
+        match sample.track {
+            Track::Video => sample.keyframe,
+            Track::Audio => !self.has_pictures(),
+            Track::Script => false,
         }
     }
 
-    fn restart(&mut self) {
+    fn has_pictures(&self) -> bool {
+        !self.is_gone(self.video_seen) || self.others.has_pictures(self.wall_ms)
+    }
+
+    /// Whether a default track has ended, by the wall or, in a push faster than real time, by what
+    /// the other tracks had since.
+    fn is_gone(&self, seen: Option<Seen>) -> bool {
+        seen.is_none_or(|seen| {
+            self.wall_ms.saturating_sub(seen.wall_ms) > GONE_MS
+                || self.others.total_ms().saturating_sub(seen.others_ms) > GONE_MS
+        })
+    }
+
+    fn restart(&mut self, sample: &Sample) {
+        (self.video, self.audio) = (Clock::default(), Clock::default());
         // Whether there are pictures is a property of the stream, not of the file.
-        *self =
-            Self { video: Clock::default(), audio: Clock::default(), frames: 0, ..self.clone() };
+        self.others.restart();
+        if sample.track_id != 0 {
+            self.others.push(sample, self.wall_ms, 0);
+        }
+        self.first_tag = Some(sample.position);
+        self.has_frames = false;
+    }
+
+    /// A track's clock with the frame counted in. The time that the file had before its first frame
+    /// is that of the other tracks.
+    fn counted(&self, clock: &Clock, sample: &Sample) -> Clock {
+        let mut clock = *clock;
+        if clock.last.is_none() {
+            clock.elapsed_ms = clock.elapsed_ms.max(self.others.elapsed_ms());
+        }
+        clock.advance(sample.dts_ms, self.wall_ms);
+        Clock { codec: Some(sample.codec), before: None, ..clock }
     }
 
     fn count(&mut self, sample: &Sample) {
-        let wall_ms = self.wall_ms;
-        let clock = match sample.track {
-            Track::Video => {
-                self.video_wall_ms = Some(wall_ms);
-                &mut self.video
-            }
-            Track::Audio => &mut self.audio,
-            Track::Script => return,
+        (self.has_frames, self.has_frames_of_session) = (true, true);
+        if sample.track_id != 0 {
+            return;
+        }
+        let Some(counted) = self.clock(sample.track).map(|clock| self.counted(clock, sample))
+        else {
+            return;
         };
-        clock.advance(sample.dts_ms, wall_ms);
-        clock.codec = Some(sample.codec);
-        self.frames += 1;
-        self.has_frames_of_session = true;
+        let seen = Some(Seen { wall_ms: self.wall_ms, others_ms: self.others.total_ms() });
+        match sample.track {
+            Track::Video => (self.video, self.video_seen) = (counted, seen),
+            Track::Audio => (self.audio, self.audio_seen) = (counted, seen),
+            Track::Script => {}
+        }
+        self.tag = Some(sample.position);
     }
 }
 

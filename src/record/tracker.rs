@@ -298,7 +298,8 @@ impl Running {
         if sample.position < self.file_from && sample.kind != SampleKind::Clock {
             return;
         }
-        let has_begun = !self.is_continued || self.cutter.has_frames_of_session();
+        let has_frames = self.cutter.has_frames_of_session() && sample.position > self.file_from;
+        let has_begun = !self.is_continued || has_frames;
         let Some(reason) = self.cutter.push(sample) else { return };
         if has_begun {
             changes.push(self.close(sample.position, wall_ms));

@@ -145,3 +145,133 @@ fn another_codec_after_a_gap_cuts_whatever_the_container() {
         assert!(cuts(&mut cutter, &[config(Track::Audio, Codec::Opus)]).is_empty());
     }
 }
+
+/// A further sample of the message at `position`, or its first one.
+fn in_message(position: u64, is_first: bool, sample: Sample) -> Sample {
+    Sample { position, tag_len: if is_first { 30 } else { 0 }, ..sample }
+}
+
+fn other(track: Track, track_id: u8, dts_ms: i64, keyframe: bool) -> Sample {
+    Sample { track_id, ..sample(track, dts_ms, keyframe) }
+}
+
+/// Messages with track 1 before the default track, 100 ms apart.
+fn default_last(track: Track, range: std::ops::Range<i64>) -> Vec<Sample> {
+    let message = |i: i64| {
+        let (position, is_key) = (i as u64 * 100, i % 70 == 0);
+        [
+            in_message(position, true, other(track, 1, i * 100, is_key)),
+            in_message(position, false, sample(track, i * 100, is_key)),
+        ]
+    };
+    range.flat_map(message).collect()
+}
+
+#[test]
+fn the_default_track_counts_wherever_it_stands_in_its_message() {
+    for container in [Container::Flv, Container::Mp4] {
+        let mut cutter = Cutter::new(container, 60, 0);
+        let at = cuts(&mut cutter, &default_last(Track::Video, 0..1300));
+        assert_eq!(at, [(63_000, CutReason::Interval), (126_000, CutReason::Interval)]);
+    }
+    for container in [Container::Flv, Container::Mp4, Container::Aac] {
+        let mut cutter = Cutter::new(container, 60, 0);
+        let at = cuts(&mut cutter, &default_last(Track::Audio, 0..1250));
+        assert_eq!(at, [(60_000, CutReason::Interval), (120_000, CutReason::Interval)]);
+    }
+}
+
+#[test]
+fn a_codec_change_is_seen_wherever_it_stands_in_its_message() {
+    let mut stream = default_last(Track::Video, 0..70);
+    stream.extend(default_last(Track::Video, 70..140).into_iter().map(|sample| {
+        let codec = if sample.track_id == 0 { Codec::Hevc } else { sample.codec };
+        Sample { codec, ..sample }
+    }));
+    let mut cutter = Cutter::new(Container::Mp4, 600, 0);
+    assert_eq!(cuts(&mut cutter, &stream), [(7_000, CutReason::CodecChange)]);
+}
+
+#[test]
+fn a_message_is_never_parted() {
+    let mut hevc = sample(Track::Video, 0, true);
+    hevc.codec = Codec::Hevc;
+    let stream = [
+        in_message(0, true, sample(Track::Video, 0, true)),
+        in_message(0, false, hevc),
+        in_message(40, true, hevc),
+        in_message(40, false, sample(Track::Video, 40, true)),
+    ];
+    let mut cutter = Cutter::new(Container::Mp4, 600, 0);
+    assert_eq!(cuts(&mut cutter, &stream), [(0, CutReason::CodecChange)], "the second message");
+    // Not twice at one place, where another track has cut already.
+    let mut cutter = Cutter::new(Container::Flv, 60, 0);
+    let old = [sample(Track::Video, 0, true)];
+    assert!(cuts(&mut cutter, &old).is_empty());
+    cutter.begin_session(200_000, 200_000);
+    let back = [in_message(7, true, other(Track::Video, 1, 0, true)), in_message(7, false, hevc)];
+    assert_eq!(cuts(&mut cutter, &back).len(), 1);
+}
+
+#[test]
+fn other_tracks_lead_where_the_default_track_has_ended() {
+    // Faster than real time; without sound.
+    let stream: Vec<_> = (0..2000)
+        .flat_map(|i| {
+            let is_key = i % 50 == 0;
+            let default = (i < 200).then(|| sample(Track::Video, i * 100, is_key));
+            let others = [2, 1].map(|id| other(Track::Video, id, i * 100, is_key));
+            default.into_iter().chain(others)
+        })
+        .collect();
+    let at = cuts(&mut Cutter::new(Container::Flv, 60, 0), &stream);
+    assert_eq!(at, [(80_000, CutReason::Interval), (140_000, CutReason::Interval)]);
+    // MP4 has nothing of them.
+    assert!(cuts(&mut Cutter::new(Container::Mp4, 60, 0), &stream).is_empty());
+    // Without a default track they lead from the beginning.
+    let alone: Vec<_> = stream.iter().filter(|sample| sample.track_id != 0).copied().collect();
+    let at = cuts(&mut Cutter::new(Container::Flv, 60, 0), &alone);
+    let every = [60_000, 120_000, 180_000].map(|dts_ms| (dts_ms, CutReason::Interval));
+    assert_eq!(at, every);
+}
+
+#[test]
+fn other_tracks_do_not_cut_beside_the_default_track() {
+    // Its key frames lie elsewhere.
+    let stream: Vec<_> = (0..2000)
+        .flat_map(|i| {
+            [
+                sample(Track::Video, i * 100, i % 100 == 50),
+                other(Track::Video, 1, i * 100, i % 10 == 0),
+                other(Track::Audio, 1, i * 100, true),
+            ]
+        })
+        .collect();
+    let at: Vec<_> = cuts(&mut Cutter::new(Container::Flv, 60, 0), &stream)
+        .into_iter()
+        .map(|cut| cut.0)
+        .collect();
+    assert_eq!(at, [65_000, 125_000, 185_000]);
+}
+
+#[test]
+fn sound_alone_of_another_track_is_cut_anywhere() {
+    let stream: Vec<_> = (0..900).map(|i| other(Track::Audio, 3, i * 100, true)).collect();
+    let at = cuts(&mut Cutter::new(Container::Flv, 60, 0), &stream);
+    assert_eq!(at, [(60_000, CutReason::Interval)]);
+}
+
+#[test]
+fn a_configuration_alone_does_not_say_that_the_codec_is_the_same() {
+    let config =
+        |codec| Sample { kind: SampleKind::Config, codec, ..sample(Track::Video, 7, false) };
+    for container in Container::ALL {
+        let mut cutter = Cutter::new(container, 60, 0);
+        assert!(cuts(&mut cutter, &[sample(Track::Video, 0, true)]).is_empty());
+        cutter.begin_session(5_000, 5_000);
+        let stale = [config(Codec::H264)];
+        assert!(cuts(&mut cutter, &stale).is_empty());
+        let hevc = Sample { codec: Codec::Hevc, ..sample(Track::Video, 9, true) };
+        assert_eq!(cuts(&mut cutter, &[hevc]), [(9, CutReason::OtherCodec)], "{container}");
+    }
+}

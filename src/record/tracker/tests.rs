@@ -170,6 +170,21 @@ fn another_codec_leaves_the_file_as_it_was_suspended() {
 }
 
 #[test]
+fn another_codec_in_the_first_message_leaves_the_file_as_it_was_suspended() {
+    let running = suspended(Container::Flv);
+    let id = running.recording.id;
+    let mut tracker = Tracker::new(5_000);
+    tracker.resume(running);
+    let mut changes = Vec::new();
+    // Behind a frame of another track.
+    tracker.push(&Sample { track_id: 1, ..frame(0, 0) }, &mut changes);
+    let hevc = Sample { codec: Codec::Hevc, tag_len: 0, ..frame(0, 0) };
+    tracker.push(&hevc, &mut changes);
+    assert!(changes.contains(&Change::LeaveFile { recording: id, ordinal: 3 }), "{changes:?}");
+    assert!(matches!(changes.last(), Some(Change::OpenFile { ordinal: 4, from: 0, .. })));
+}
+
+#[test]
 fn another_codec_after_the_first_frames_cuts_where_it_shows() {
     let mut tracker = Tracker::new(5_000);
     let running = suspended(Container::Hls);
