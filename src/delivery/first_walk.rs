@@ -276,13 +276,14 @@ impl FirstWalk {
         let mut left_out = Vec::new();
         let (rule, total_len, body) = match self.plan {
             Plan::Flv(flv) => {
+                let in_force = flv.in_force();
                 let (moved, metadata) = match flv.metadata {
                     Some((span, position, payload)) => (Some((span, position)), Some(payload)),
                     None => (None, source.metadata()?),
                 };
                 let layout = flv
                     .head
-                    .finish(metadata.as_deref(), &flv.in_force, reserve)
+                    .finish(metadata.as_deref(), &in_force, reserve)
                     .map_err(|_| ProjectError::Broken("the head does not fit where it must"))?;
                 if layout.is_thinned && reserve.is_some() {
                     facts.irregularities.push(THINNED.to_owned());

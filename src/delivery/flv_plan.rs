@@ -1,10 +1,16 @@
 //! What the head and the body of an FLV product need beyond the journal's own tags: the onMetaData
 //! that moves to the head, and configurations that a stretch does not begin with.
+//!
+//! Every track has a configuration of its own, and one tag may bring those of several tracks. So what
+//! is repeated is repeated in the order in which it came: an old tag must not undo a newer one.
+
+use std::collections::{BTreeMap, BTreeSet};
 
 use bytes::Bytes;
 
 use crate::media::{
-    config::Configs,
+    config::{Configs, TrackConfig},
+    demux::demux,
     flv::{FlvHead, header::encode_tag, script},
     sample::{Sample, SampleKind, Track},
     tag::TagKind,
@@ -19,12 +25,14 @@ pub(super) struct FlvPlan {
     pub head: FlvHead,
     /// The onMetaData that moves from the body to the head.
     pub metadata: Option<(usize, u64, Bytes)>,
-    /// Configurations that the first frame of a track needs and the file does not begin with.
-    pub in_force: Vec<(Track, Bytes)>,
-    /// The same for the later stretches of the file, in order.
+    /// What the later stretches of the file have before some tags, in order.
     pub inserts: Vec<Insert>,
+    /// Configurations that the first frame of a track needs and the file does not begin with, by
+    /// ordinal.
+    in_force: BTreeMap<u32, (Track, Bytes)>,
     configs: Configs,
-    settled: [bool; 2],
+    /// By track the configuration that a reader of this stretch was told last.
+    told: BTreeMap<(Track, u8), u32>,
 }
 
 /// Tags that the body has before a tag of the journal.
@@ -42,7 +50,7 @@ impl FlvPlan {
     /// The samples that follow are of another stretch and refer to these configurations.
     pub fn begin_span(&mut self, configs: Configs) {
         self.configs = configs;
-        self.settled = [false; 2];
+        self.told.clear();
     }
 
     /// More configurations of the same stretch have become known.
@@ -57,7 +65,14 @@ impl FlvPlan {
         span: usize,
         sample: &Sample,
     ) -> Result<(), ProjectError> {
-        self.settle(span, sample);
+        // A tag is not parted: its further samples are settled with the first.
+        if sample.tag_len > 0 && sample.track != Track::Script {
+            let mut needed = BTreeSet::new();
+            for sample in std::iter::once(sample).chain(source.rest_of_tag()) {
+                needed.extend(self.settle(sample));
+            }
+            self.repeat(span, sample, needed);
+        }
         let mut moves_to_head = false;
         // Metadata of a later push stand where it begins.
         if sample.kind == SampleKind::Script && span == 0 && self.metadata.is_none() {
@@ -71,30 +86,76 @@ impl FlvPlan {
         Ok(())
     }
 
+    /// The configurations that the file begins without, in the order in which they came.
+    pub fn in_force(&self) -> Vec<(Track, Bytes)> {
+        let mut tags: Vec<(Track, Bytes)> = Vec::new();
+        for tag in self.in_force.values() {
+            if !tags.contains(tag) {
+                tags.push(tag.clone());
+            }
+        }
+        tags
+    }
+
     /// The first configuration or frame of a track in a stretch decides whether its configuration
-    /// must be given before.
-    fn settle(&mut self, span: usize, sample: &Sample) {
-        let [video, audio] = &mut self.settled;
-        let (settled, kind) = match sample.track {
-            Track::Video => (video, TagKind::Video),
-            Track::Audio => (audio, TagKind::Audio),
-            Track::Script => return,
-        };
-        let is_either = matches!(sample.kind, SampleKind::Config | SampleKind::Frame);
-        if !is_either || sample.track_id != 0 || std::mem::replace(settled, true) {
-            return;
-        }
-        let Some(config) = self.configs.get(sample.config) else { return };
-        if sample.kind != SampleKind::Frame {
-            return;
-        }
-        if span == 0 {
-            self.in_force.push((sample.track, config.tag_payload().clone()));
-        } else {
-            let mut tags = Vec::new();
-            encode_tag(kind, sample.dts_ms, config.tag_payload(), &mut tags);
-            self.head.insert(tags.len() as u64);
-            self.inserts.push(Insert { span, position: sample.position, tags });
+    /// must be given before; which that is.
+    fn settle(&mut self, sample: &Sample) -> Option<u32> {
+        let track = (sample.track, sample.track_id);
+        match sample.kind {
+            SampleKind::Config => {
+                self.told.insert(track, sample.config);
+                None
+            }
+            SampleKind::Frame if !self.told.contains_key(&track) => {
+                self.told.insert(track, sample.config);
+                self.configs.get(sample.config).map(|_| sample.config)
+            }
+            _ => None,
         }
     }
+
+    /// Gives these configurations before the tag of a sample: the first stretch in the head.
+    fn repeat(&mut self, span: usize, sample: &Sample, mut needed: BTreeSet<u32>) {
+        let Some(first) = needed.first().copied() else { return };
+        if span == 0 {
+            for ordinal in needed {
+                if let Some(config) = self.configs.get(ordinal) {
+                    let tag = (config.track, config.tag_payload().clone());
+                    self.in_force.insert(ordinal, tag);
+                }
+            }
+            return;
+        }
+        if needed.iter().filter_map(|ordinal| self.configs.get(*ordinal)).any(brings_several) {
+            // What has come since for the other tracks would be undone.
+            let told = self.told.iter().filter(|((track, _), _)| *track == sample.track);
+            needed.extend(told.map(|(_, ordinal)| *ordinal).filter(|ordinal| *ordinal > first));
+        }
+        let mut tags = Vec::new();
+        let mut before: Option<&Bytes> = None;
+        for config in needed.iter().filter_map(|ordinal| self.configs.get(*ordinal)) {
+            if before != Some(config.tag_payload()) {
+                let kind = kind_of(config.track);
+                encode_tag(kind, sample.dts_ms, config.tag_payload(), &mut tags);
+            }
+            before = Some(config.tag_payload());
+        }
+        self.head.insert(tags.len() as u64);
+        self.inserts.push(Insert { span, position: sample.position, tags });
+    }
+}
+
+fn kind_of(track: Track) -> TagKind {
+    match track {
+        Track::Video => TagKind::Video,
+        Track::Audio => TagKind::Audio,
+        Track::Script => TagKind::Script,
+    }
+}
+
+/// Whether the tag of a configuration has those of other tracks, too.
+fn brings_several(config: &TrackConfig) -> bool {
+    let mut samples = Vec::new();
+    demux(kind_of(config.track), config.tag_payload(), &mut samples);
+    samples.len() > 1
 }

@@ -261,6 +261,11 @@ impl Source {
         Ok(self.queue.pop_front().map(|sample| (index, sample)))
     }
 
+    /// The further samples of the tag that the last sample was the first one of.
+    pub fn rest_of_tag(&self) -> impl Iterator<Item = &Sample> {
+        self.queue.iter().take_while(|sample| sample.tag_len == 0)
+    }
+
     /// The data of a sample, as they came from the journal (times and all). Its tag is compared with
     /// what the index knows of it.
     pub fn packet(&mut self, span: usize, sample: &Sample) -> Result<&[u8], JournalError> {

@@ -16,6 +16,7 @@ use super::*;
 
 mod damage;
 mod duration;
+mod tracks;
 
 pub(in crate::delivery) const HLS: HlsSettings =
     HlsSettings { segment_ms: 10_000, segment_type: SegmentType::Ts, live_playlist: false };

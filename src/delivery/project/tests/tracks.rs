@@ -1,0 +1,124 @@
+//! Tracks beside the default ones: each is configured wherever a product begins.
+
+use super::*;
+
+/// avcC of another size of picture.
+const SMALL: &[u8] =
+    b"\x01\x42\xc0\x0a\xff\xe1\x00\x17\x67\x42\xc0\x0a\xd9\x04\x7b\x01\x10\x00\x00\x03\
+    \x00\x10\x00\x00\x03\x00\xa0\xf1\x22\x64\x80\x01\x00\x05\x68\xcb\x83\xcb\x20";
+
+/// A message of one track.
+fn one_track(track_id: u8, packet: u8, body: &[u8]) -> Vec<u8> {
+    [&[0x96, packet][..], b"avc1", &[track_id], body].concat()
+}
+
+/// A message of several.
+fn many_tracks(packet: u8, parts: &[(u8, &[u8])]) -> Vec<u8> {
+    let mut payload = [&[0x96, 0x10 | packet][..], b"avc1"].concat();
+    for (track_id, body) in parts {
+        payload.push(*track_id);
+        payload.extend_from_slice(&u32::try_from(body.len()).unwrap().to_be_bytes()[1..]);
+        payload.extend_from_slice(body);
+    }
+    payload
+}
+
+/// A key frame, behind its composition time.
+fn picture(number: u8) -> Vec<u8> {
+    vec![0, 0, 0, 0, 0, 0, 3, 0x65, 0x88, number]
+}
+
+fn video(time_ms: i64, payload: Vec<u8>) -> Tag {
+    tag(TagKind::Video, time_ms, payload)
+}
+
+/// A file of the push from its `nth` tag on: alone, and behind another push.
+fn made_late(place: &Place, push: &Push, nth: usize) -> [Vec<u8>; 2] {
+    let mut reader = place.journal.reader(push.session).unwrap();
+    let samples: Vec<Sample> =
+        reader.samples(0, push.end).unwrap().collect::<Result<_, _>>().unwrap();
+    let mut pushed = samples.iter().filter(|s| s.tag_len > 0 && flv::takes(s));
+    let from = pushed.nth(nth).unwrap().position;
+    let late = Span { from, ..span(push) };
+    let first = place.push(WALL_MS, 0, METADATA);
+    [vec![late], vec![span(&first), late]].map(|spans| {
+        let (file, ..) = place.make(Container::Flv, &spans);
+        let projection = Projection::open(
+            &place.journal,
+            Container::Flv,
+            &spans,
+            vec!["network".to_owned()],
+            <_>::default(),
+            HLS,
+        );
+        assert_eq!(projection.unwrap().total_len(), file.len() as u64);
+        file
+    })
+}
+
+/// The last tags of a file.
+fn tail(file: &[u8], len: usize) -> Vec<Vec<u8>> {
+    let tags = tags_of(file);
+    tags[tags.len() - len..].iter().map(|tag| tag.payload.to_vec()).collect()
+}
+
+#[test]
+fn every_track_is_configured_where_a_file_begins() {
+    let place = Place::new();
+    let legacy = |number| [&[0x17, 1][..], &picture(number)].concat();
+    let headers = [AVC.to_vec(), one_track(1, 0, &AVC[5..]), one_track(1, 0, SMALL)];
+    let mut tags: Vec<Tag> = headers.iter().map(|header| video(0, header.clone())).collect();
+    for at in 0..4 {
+        tags.push(video(at * 40, legacy(at as u8)));
+        tags.push(video(at * 40, one_track(1, 1, &picture(at as u8))));
+    }
+    let push = place.record(WALL_MS + 9_000, tags.clone());
+    let sent: Vec<_> = tags[5..].iter().map(|tag| tag.payload.to_vec()).collect();
+    for (nth, file) in made_late(&place, &push, 5).iter().enumerate() {
+        let mut expected = vec![AVC.to_vec()];
+        match nth {
+            0 => {
+                expected.push(headers[2].clone());
+                expected.extend_from_slice(&sent);
+            }
+            _ => {
+                expected.push(sent[0].clone());
+                expected.push(headers[2].clone());
+                expected.extend_from_slice(&sent[1..]);
+            }
+        }
+        assert_eq!(tail(file, 8), expected);
+    }
+}
+
+#[test]
+fn tracks_of_one_message_are_configured_before_it_in_the_order_of_their_headers() {
+    let place = Place::new();
+    let both = many_tracks(0, &[(1, SMALL), (0, &AVC[5..])]);
+    // The header of track 1 was replaced since; the old one must not come last.
+    let newer = one_track(1, 0, &AVC[5..]);
+    let message =
+        |at: u8| many_tracks(1, &[(1, picture(at).as_slice()), (0, picture(at).as_slice())]);
+    let mut tags = vec![video(0, both.clone()), video(0, newer.clone())];
+    tags.extend((0..4).map(|at| video(i64::from(at) * 40, message(at))));
+    let push = place.record(WALL_MS + 9_000, tags);
+    for file in made_late(&place, &push, 3) {
+        let expected = [both.clone(), newer.clone(), message(1), message(2), message(3)];
+        assert_eq!(tail(&file, 5), expected);
+    }
+}
+
+#[test]
+fn a_header_that_is_repeated_does_not_undo_a_newer_one() {
+    let place = Place::new();
+    let both = many_tracks(0, &[(1, SMALL), (0, &AVC[5..])]);
+    let newer = one_track(1, 0, &AVC[5..]);
+    let single = |track_id: u8| one_track(track_id, 1, &picture(7));
+    let payloads = [both.clone(), single(0), newer.clone(), single(1), single(0)];
+    let tags = payloads.iter().zip(0..).map(|(payload, at)| video(at * 40, payload.clone()));
+    let push = place.record(WALL_MS + 9_000, tags.collect());
+    let [alone, behind] = made_late(&place, &push, 2);
+    assert_eq!(tail(&alone, 4), [both.clone(), newer.clone(), single(1), single(0)]);
+    let expected = [newer.clone(), single(1), both, newer, single(0)];
+    assert_eq!(tail(&behind, 5), expected);
+}
