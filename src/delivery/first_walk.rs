@@ -30,7 +30,6 @@ use super::{
     hls::{HlsBody, HlsSettings},
     observe::Observer,
     project::{Body, Emit, ProjectError, SingleBody, unsupported},
-    seen::{Seen, no_default_track},
     source::Source,
     timeline::{GapRule, OPENING_SAMPLES, Opening, Timeline},
 };
@@ -65,7 +64,7 @@ pub(super) struct FirstWalk {
     pub(super) sessions: Vec<SessionEvidence>,
     pub(super) plan: Plan,
     hls: HlsSettings,
-    seen: Seen,
+    has_frames: bool,
     /// Span that the walk is in, and where its next tag begins if none is lost.
     at: Option<usize>,
     next: Option<u64>,
@@ -111,8 +110,8 @@ impl FirstWalk {
         let sessions = spans.iter().map(Self::session_of).collect();
         let (facts, observer) = (Facts::default(), Observer::default());
         let timeline = Timeline::new(gap_rule);
-        let (seen, at, next) = (Seen::Nothing, None, None);
-        Self { facts, observer, timeline, causes, sessions, plan, hls, seen, at, next }
+        let (has_frames, at, next) = (false, None, None);
+        Self { facts, observer, timeline, causes, sessions, plan, hls, has_frames, at, next }
     }
 
     pub(super) fn session_of(span: &Span) -> SessionEvidence {
@@ -206,7 +205,7 @@ impl FirstWalk {
             let len = sample.data_len.min(FRAME_HEAD_BYTES as u32);
             source.read(span, sample.data_position(), len, &mut head)?;
         }
-        self.seen = self.seen.max(Seen::of(sample));
+        self.has_frames |= sample.is_video_frame() || sample.is_audio_frame();
         // A file of sound alone has no pictures to tell of.
         if !(matches!(self.plan, Plan::Aac { .. }) && sample.is_video_frame()) {
             self.facts.push(&placed, &head);
@@ -257,13 +256,8 @@ impl FirstWalk {
         known: MediaFacts,
         reserve: Option<u64>,
     ) -> Result<Planned, ProjectError> {
-        match (self.seen, &self.plan) {
-            (Seen::Nothing, _) => return Err(ProjectError::Empty),
-            // FLV takes whatever was sent.
-            (Seen::Frames, _) | (_, Plan::Flv(_)) => {}
-            (_, Plan::Mp4(_)) => return Err(no_default_track(Container::Mp4)),
-            (_, Plan::Aac { .. }) => return Err(no_default_track(Container::Aac)),
-            (_, Plan::Hls(_)) => return Err(no_default_track(Container::Hls)),
+        if !self.has_frames {
+            return Err(ProjectError::Empty);
         }
         self.notice_loss(source, self.sessions.len());
         let (codecs, sound) = (self.facts.codecs(), self.facts.audio_codecs());

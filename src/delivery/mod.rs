@@ -28,7 +28,6 @@ mod part;
 mod product;
 pub mod project;
 pub mod publish_auth;
-mod seen;
 pub mod source;
 mod spared;
 mod step;
@@ -387,6 +386,13 @@ impl Delivery {
             return Ok(());
         };
         Db::enqueue_callbacks(tx, (self.now_ms)(), &[callback]).await
+    }
+
+    async fn read<T: Send + 'static>(
+        &self,
+        job: impl FnOnce() -> Result<T, ProjectError> + Send + 'static,
+    ) -> Result<T, DeliverError> {
+        Ok(self.journal.run_read(job).await?)
     }
 }
 

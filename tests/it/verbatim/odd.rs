@@ -2,7 +2,6 @@
 
 use bytes::Bytes;
 use liverec::media::tag::{Tag, TagKind};
-use serde_json::json;
 
 use super::{FORMATS, format_of, recorder};
 use crate::support::{
@@ -67,44 +66,6 @@ fn the_clock_passes_24_and_32_bits() {
             }
         }
     }
-}
-
-/// A track that nobody calls the default one, and packets of a type that nobody knows: FLV takes them,
-/// the other containers say that they cannot.
-#[test]
-fn what_has_no_default_track_is_in_flv_and_lost_nowhere() {
-    for backend in BACKENDS {
-        let (mut server, receiver) = recorder(backend, &FORMATS, 7200, &[]);
-        server.expect("a media file cannot be made; its journal is kept");
-        let source = Source::make(&server, Codecs::H264Aac, 2);
-        let first: Vec<Tag> = source.tags.iter().filter_map(as_track_1).collect();
-        let unknown: Vec<Tag> = first
-            .iter()
-            .map(|tag| Tag { payload: Bytes::from_static(b"\x98hvc1what"), ..tag.clone() })
-            .collect();
-        for (nth, tags) in (1..).zip([first, unknown]) {
-            let mut pusher = Pusher::connect(server.rtmp, "show", 4096).accepted();
-            pusher.send(&tags);
-            pusher.finish();
-            let file = receiver.wait_for(100, nth).pop().unwrap();
-            let url = file["video_url"].as_str().unwrap();
-            assert_same_tags(&product_tags(url), &as_in_product(&tags), url);
-        }
-        let failed = server.live("LiverecDescribeRecordings", json!({ "State": "failed" }));
-        assert_eq!(failed["FileList"].as_array().unwrap().len(), 2 * (FORMATS.len() - 1));
-        assert!(failed.to_string().contains("further tracks"), "{failed}");
-    }
-}
-
-/// A picture as one of track 1 alone (enhanced RTMP v2, OneTrack).
-fn as_track_1(tag: &Tag) -> Option<Tag> {
-    let [first, packet_type, rest @ ..] = &tag.payload[..] else { return None };
-    if tag.kind != TagKind::Video || *packet_type > 1 {
-        return None;
-    }
-    let body = if *packet_type == 0 { &rest[3..] } else { rest };
-    let head = [0x80 | first & 0x70 | 6, *packet_type, b'a', b'v', b'c', b'1', 1];
-    Some(Tag { payload: [&head[..], body].concat().into(), ..tag.clone() })
 }
 
 /// A script message with one string.
