@@ -30,6 +30,7 @@ use super::{
     hls::{HlsBody, HlsSettings},
     observe::Observer,
     project::{Body, Emit, ProjectError, SingleBody, unsupported},
+    pushed::Pushed,
     source::Source,
     timeline::{GapRule, OPENING_SAMPLES, Opening, Timeline},
 };
@@ -64,7 +65,7 @@ pub(super) struct FirstWalk {
     pub(super) sessions: Vec<SessionEvidence>,
     pub(super) plan: Plan,
     hls: HlsSettings,
-    has_frames: bool,
+    pushed: Pushed,
     /// Span that the walk is in, and where its next tag begins if none is lost.
     at: Option<usize>,
     next: Option<u64>,
@@ -80,6 +81,17 @@ pub(super) enum Plan {
     },
     /// What the segments will be; it can be written while its file grows.
     Hls(Box<HlsBody>),
+}
+
+impl Plan {
+    fn container(&self) -> Container {
+        match self {
+            Plan::Flv(_) => Container::Flv,
+            Plan::Mp4(_) => Container::Mp4,
+            Plan::Aac { .. } => Container::Aac,
+            Plan::Hls(_) => Container::Hls,
+        }
+    }
 }
 
 impl FirstWalk {
@@ -110,8 +122,8 @@ impl FirstWalk {
         let sessions = spans.iter().map(Self::session_of).collect();
         let (facts, observer) = (Facts::default(), Observer::default());
         let timeline = Timeline::new(gap_rule);
-        let (has_frames, at, next) = (false, None, None);
-        Self { facts, observer, timeline, causes, sessions, plan, hls, has_frames, at, next }
+        let (pushed, at, next) = (Pushed::default(), None, None);
+        Self { facts, observer, timeline, causes, sessions, plan, hls, pushed, at, next }
     }
 
     pub(super) fn session_of(span: &Span) -> SessionEvidence {
@@ -205,7 +217,7 @@ impl FirstWalk {
             let len = sample.data_len.min(FRAME_HEAD_BYTES as u32);
             source.read(span, sample.data_position(), len, &mut head)?;
         }
-        self.has_frames |= sample.is_video_frame() || sample.is_audio_frame();
+        self.pushed.push(source, span, &placed)?;
         // A file of sound alone has no pictures to tell of.
         if !(matches!(self.plan, Plan::Aac { .. }) && sample.is_video_frame()) {
             self.facts.push(&placed, &head);
@@ -256,8 +268,9 @@ impl FirstWalk {
         known: MediaFacts,
         reserve: Option<u64>,
     ) -> Result<Planned, ProjectError> {
-        if !self.has_frames {
-            return Err(ProjectError::Empty);
+        let container = self.plan.container();
+        if let Some(error) = self.pushed.refusal(container, source.is_final()) {
+            return Err(error);
         }
         self.notice_loss(source, self.sessions.len());
         let (codecs, sound) = (self.facts.codecs(), self.facts.audio_codecs());
@@ -270,6 +283,7 @@ impl FirstWalk {
         let mut left_out = Vec::new();
         let (rule, total_len, body) = match self.plan {
             Plan::Flv(flv) => {
+                self.pushed.complete(&flv.head, &mut facts);
                 let in_force = flv.in_force();
                 let (moved, metadata) = match flv.metadata {
                     Some((span, position, payload)) => (Some((span, position)), Some(payload)),

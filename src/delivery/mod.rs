@@ -28,6 +28,7 @@ mod part;
 mod product;
 pub mod project;
 pub mod publish_auth;
+mod pushed;
 pub mod source;
 mod spared;
 mod step;

@@ -24,7 +24,7 @@ pub enum MediaFileState {
     Stored,
     /// Cannot be made in this container; `error` says why. The journal is kept for `journal.retention`.
     Failed,
-    /// Nothing to store: no frame lies in its stretch.
+    /// Nothing to store: in its stretch lies nothing, or headers alone.
     Empty,
     /// Deleted through the API or expired.
     Deleted,

@@ -273,8 +273,12 @@ fn is_refused(
     sound: Sound,
     items: &[Item],
 ) -> bool {
+    let has_frames = items.iter().any(|item| item.frame.is_some());
     match container {
-        Container::Flv | Container::Mp4 => false,
+        Container::Flv => false,
+        // Script data alone.
+        _ if !has_frames => true,
+        Container::Mp4 => false,
         Container::Hls => segment_type == SegmentType::Ts && sound == Sound::Opus,
         Container::Aac => {
             sound == Sound::Opus || !items.iter().any(|item| carries(container, item))

@@ -1,4 +1,5 @@
-//! What ffmpeg does not send: script data in mid-stream, times beyond 24 and 32 bits, tiny chunks.
+//! What ffmpeg does not send: script data in mid-stream, times beyond 24 and 32 bits, tiny chunks,
+//! nothing in a default track.
 
 use bytes::Bytes;
 use liverec::media::tag::{Tag, TagKind};
@@ -8,8 +9,9 @@ use crate::support::{
     ffmpeg::Codecs,
     packets::Packets,
     publisher::Pusher,
-    pushing::{Source, as_in_product, assert_same_tags, product_tags},
-    server::BACKENDS,
+    pushing::{Source, as_in_product, assert_same_tags, journal_files, product_tags},
+    run,
+    server::{BACKENDS, Backend, Server, eventually},
 };
 
 #[test]
@@ -66,6 +68,71 @@ fn the_clock_passes_24_and_32_bits() {
             }
         }
     }
+}
+
+#[test]
+fn what_is_in_no_default_track_is_in_flv() {
+    let (mut server, receiver) = recorder(Backend::Plain, &FORMATS, 7200, &[]);
+    server.expect("no frame came in a default track");
+    let source = Source::make(&server, Codecs::H264Aac, 3);
+    let others: Vec<Tag> = source.tags.iter().map(in_track_1).collect();
+    let texts = (0..50).map(|nth| script("onTextData", nth, nth as i64 * 40)).collect();
+    let unknown = (0..50).map(|nth| Tag {
+        kind: TagKind::Video,
+        time_ms: nth * 40,
+        payload: Bytes::from([&b"\x98avc1"[..], &[nth as u8; 90]].concat()),
+    });
+    for (nth, tags) in [others, texts, unknown.collect()].into_iter().enumerate() {
+        let mut pusher = Pusher::connect(server.rtmp, "show", 4096).accepted();
+        pusher.send(&tags);
+        pusher.finish();
+        let files = receiver.wait_for(100, nth + 1);
+        let url = files[nth]["video_url"].as_str().unwrap();
+        assert_eq!(format_of(&files[nth]), "flv");
+        assert_same_tags(&product_tags(url), &as_in_product(&tags), url);
+        run(server.cli().args(["verify", files[nth]["file_id"].as_str().unwrap()]));
+        eventually("the other products fail", || {
+            (files_in(&server, "failed") == 3 * (nth as i64 + 1)).then_some(())
+        });
+    }
+}
+
+#[test]
+fn a_journal_of_which_nothing_is_stored_is_kept() {
+    let (mut server, receiver) = recorder(Backend::Plain, &["Mp4"], 7200, &[]);
+    server.expect("no frame came in a default track");
+    let source = Source::make(&server, Codecs::H264Aac, 2);
+    let mut pusher = Pusher::connect(server.rtmp, "show", 4096).accepted();
+    pusher.send(&source.tags.iter().map(in_track_1).collect::<Vec<_>>());
+    pusher.finish();
+    eventually("the product fails", || (files_in(&server, "failed") == 1).then_some(()));
+    // Another push is done with and its journal released meanwhile.
+    source.push(&server.push_url("show"));
+    receiver.wait_for(100, 1);
+    eventually("the other journal is released", || {
+        (journal_files(&server).len() == 1).then_some(())
+    });
+}
+
+fn files_in(server: &Server, state: &str) -> i64 {
+    server.sql(&format!("SELECT count(*) AS n FROM media_file WHERE state = '{state}'"))
+}
+
+/// A tag of H.264 or AAC as one of track 1.
+fn in_track_1(tag: &Tag) -> Tag {
+    let payload = match (tag.kind, &tag.payload[..]) {
+        (TagKind::Script, payload) => payload.to_vec(),
+        (TagKind::Video, [head, packet, body @ ..]) => {
+            let skipped = if *packet == 1 { 0 } else { 3 };
+            let head = [0x80 | (head & 0x70) | 6, *packet];
+            [&head, &b"avc1\x01"[..], &body[skipped..]].concat()
+        }
+        (TagKind::Audio, [_, packet, body @ ..]) => {
+            [&[0x95, *packet], &b"mp4a\x01"[..], body].concat()
+        }
+        other => panic!("{other:?}"),
+    };
+    Tag { payload: Bytes::from(payload), ..tag.clone() }
 }
 
 /// A script message with one string.

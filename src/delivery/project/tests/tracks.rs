@@ -122,3 +122,67 @@ fn a_header_that_is_repeated_does_not_undo_a_newer_one() {
     let expected = [newer.clone(), single(1), both, newer, single(0)];
     assert_eq!(tail(&behind, 5), expected);
 }
+
+/// The pushes that have no frame in a default track.
+fn without_default_track() -> [Vec<Tag>; 4] {
+    let single = |at: u8| one_track(1, 1, &picture(at));
+    let several =
+        |at: u8| many_tracks(1, &[(1, picture(at).as_slice()), (2, picture(at).as_slice())]);
+    let text = b"\x02\0\x0aonTextData\x05".to_vec();
+    let four = |make: &dyn Fn(u8) -> Tag| (0..4).map(make).collect::<Vec<_>>();
+    let headed = |header: Vec<u8>, make: &dyn Fn(u8) -> Tag| {
+        [vec![tag(TagKind::Script, 0, METADATA.to_vec()), video(0, header)], four(make)].concat()
+    };
+    [
+        headed(one_track(1, 0, &AVC[5..]), &|at| video(i64::from(at) * 40, single(at))),
+        headed(many_tracks(0, &[(1, &AVC[5..]), (2, SMALL)]), &|at| {
+            video(i64::from(at) * 40, several(at))
+        }),
+        four(&|at| video(i64::from(at) * 40, [&b"\x98avc1"[..], &[at; 9]].concat())),
+        four(&|at| tag(TagKind::Script, i64::from(at) * 40, text.clone())),
+    ]
+}
+
+fn refusal(place: &Place, container: Container, spans: &[Span]) -> ProjectError {
+    let facts = MediaFacts::default();
+    match Projection::open(&place.journal, container, spans, Vec::new(), facts, HLS) {
+        Ok(_) => panic!("a product of {container}"),
+        Err(error) => error,
+    }
+}
+
+#[test]
+fn what_is_pushed_without_a_default_track_is_in_flv_and_elsewhere_a_failure() {
+    for (nth, tags) in without_default_track().into_iter().enumerate() {
+        let place = Place::new();
+        let push = place.record(WALL_MS, tags.clone());
+        let (file, facts, _) = place.make(Container::Flv, &[span(&push)]);
+        // The head stands for the onMetaData.
+        let sent = tags.iter().filter(|tag| tag.payload != METADATA);
+        let sent: Vec<_> = sent.map(|tag| tag.payload.to_vec()).collect();
+        assert_eq!(tail(&file, tags_of(&file).len() - 1), sent);
+        let frames_ms = if nth < 2 { 160 } else { 120 };
+        assert_eq!((facts.first_pts_ms, facts.duration_ms), (0, frames_ms));
+        for container in [Container::Mp4, Container::Hls, Container::Aac] {
+            let error = refusal(&place, container, &[span(&push)]);
+            assert!(matches!(error, ProjectError::Unsupported { .. }), "{container}: {error}");
+        }
+    }
+}
+
+#[test]
+fn headers_alone_are_nothing() {
+    let place = Place::new();
+    let tags = vec![
+        tag(TagKind::Script, 0, SET_METADATA.to_vec()),
+        video(0, AVC.to_vec()),
+        video(0, Vec::new()),
+        video(0, b"\x17\x02\0\0\0".to_vec()),
+        tag(TagKind::Audio, 0, AAC.to_vec()),
+    ];
+    let push = place.record(WALL_MS, tags);
+    for container in Container::ALL {
+        let error = refusal(&place, container, &[span(&push)]);
+        assert!(matches!(error, ProjectError::Empty), "{container}: {error}");
+    }
+}
