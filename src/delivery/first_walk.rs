@@ -206,7 +206,12 @@ impl FirstWalk {
             self.timeline.begin_stall(cause.as_str(), until_ms.saturating_sub(from_ms));
         }
         let placed = sample.moved_by(self.timeline.push(sample));
-        self.observer.push(sample);
+        // A file of sound alone has nothing else to tell of.
+        let is_aac = matches!(self.plan, Plan::Aac { .. });
+        let is_told = !is_aac || (sample.track, sample.track_id) == (Track::Audio, 0);
+        if is_told {
+            self.observer.push(sample);
+        }
         let mut head = Vec::new();
         let is_wanted = match &mut self.plan {
             Plan::Mp4(Some(builder)) => builder.wants_frame(sample),
@@ -218,8 +223,7 @@ impl FirstWalk {
             source.read(span, sample.data_position(), len, &mut head)?;
         }
         self.pushed.push(source, span, &placed)?;
-        // A file of sound alone has no pictures to tell of.
-        if !(matches!(self.plan, Plan::Aac { .. }) && sample.is_video_frame()) {
+        if is_told {
             self.facts.push(&placed, &head);
         }
         match &mut self.plan {

@@ -186,3 +186,25 @@ fn headers_alone_are_nothing() {
         assert!(matches!(error, ProjectError::Empty), "{container}: {error}");
     }
 }
+
+#[test]
+fn an_aac_file_tells_of_its_own_track_alone() {
+    let place = Place::new();
+    let mut tags = vec![tag(TagKind::Audio, 0, AAC.to_vec()), video(0, AVC.to_vec())];
+    for at in 0..4 {
+        let inter = [&[0x27, 1][..], &picture(7)].concat();
+        tags.push(video(at * 40, inter));
+        tags.push(video(at * 40, one_track(1, 1, &picture(7))));
+        tags.push(tag(TagKind::Audio, at * 40, vec![0xaf, 1, 7]));
+        tags.push(tag(TagKind::Audio, at * 40, [&b"\x95\x01mp4a\x01"[..], &[7]].concat()));
+    }
+    tags.push(video(160, b"\x17\x02\0\0\0".to_vec()));
+    let push = place.record(WALL_MS, tags);
+    let kinds = |container| -> Vec<String> {
+        let (.., summary) = place.make(container, &[span(&push)]);
+        summary.irregularities.into_iter().map(|seen| seen.kind).collect()
+    };
+    assert_eq!(kinds(Container::Aac), Vec::<String>::new());
+    let seen = ["missing_keyframe", "other_tracks", "end_of_sequence"];
+    assert_eq!(kinds(Container::Mp4), seen, "what happened");
+}
