@@ -388,13 +388,6 @@ impl Delivery {
         };
         Db::enqueue_callbacks(tx, (self.now_ms)(), &[callback]).await
     }
-
-    async fn read<T: Send + 'static>(
-        &self,
-        job: impl FnOnce() -> Result<T, ProjectError> + Send + 'static,
-    ) -> Result<T, DeliverError> {
-        Ok(self.journal.run_read(job).await?)
-    }
 }
 
 #[cfg(test)]

@@ -1,6 +1,6 @@
 //! What a file is made of, at one moment: its row, why its pushes ended, and how far it is decided.
 
-use super::{project::ProjectError, source::Source};
+use super::{DeliverError, Delivery, project::ProjectError, source::Source};
 use crate::{
     domain::{media_file::MediaFile, recording::Span},
     journal::Journal,
@@ -37,5 +37,15 @@ impl View {
     /// Unix seconds that the product says it was made at.
     pub fn creation_s(&self) -> i64 {
         self.file.facts.start_ms.div_euclid(1000)
+    }
+}
+
+impl Delivery {
+    /// Reads journals where that delays nobody else.
+    pub(super) async fn read<T: Send + 'static>(
+        &self,
+        job: impl FnOnce() -> Result<T, ProjectError> + Send + 'static,
+    ) -> Result<T, DeliverError> {
+        Ok(self.journal.run_read(job).await?)
     }
 }
