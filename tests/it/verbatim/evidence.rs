@@ -51,7 +51,9 @@ fn summaries_say_what_is_stored() {
             assert_eq!(summary.version, 2);
             let irregular: Vec<_> =
                 summary.irregularities.iter().map(|i| i.kind.as_str()).collect();
-            assert_eq!((irregular, summary.gaps.len()), (vec!["end_of_sequence"], 0), "{url}");
+            // What ends the pictures is nothing to a file without any.
+            let expected = if is_small { vec![] } else { vec!["end_of_sequence"] };
+            assert_eq!((irregular, summary.gaps.len()), (expected, 0), "{url}");
             let [session] = summary.sessions.as_slice() else { panic!("{url}: not one push") };
             let found = match format_of(&file) {
                 "flv" => {
