@@ -10,7 +10,7 @@ use super::{
     push_domain::{named, unknown},
     state::State,
 };
-use crate::domain::{domain_limits::DomainLimits, stream::DomainName};
+use crate::domain::{domain_limits::LimitsChange, stream::DomainName};
 
 /// Largest number of each limit.
 const MOST: u64 = 1_000_000_000;
@@ -29,17 +29,11 @@ pub async fn modify(state: &State, _caller: &Caller, mut params: Params) -> Resu
     let (streams, kbps, hours) =
         (number("MaxStreams")?, number("MaxBitrate")?, number("MaxHours")?);
     params.finish()?;
-    let snapshot = state.snapshot.load();
-    if !snapshot.push_domains.contains_key(&domain) {
+    if !state.snapshot.load().push_domains.contains_key(&domain) {
         return Err(unknown("ResourceNotFound.DomainNotExist", &domain));
     }
-    let old = snapshot.domain_limits.get(&domain).copied().unwrap_or_default();
-    let limits = DomainLimits {
-        streams: streams.unwrap_or(old.streams),
-        kbps: kbps.unwrap_or(old.kbps),
-        hours: hours.unwrap_or(old.hours),
-    };
-    state.change(state.db.set_domain_limits(&domain, &limits)).await?;
+    let change = LimitsChange { streams, kbps, hours };
+    state.change(state.db.change_domain_limits(&domain, &change)).await?;
     Ok(json!({}))
 }
 

@@ -87,7 +87,7 @@ pub async fn explain_record(state: &State, _caller: &Caller, mut params: Params)
         return Err(ApiError::invalid_value("Time is more than a hundred years from now."));
     }
 
-    let tasks = state.db.record_tasks_of(&path, MAX_TASKS).await?;
+    let tasks = state.db.record_tasks_of(&path, at_ms.div_euclid(1000), MAX_TASKS).await?;
     let mut sessions = Vec::new();
     // A time in a request is a whole second.
     let from_ms = at_ms.min(now_ms);

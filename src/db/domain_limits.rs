@@ -5,26 +5,34 @@ use std::collections::BTreeMap;
 use sqlx::{AnyConnection, Row};
 
 use super::{Db, Result, at, push_domain::domain_name, readable::readable};
-use crate::domain::{domain_limits::DomainLimits, stream::DomainName};
+use crate::domain::{
+    domain_limits::{DomainLimits, LimitsChange},
+    stream::DomainName,
+};
 
 const TABLE: &str = "domain_limits";
 
 impl Db {
-    /// Stores the limits of a domain, in place of earlier ones.
-    pub async fn set_domain_limits(
+    /// Changes those limits of a domain that are given. The row decides what the others are: changes
+    /// made at the same time, here or by another server, must not undo each other.
+    pub async fn change_domain_limits(
         &self,
         domain: &DomainName,
-        limits: &DomainLimits,
+        change: &LimitsChange,
     ) -> Result<()> {
+        const AS_IT_IS: i64 = -1;
         sqlx::query(
-            "INSERT INTO domain_limits (domain, max_streams, max_kbps, max_hours) \
-             VALUES ($1, $2, $3, $4) ON CONFLICT (domain) \
-             DO UPDATE SET max_streams = $2, max_kbps = $3, max_hours = $4",
+            "INSERT INTO domain_limits (domain, max_streams, max_kbps, max_hours) VALUES ($1, \
+             CASE WHEN $2 < 0 THEN 0 ELSE $2 END, CASE WHEN $3 < 0 THEN 0 ELSE $3 END, \
+             CASE WHEN $4 < 0 THEN 0 ELSE $4 END) ON CONFLICT (domain) DO UPDATE SET \
+             max_streams = CASE WHEN $2 < 0 THEN domain_limits.max_streams ELSE $2 END, \
+             max_kbps = CASE WHEN $3 < 0 THEN domain_limits.max_kbps ELSE $3 END, \
+             max_hours = CASE WHEN $4 < 0 THEN domain_limits.max_hours ELSE $4 END",
         )
         .bind(domain.as_str())
-        .bind(limits.streams)
-        .bind(limits.kbps)
-        .bind(limits.hours)
+        .bind(change.streams.unwrap_or(AS_IT_IS))
+        .bind(change.kbps.unwrap_or(AS_IT_IS))
+        .bind(change.hours.unwrap_or(AS_IT_IS))
         .execute(self.pool())
         .await
         .map_err(at("set the limits of a domain"))?;

@@ -161,17 +161,25 @@ impl Db {
         row.as_ref().map(read).transpose()
     }
 
-    /// The tasks of one stream, deleted ones and those of the legacy API too, that end latest: those
-    /// that are waiting, running, or over not long ago.
-    pub async fn record_tasks_of(&self, path: &StreamPath, limit: i64) -> Result<Vec<RecordTask>> {
+    /// The tasks of one stream, deleted ones and those of the legacy API too: first those that are
+    /// open at `at_s` (unix seconds), then those that end latest.
+    pub async fn record_tasks_of(
+        &self,
+        path: &StreamPath,
+        at_s: i64,
+        limit: i64,
+    ) -> Result<Vec<RecordTask>> {
         let rows = sqlx::query(
             "SELECT id, domain, app, stream, start_s, end_s, template_id, stream_type, profile, \
              stopped_ms, deleted_ms, created_ms FROM record_task \
-             WHERE domain = $1 AND app = $2 AND stream = $3 ORDER BY end_s DESC, id LIMIT $4",
+             WHERE domain = $1 AND app = $2 AND stream = $3 ORDER BY \
+             CASE WHEN start_s <= $4 AND end_s > $4 AND deleted_ms = 0 THEN 0 ELSE 1 END, \
+             end_s DESC, id LIMIT $5",
         )
         .bind(path.domain.as_str())
         .bind(path.app.as_str())
         .bind(path.stream.as_str())
+        .bind(at_s)
         .bind(limit)
         .fetch_all(self.reader())
         .await

@@ -18,6 +18,17 @@ pub struct DomainLimits {
     pub hours: i64,
 }
 
+/// New limits; what is not given stays as it is.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct LimitsChange {
+    /// See [`DomainLimits::streams`].
+    pub streams: Option<i64>,
+    /// See [`DomainLimits::kbps`].
+    pub kbps: Option<i64>,
+    /// See [`DomainLimits::hours`].
+    pub hours: Option<i64>,
+}
+
 impl DomainLimits {
     /// Whether so many milliseconds use up the hours of a month.
     pub fn has_used_up(&self, pushed_ms: i64) -> bool {

@@ -123,6 +123,29 @@ async fn a_month_whose_hours_are_used_up_is_explained() {
     }
 }
 
+/// An open task is not lost behind those that are to come.
+#[tokio::test]
+async fn many_later_tasks_hide_no_open_one() {
+    for server in servers().await {
+        let now_s = server.state.now_ms() / 1000;
+        let keys = json!({
+            "DomainName": "push.example.com", "Enable": 1, "MasterAuthKey": "abc123", "AuthDelta": 0,
+        });
+        let domain = json!({ "DomainName": "push.example.com", "DomainType": 0 });
+        server.ok("AddLiveDomain", domain).await;
+        server.ok("ModifyLivePushAuthKey", keys).await;
+        let open = server.ok("CreateRecordTask", with(json!({ "EndTime": now_s + 600 }))).await;
+        for nth in 0..120 {
+            let start_s = now_s + 86_400 + nth * 100;
+            let later = json!({ "StartTime": start_s, "EndTime": start_s + 60 });
+            server.ok("CreateRecordTask", with(later)).await;
+        }
+        let told = server.ok(EXPLAIN, stream()).await;
+        assert_eq!(told["WillRecord"], true, "{}", told["Summary"]);
+        assert_eq!(told["TaskList"][0]["TaskId"], open["TaskId"]);
+    }
+}
+
 #[tokio::test]
 async fn tasks_bans_and_times_are_explained() {
     for server in servers().await {
@@ -154,5 +177,27 @@ async fn tasks_bans_and_times_are_explained() {
             assert_eq!(server.refused(EXPLAIN, with(odd)).await, "InvalidParameterValue");
         }
         assert_eq!(server.refused(EXPLAIN, json!({ "AppName": "a" })).await, "MissingParameter");
+    }
+}
+
+#[tokio::test]
+async fn limits_that_change_at_the_same_time_do_not_undo_each_other() {
+    for server in servers().await {
+        let name = "push.example.com";
+        server.ok("AddLiveDomain", json!({ "DomainName": name, "DomainType": 0 })).await;
+        for round in 1..=10 {
+            let change = |what: &str| {
+                let mut change = json!({ "DomainName": name });
+                change[what] = json!(round);
+                server.ok("LiverecModifyDomainLimits", change)
+            };
+            tokio::join!(change("MaxStreams"), change("MaxBitrate"), change("MaxHours"));
+            let told =
+                server.ok("LiverecDescribeDomainLimits", json!({ "DomainName": name })).await;
+            let limits = &told["DomainLimitList"][0];
+            for what in ["MaxStreams", "MaxBitrate", "MaxHours"] {
+                assert_eq!(limits[what], round, "{what}: {told}");
+            }
+        }
     }
 }
