@@ -151,16 +151,21 @@ pub struct PushUrlArguments {
     host: Option<String>,
 }
 
+/// Arguments that contradict each other: exit code 2.
+#[derive(Debug, thiserror::Error)]
+#[error("{0}")]
+pub struct UsageError(&'static str);
+
 impl KeysCommand {
     /// The role that `create` asks for.
     ///
     /// # Errors
     /// Role and sub-application do not fit together.
-    pub fn role(role: &str, sub_app: Option<u64>) -> anyhow::Result<Role> {
+    pub fn role(role: &str, sub_app: Option<u64>) -> Result<Role, UsageError> {
         match (role, sub_app) {
-            ("sub-app", None) => bail!("--role sub-app needs --sub-app NUMBER"),
+            ("sub-app", None) => Err(UsageError("--role sub-app needs --sub-app NUMBER")),
             ("sub-app", Some(id)) => Ok(Role::SubApp(id)),
-            (_, Some(_)) => bail!("--sub-app belongs to --role sub-app"),
+            (_, Some(_)) => Err(UsageError("--sub-app belongs to --role sub-app")),
             ("read-only", None) => Ok(Role::ReadOnly),
             _ => Ok(Role::Admin),
         }

@@ -13,7 +13,7 @@ use std::{
 use anyhow::Context;
 use liverec::{
     app,
-    cli::{Arguments, Command, KeysCommand},
+    cli::{Arguments, Command, KeysCommand, UsageError},
     config::{self, Config, ConfigError, LogFormat},
 };
 use tokio::{
@@ -44,7 +44,10 @@ fn main() -> ExitCode {
     match run(&arguments, config) {
         Ok(code) => code,
         Err(error) => {
-            let is_config = error.chain().any(|cause| cause.is::<ConfigError>());
+            let is_wrong = |cause: &(dyn std::error::Error + 'static)| {
+                cause.is::<ConfigError>() || cause.is::<UsageError>()
+            };
+            let is_config = error.chain().any(is_wrong);
             if tracing::dispatcher::has_been_set() {
                 error!(target: FATAL, "{error:#}");
             } else {

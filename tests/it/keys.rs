@@ -5,7 +5,7 @@ use serde_json::{Value, json};
 use crate::support::{
     api::{LIVE, VOD, signed},
     run,
-    server::{BACKENDS, Server, eventually},
+    server::{BACKENDS, Backend, Server, eventually},
 };
 
 fn error_code(
@@ -89,5 +89,14 @@ fn keys_with_roles_are_made_used_and_revoked_while_the_server_runs() {
         assert_eq!(asked["AuditList"][0]["ActionName"], "CreateLiveRecordTemplate");
         let again = server.cli().args(["keys", "revoke", &reader]).output().unwrap();
         assert_eq!(again.status.code(), Some(1));
+    }
+}
+
+#[test]
+fn a_role_without_its_sub_application_is_a_wrong_command() {
+    let server = Server::start(Backend::Plain, &[]);
+    for arguments in [&["--role", "sub-app"][..], &["--role", "read-only", "--sub-app", "7"]] {
+        let output = server.cli().args(["keys", "create"]).args(arguments).output().unwrap();
+        assert_eq!(output.status.code(), Some(2), "{arguments:?}");
     }
 }
