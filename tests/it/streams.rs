@@ -68,7 +68,7 @@ fn a_stream_is_seen_dropped_forbidden_and_resumed() {
             .iter()
             .map(|event| event["StopReason"].clone())
             .collect();
-        assert_eq!(reasons, ["unpublished", "dropped", "dropped"]);
+        assert_eq!(reasons, ["unpublished", "forbidden", "dropped"]);
         assert_eq!(events["EventList"][0]["ClientIp"], "-");
     }
 }
