@@ -3,7 +3,7 @@
 //! A row is written when its stretch begins, ends with it, and is made true by delivery: only a
 //! `stored` one is visible in the VOD API. Here: the row itself; [`work`] has what delivery does
 //! with it under a lease, [`progress`] how far that is, [`describe`] tells of it, [`search`] who asks for many,
-//! [`verification`] what was hashed.
+//! [`verification`] what was hashed, [`strays`] what the store may have begun without our knowing.
 
 mod describe;
 mod expiry;
@@ -11,6 +11,7 @@ mod objects;
 mod progress;
 mod remake;
 mod search;
+mod strays;
 mod verification;
 mod work;
 
@@ -20,6 +21,7 @@ pub use describe::{DeliveryRow, DeliverySearch};
 pub use expiry::ExpiryClock;
 pub use progress::{ClaimOrder, GrowingMedia, MediaPart};
 pub use search::{Backlog, MediaSearch};
+pub use strays::StrayUpload;
 pub use work::{Fence, Fenced, MediaUpload};
 
 use super::{Db, DbError, Result, at};

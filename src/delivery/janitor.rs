@@ -1,5 +1,6 @@
 //! Deletes what nothing needs any more: journal files and old entries of the audit log here, and
-//! beside that, in a loop of its own, media files whose time is over ([`super::expiry`]).
+//! beside that, in loops of their own, media files whose time is over ([`super::expiry`]) and uploads
+//! of which nobody knows the id ([`super::strays`]).
 //!
 //! The one place that decides the end of a journal: the minimum over what the rows need (files
 //! not delivered, failed ones, retention) and over the floor of a session that is still followed.
@@ -15,6 +16,7 @@ use tracing::{debug, info, warn};
 use super::{
     clock_guard::{ClockGuard, Verdict},
     expiry::Expiry,
+    strays::Strays,
 };
 use crate::{
     db::{Db, DbError},
@@ -88,10 +90,12 @@ impl Janitor {
             node_id: self.node_id.clone(),
             now_ms: self.now_ms,
         };
+        let strays = Strays { db: self.db.clone(), store: self.store.clone(), now_ms: self.now_ms };
         // A slow store must not keep journals from being released.
         tokio::join!(
             self.release_journals(token.clone()),
             self.prune_audit(token.clone()),
+            strays.run(token.clone()),
             expiry.run(token)
         );
     }

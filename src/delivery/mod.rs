@@ -32,6 +32,7 @@ mod pushed;
 pub mod source;
 mod spared;
 mod step;
+mod strays;
 mod timeline;
 pub mod upload;
 mod uploads;

@@ -124,7 +124,7 @@ impl Delivery {
     /// product.
     ///
     /// # Errors
-    /// The store cannot do it now: to be tried again before the upload is forgotten.
+    /// The store, or the database, cannot do it now: to be tried again before the upload is forgotten.
     pub(super) async fn abort_earlier(
         &self,
         file: &MediaFile,
@@ -138,7 +138,7 @@ impl Delivery {
         let freed = loop {
             let freed = match id.is_empty() {
                 // The process that was to begin it died, or the store's answer was lost.
-                true => self.store.abandon(&key).await,
+                true => self.free_strays(file, &key).await?,
                 false => self.store.abort(&upload).await,
             };
             tries += 1;

@@ -180,10 +180,10 @@ impl ObjectStore for FailingStore {
         .boxed()
     }
 
-    fn abandon<'a>(&'a self, key: &'a StorageKey) -> BoxFuture<'a, Result<()>> {
+    fn uploads_of<'a>(&'a self, key: &'a StorageKey) -> BoxFuture<'a, Result<Vec<OpenUpload>>> {
         async move {
-            self.enter("abandon", key.as_str())?;
-            self.inner.abandon(key).await
+            self.enter("uploads_of", key.as_str())?;
+            self.inner.uploads_of(key).await
         }
         .boxed()
     }

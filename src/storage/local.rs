@@ -223,9 +223,9 @@ impl ObjectStore for LocalStore {
         self.disk.read("list open uploads", move || files.open_uploads()).boxed()
     }
 
-    fn abandon<'a>(&'a self, key: &'a StorageKey) -> BoxFuture<'a, Result<()>> {
-        let key = key.clone();
-        self.write("abort an upload", move |files| files.abandon(&key)).boxed()
+    fn uploads_of<'a>(&'a self, key: &'a StorageKey) -> BoxFuture<'a, Result<Vec<OpenUpload>>> {
+        let (files, key) = (self.files.clone(), key.clone());
+        self.disk.read("list the uploads of an object", move || files.uploads_of(&key)).boxed()
     }
 
     fn discard<'a>(&'a self, upload: &'a OpenUpload) -> BoxFuture<'a, Result<()>> {

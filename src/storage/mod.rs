@@ -168,9 +168,9 @@ fn check_parts(upload: &Upload, parts: &[Part]) -> Result<u64> {
 pub trait ObjectStore: Send + Sync + 'static {
     /// Stores a small object whole; it appears at once or not at all, and replaces an older one.
     fn put<'a>(&'a self, key: &'a StorageKey, body: Bytes) -> BoxFuture<'a, Result<()>>;
-    /// Begins an object in parts of `part_size` bytes. A crash before the caller remembers the
-    /// upload leaves an empty one behind (S3: the bucket's lifecycle rule for incomplete uploads
-    /// removes it).
+    /// Begins an object in parts of `part_size` bytes. If it is not known whether an upload was begun
+    /// this is an error, never another attempt: what may be open is found by
+    /// [`ObjectStore::uploads_of`], now or a little later.
     fn start<'a>(&'a self, key: &'a StorageKey, part_size: u64) -> BoxFuture<'a, Result<Upload>>;
     /// Stores one part of 1 to `part_size` bytes, `number` from 1 to [`MAX_PARTS`]; the same number
     /// again replaces it. Parts of one upload may be stored at the same time, one number only once.
@@ -206,17 +206,8 @@ pub trait ObjectStore: Send + Sync + 'static {
     fn list<'a>(&'a self, under: &'a str, after: Option<&'a str>) -> BoxFuture<'a, Result<Page>>;
     /// Uploads that are open, and what crashes left of them. Not every S3 server can say.
     fn list_uploads(&self) -> BoxFuture<'_, Result<Vec<OpenUpload>>>;
-    /// Frees every open upload of this key, whoever began it: for one whose id was never learned.
-    fn abandon<'a>(&'a self, key: &'a StorageKey) -> BoxFuture<'a, Result<()>> {
-        Box::pin(async move {
-            for upload in self.list_uploads().await? {
-                if upload.name.as_deref() == Some(key.as_str()) {
-                    self.discard(&upload).await?;
-                }
-            }
-            Ok(())
-        })
-    }
+    /// The open uploads of this key, whoever began them: for one whose id was never learned.
+    fn uploads_of<'a>(&'a self, key: &'a StorageKey) -> BoxFuture<'a, Result<Vec<OpenUpload>>>;
     /// Frees what an entry of [`ObjectStore::list_uploads`] holds; gone already is no error.
     fn discard<'a>(&'a self, upload: &'a OpenUpload) -> BoxFuture<'a, Result<()>>;
     /// True if what it has acknowledged needs no second look: written from memory and synced by this

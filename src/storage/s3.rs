@@ -262,8 +262,14 @@ impl ObjectStore for S3Store {
         self.list_open_uploads("").boxed()
     }
 
-    fn abandon<'a>(&'a self, key: &'a StorageKey) -> BoxFuture<'a, Result<()>> {
-        self.abandon_uploads(key).boxed()
+    fn uploads_of<'a>(&'a self, key: &'a StorageKey) -> BoxFuture<'a, Result<Vec<OpenUpload>>> {
+        async move {
+            // The listing is of everything that begins like it.
+            let mut uploads = self.list_open_uploads(key.as_str()).await?;
+            uploads.retain(|upload| upload.name.as_deref() == Some(key.as_str()));
+            Ok(uploads)
+        }
+        .boxed()
     }
 
     fn discard<'a>(&'a self, upload: &'a OpenUpload) -> BoxFuture<'a, Result<()>> {

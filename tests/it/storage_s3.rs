@@ -1,6 +1,6 @@
 //! The S3 store against a server that verifies signatures and fails on demand.
 
-use std::{sync::Arc, time::Duration};
+use std::{collections::BTreeMap, sync::Arc, time::Duration};
 
 use futures_util::TryStreamExt;
 use liverec::{
@@ -16,7 +16,10 @@ use tokio::{
 
 use crate::{
     storage::{keeps_the_promises, key, pattern, read},
-    support::s3::{ACCESS_KEY_ID, BUCKET, Fault, Op, S3Server, SECRET_ACCESS_KEY},
+    support::{
+        faulty_s3::UNKNOWN_KEY,
+        s3::{ACCESS_KEY_ID, BUCKET, Fault, Op, S3Server, SECRET_ACCESS_KEY},
+    },
 };
 
 const PART: u64 = MIN_PART_BYTES;
@@ -168,6 +171,59 @@ async fn a_lost_answer_to_complete_is_found_out() {
     let other = [Part { size: 11, ..parts[0].clone() }];
     let error = s3.store.complete(&gone, &other).await.unwrap_err();
     assert!(!error.is_transient(), "{error}");
+}
+
+#[tokio::test]
+async fn an_upload_whose_object_is_there_already_does_not_stay_open() {
+    let s3 = start();
+    let name = key("a/f0.mp4");
+    for fault in [None, Some(UNKNOWN_KEY)] {
+        let upload = s3.store.start(&name, PART).await.unwrap();
+        let part = s3.store.put_part(&upload, 1, pattern(1, PART)).await.unwrap();
+        if let Some(fault) = fault {
+            s3.server.inject(Op::Complete, 1, 1, fault);
+        }
+        s3.store.complete(&upload, &[part]).await.unwrap();
+        assert_eq!(s3.server.open_uploads(), BTreeMap::new());
+        assert_eq!(read(&s3.store, &name).await, pattern(1, PART));
+    }
+}
+
+#[tokio::test]
+async fn an_upload_is_begun_once() {
+    let s3 = start();
+    let name = key("a/f0.mp4");
+    // Not begun, so it is begun again; begun or not, so it is not.
+    s3.server.inject(Op::Create, 1, 2, Fault::Status(503));
+    let upload = s3.store.start(&name, PART).await.unwrap();
+    s3.store.abort(&upload).await.unwrap();
+    let late = Duration::from_secs(1);
+    let impatient = S3Settings { timeout: late / 2, ..settings(&s3.server) };
+    let impatient = S3Store::new(impatient).unwrap();
+    for (store, fault) in [
+        (&s3.store, Fault::LoseResponse),
+        (&impatient, Fault::Delay(late)),
+        (&s3.store, Fault::Drop),
+        (&s3.store, Fault::Status(500)),
+    ] {
+        let before = s3.server.count(Op::Create);
+        s3.server.inject(Op::Create, 1, 1, fault);
+        let error = store.start(&name, PART).await.unwrap_err();
+        assert!(error.is_transient(), "{error}");
+        assert_eq!(s3.server.count(Op::Create), before + 1, "{fault:?}");
+    }
+    let found = loop {
+        let found = s3.store.uploads_of(&name).await.unwrap();
+        if found.len() == 2 {
+            break found;
+        }
+        tokio::time::sleep(Duration::from_millis(50)).await;
+    };
+    assert_eq!(s3.store.uploads_of(&key("a/f0")).await.unwrap(), [], "only of that key");
+    for upload in found {
+        s3.store.discard(&upload).await.unwrap();
+    }
+    assert_eq!(s3.server.open_uploads(), BTreeMap::new());
 }
 
 #[tokio::test]

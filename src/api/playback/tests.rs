@@ -273,6 +273,12 @@ impl ObjectStore for Endless {
     fn list_uploads(&self) -> BoxFuture<'_, Result<Vec<OpenUpload>, StorageError>> {
         unreachable!()
     }
+    fn uploads_of<'a>(
+        &'a self,
+        _: &'a StorageKey,
+    ) -> BoxFuture<'a, Result<Vec<OpenUpload>, StorageError>> {
+        unreachable!()
+    }
     fn discard<'a>(&'a self, _: &'a OpenUpload) -> BoxFuture<'a, Result<(), StorageError>> {
         unreachable!()
     }

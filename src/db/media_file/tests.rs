@@ -249,3 +249,38 @@ async fn an_upload_is_noted_under_the_lease() {
         assert_eq!(db.media_upload(file.id).await.unwrap(), Some(upload));
     }
 }
+
+#[tokio::test]
+async fn stray_uploads_are_due_until_they_are_forgotten() {
+    for test in databases().await {
+        let db = &test.db;
+        let file = DecimalId(7);
+        assert_eq!(db.due_stray_uploads(i64::MAX, 9).await.unwrap(), []);
+        db.note_stray_upload(file, "a/f0.mp4", 1000, 6000).await.unwrap();
+        db.note_stray_upload(file, "a/f1.mp4", 1000, 5000).await.unwrap();
+        let keys = async |now_ms, limit| {
+            let due = db.due_stray_uploads(now_ms, limit).await.unwrap();
+            due.into_iter().map(|stray| stray.key).collect::<Vec<_>>()
+        };
+        assert_eq!(keys(4999, 9).await, [""; 0]);
+        assert_eq!(keys(6000, 9).await, ["a/f1.mp4", "a/f0.mp4"]);
+        assert_eq!(keys(6000, 1).await, ["a/f1.mp4"]);
+        assert_eq!(keys(999, 9).await.len(), 2, "the clock was set back");
+
+        let stray = db.due_stray_uploads(6000, 1).await.unwrap().remove(0);
+        assert_eq!((stray.file, stray.noted_ms), (file, 1000));
+        db.defer_stray_upload(&stray, 6000, 12_000).await.unwrap();
+        assert_eq!(keys(6000, 9).await, ["a/f0.mp4"]);
+        assert_eq!(keys(12_000, 9).await, ["a/f0.mp4", "a/f1.mp4"]);
+
+        // Noted anew meanwhile: what was seen before says nothing.
+        db.note_stray_upload(file, "a/f1.mp4", 20_000, 25_000).await.unwrap();
+        db.forget_stray_upload(&stray).await.unwrap();
+        db.defer_stray_upload(&stray, 20_000, 90_000).await.unwrap();
+        assert_eq!(keys(25_000, 9).await, ["a/f0.mp4", "a/f1.mp4"]);
+        for stray in db.due_stray_uploads(25_000, 9).await.unwrap() {
+            db.forget_stray_upload(&stray).await.unwrap();
+        }
+        assert_eq!(keys(25_000, 9).await, [""; 0]);
+    }
+}

@@ -5,9 +5,12 @@
 
 use std::{fs, os::unix::fs::MetadataExt, path::PathBuf};
 
-use super::{Files, io_error, is_absent, temporary::is_own_temporary};
+use super::{
+    Files, io_error, is_absent,
+    temporary::{is_own_temporary, is_upload_of},
+};
 use crate::storage::{
-    ListedObject, OpenUpload, Page, Result,
+    ListedObject, OpenUpload, Page, Result, StorageKey,
     listing::{MAX_UPLOADS, PAGE_OBJECTS},
 };
 
@@ -87,16 +90,28 @@ impl Files {
 
     /// What `.tmp` holds that this store made: uploads by their id, small objects by their name.
     pub(super) fn open_uploads(&self) -> Result<Vec<OpenUpload>> {
+        self.temporaries(is_own_temporary)
+    }
+
+    /// The uploads of a key.
+    pub(super) fn uploads_of(&self, key: &StorageKey) -> Result<Vec<OpenUpload>> {
+        self.temporaries(|name| is_upload_of(name, key))
+    }
+
+    fn temporaries(&self, is_wanted: impl Fn(&str) -> bool) -> Result<Vec<OpenUpload>> {
         let fail = |e| io_error("list open uploads", &self.tmp, e);
         let mut uploads = Vec::new();
         let read = match fs::read_dir(&self.tmp) {
             Err(error) if is_absent(&error) => return Ok(Vec::new()),
             read => read.map_err(fail)?,
         };
-        for entry in read.take(2 * MAX_UPLOADS) {
+        for entry in read {
+            if uploads.len() == MAX_UPLOADS {
+                break;
+            }
             let entry = entry.map_err(fail)?;
             let name = entry.file_name();
-            let Some(name) = name.to_str().filter(|name| is_own_temporary(name)) else { continue };
+            let Some(name) = name.to_str().filter(|name| is_wanted(name)) else { continue };
             let id = match name.rsplit_once('.') {
                 Some((id, "body")) => id,
                 // Goes with its body; one left alone is an upload without bytes.
@@ -113,7 +128,6 @@ impl Files {
                 bytes: Some(meta.blocks().saturating_mul(512).min(meta.len())),
             });
         }
-        uploads.truncate(MAX_UPLOADS);
         Ok(uploads)
     }
 

@@ -9,8 +9,8 @@ use std::{fs, io, path::PathBuf, time::SystemTime};
 use sha2::{Digest, Sha256};
 use uuid::Uuid;
 
-use super::{Files, LEFTOVER_AGE, io_error, is_absent};
-use crate::storage::{Result, StorageKey};
+use super::{Files, LEFTOVER_AGE, is_absent};
+use crate::storage::StorageKey;
 
 /// The tag of somebody or something.
 pub(super) fn tag_of(kind: &str, name: &str) -> [u8; 8] {
@@ -36,6 +36,12 @@ fn id_of(name: &str) -> Option<&str> {
         _ => return None,
     };
     Uuid::try_parse(id).is_ok().then_some(id)
+}
+
+/// Whether a name under `.tmp` is of an upload of this key.
+pub(super) fn is_upload_of(name: &str, key: &StorageKey) -> bool {
+    let id = id_of(name).filter(|_| !name.starts_with("put-"));
+    id.is_some_and(|id| has_tag(id, tag_of("key", key.as_str())))
 }
 
 /// Whether this store made the file with this name under `.tmp`.
@@ -69,23 +75,6 @@ impl Files {
             }
         }
         Ok(())
-    }
-
-    /// Removes the uploads of a key.
-    pub(super) fn abandon(&self, key: &StorageKey) -> Result<()> {
-        let tag = tag_of("key", key.as_str());
-        let removed = fs::read_dir(&self.tmp).and_then(|entries| {
-            for entry in entries {
-                let entry = entry?;
-                let name = entry.file_name();
-                let name = name.to_str().filter(|name| !name.starts_with("put-"));
-                if name.and_then(id_of).is_some_and(|id| has_tag(id, tag)) {
-                    remove(&entry.path())?;
-                }
-            }
-            Ok(())
-        });
-        removed.map_err(|e| io_error("abort an upload", &self.tmp, e))
     }
 }
 

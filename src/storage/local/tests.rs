@@ -195,10 +195,13 @@ async fn uploads_of_a_key_are_freed_without_their_ids() {
     let s = open();
     let lost = s.store.start(&key("a/f0.mp4"), PART).await.unwrap();
     let other = s.store.start(&key("a/f0.flv"), PART).await.unwrap();
-    s.store.abandon(&key("a/f0.mp4")).await.unwrap();
+    s.store.put_part(&lost, 1, bytes(1, 10)).await.unwrap();
+    let found = s.store.uploads_of(&key("a/f0.mp4")).await.unwrap();
+    assert_eq!(found.iter().map(|it| &it.id).collect::<Vec<_>>(), [&lost.id]);
+    s.store.discard(&found[0]).await.unwrap();
     assert!(matches!(s.store.list_parts(&lost).await, Err(StorageError::NoSuchUpload { .. })));
     assert_eq!(s.store.list_parts(&other).await.unwrap(), []);
-    s.store.abandon(&key("a/f0.mp4")).await.unwrap();
+    assert_eq!(s.store.uploads_of(&key("a/f0.mp4")).await.unwrap(), []);
 }
 
 #[tokio::test]

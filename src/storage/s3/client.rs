@@ -9,7 +9,9 @@ use aws_sdk_s3::{
     config::{
         self, BehaviorVersion, Credentials, Region, RequestChecksumCalculation,
         ResponseChecksumValidation, SharedHttpClient, StalledStreamProtectionConfig,
-        retry::RetryConfig, timeout::TimeoutConfig,
+        interceptors::InterceptorContext,
+        retry::{ClassifyRetry, RetryAction, RetryConfig},
+        timeout::TimeoutConfig,
     },
 };
 use aws_smithy_http_client::{
@@ -153,6 +155,23 @@ pub(super) fn overrides(attempts: u32, attempt: Duration) -> config::Builder {
             RetryConfig::standard().with_max_attempts(attempts).with_initial_backoff(FIRST_PAUSE),
         )
         .timeout_config(TimeoutConfig::builder().operation_attempt_timeout(attempt).build())
+}
+
+/// Tries again only what the store said that it has not done.
+#[derive(Debug)]
+pub(super) struct OnlyIfRefused;
+
+impl ClassifyRetry for OnlyIfRefused {
+    fn classify_retry(&self, attempt: &InterceptorContext) -> RetryAction {
+        match attempt.response().map(|answer| answer.status().as_u16()) {
+            Some(429 | 503) => RetryAction::NoActionIndicated,
+            _ => RetryAction::RetryForbidden,
+        }
+    }
+
+    fn name(&self) -> &'static str {
+        "only if refused"
+    }
 }
 
 /// How much longer an attempt that sends this many bytes may take.

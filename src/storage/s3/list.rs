@@ -6,7 +6,7 @@ use super::{
     error::{is_missing, storage_error},
 };
 use crate::storage::{
-    ListedObject, OpenUpload, Page, Result, StorageError, StorageKey,
+    ListedObject, OpenUpload, Page, Result, StorageError,
     listing::{MAX_UPLOADS, PAGE_OBJECTS},
 };
 
@@ -77,16 +77,6 @@ impl S3Store {
         }
         uploads.truncate(MAX_UPLOADS);
         Ok(uploads)
-    }
-
-    /// Aborts every open upload of this key.
-    pub(super) async fn abandon_uploads(&self, key: &StorageKey) -> Result<()> {
-        for upload in self.list_open_uploads(key.as_str()).await? {
-            if upload.name.as_deref() == Some(key.as_str()) {
-                self.discard_upload(&upload).await?;
-            }
-        }
-        Ok(())
     }
 
     /// Aborts an upload by the name that the server has for it, which need not be a key.

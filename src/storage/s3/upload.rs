@@ -10,12 +10,14 @@ use bytes::Bytes;
 
 use super::{
     ATTEMPTS, COMPLETE, S3Store,
-    client::{overrides, sending},
+    client::{OnlyIfRefused, overrides, sending},
     error::{is_forbidden, storage_error, upload_error},
 };
 use crate::storage::{MAX_PARTS, Part, Result, StorageError, Upload, check_parts};
 
 impl S3Store {
+    /// Begins an upload; answers its id. Where the store does not say that it has not, there may be
+    /// one, and another attempt would leave it open for ever: that is the caller's to clear up first.
     pub(super) async fn create_upload(
         &self,
         key: &str,
@@ -30,7 +32,8 @@ impl S3Store {
             .bucket(&self.bucket)
             .key(key)
             .content_type(content_type);
-        let sent = request.customize().config_override(overrides(attempts, limit)).send().await;
+        let overrides = overrides(attempts, limit).retry_classifier(OnlyIfRefused);
+        let sent = request.customize().config_override(overrides).send().await;
         match sent.map_err(|e| storage_error(ACTION, key, e))?.upload_id {
             Some(id) if !id.is_empty() => Ok(id),
             _ => Err(StorageError::Transient {
@@ -97,7 +100,8 @@ impl S3Store {
         // there is no such upload (s3s-fs: AccessDenied). The object itself knows.
         match self.head_object(&upload.key).await {
             Ok(Some(object)) if object.size == size && has_parts(&object.etag, parts.len()) => {
-                Ok(())
+                // Or it is an earlier upload's, with the same bytes, and this one is still open.
+                self.abort_upload(upload).await
             }
             Ok(_) => Err(error),
             // Not known: the upload must not be given up for that.

@@ -81,8 +81,6 @@ impl Fault {
             Fault::ErrorBody => op == Op::Complete,
             Fault::Expire => matches!(op, Op::UploadPart | Op::Complete),
             Fault::CutBody(_) => op == Op::Get,
-            // Its upload would be one that nobody knows of: `doctor` is for those.
-            Fault::LoseResponse => op != Op::Create,
             _ => true,
         }
     }
