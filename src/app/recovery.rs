@@ -5,7 +5,11 @@
 //! places in line first: of a session that begins meanwhile the journal is written at once, its
 //! rows when they have.
 
-use std::{collections::HashSet, sync::Arc, time::Duration};
+use std::{
+    collections::{HashMap, HashSet},
+    sync::Arc,
+    time::Duration,
+};
 
 use anyhow::{Result, bail};
 use futures_util::{StreamExt, stream};
@@ -18,8 +22,8 @@ use tracing::{error, info, warn};
 
 use crate::{
     db::{Db, DbError},
-    domain::{ids::SessionId, journal_note::JournalHead},
-    journal::{Journal, JournalError},
+    domain::{ids::SessionId, journal_note::JournalHead, session::Session},
+    journal::{Journal, JournalError, Progress},
     record::{
         Found,
         turns::{Turn, Turns},
@@ -80,13 +84,16 @@ impl Recovery {
     }
 
     async fn recover_all(&self) {
+        let known = self.retry(|| self.db.unfinished_sessions(&self.node_id)).await;
+        let known: HashMap<SessionId, Session> =
+            known.into_iter().map(|session| (session.id, session)).collect();
         let mut left_behind = self.line_up().await;
         self.turns.all_found();
         let mut told = HashSet::new();
         while !left_behind.is_empty() {
             let mut again = Vec::new();
             for (session, turn) in left_behind {
-                match self.recover(session).await {
+                match self.recover(session, known.get(&session)).await {
                     Ok(Some(unfinished)) => {
                         if told.contains(&session) {
                             info!(session.id = %session, "a journal could be recovered after all");
@@ -112,6 +119,14 @@ impl Recovery {
             left_behind = again;
             if !left_behind.is_empty() {
                 sleep(RECOVER_AGAIN).await;
+            }
+        }
+        for session in known.into_values() {
+            if !self.sessions.contains(&session.id)
+                && self.is_lost(session.id).await
+                && self.found.send(lost(session)).await.is_err()
+            {
+                return;
             }
         }
         self.recovered.send_replace(true);
@@ -146,7 +161,22 @@ impl Recovery {
         serde_json::from_str(&head.await.ok()?).ok()
     }
 
-    async fn recover(&self, session: SessionId) -> Result<Option<Found>, JournalError> {
+    /// Whether the rows of a session wait for a journal that is not there. Those of a session that
+    /// has begun since the start have one.
+    async fn is_lost(&self, session: SessionId) -> bool {
+        let journal = self.journal.clone();
+        let read = self.journal.run_read(move || journal.reader(session).map(|_| ())).await;
+        matches!(read, Err(JournalError::Missing(_)))
+            && self.retry(|| self.db.session_has_ended(session)).await == Some(false)
+    }
+
+    /// Makes a journal whole. `known` is what the rows have of its session, if they say that it goes
+    /// on: it is followed even if its own head cannot be read, or nothing is left of it.
+    async fn recover(
+        &self,
+        session: SessionId,
+        known: Option<&Session>,
+    ) -> Result<Option<Found>, JournalError> {
         let journal = self.journal.clone();
         let recovered = self
             .journal
@@ -166,6 +196,9 @@ impl Recovery {
             {
                 return Ok(None);
             }
+            Err(JournalError::Missing(_)) if known.is_some() => {
+                return Ok(known.cloned().map(lost));
+            }
             recovered => recovered?,
         };
         let Some(recovered) = recovered else { return Ok(None) };
@@ -173,16 +206,17 @@ impl Recovery {
             return Ok(None);
         }
         let head = recovered.head.as_deref().map(serde_json::from_str::<JournalHead>);
-        let Some(Ok(head)) = head else {
+        let Some(session) = head.and_then(Result::ok).map(|head| head.session).or(known.cloned())
+        else {
             // Nothing was ever acknowledged for it: a publish needs the head first.
             info!(session.id = %session, "a journal without a readable head is kept as it is");
             return Ok(None);
         };
         // Held until its rows are written.
-        self.journal.set_floor(session, 0);
+        self.journal.set_floor(session.id, 0);
         // The sender may go: a closed progress needs no further word.
         let (_, progress) = watch::channel(recovered.progress);
-        Ok(Some(Found { session: head.session, progress, turn: None }))
+        Ok(Some(Found { session, progress, turn: None }))
     }
 
     /// Asks until the database answers.
@@ -203,6 +237,12 @@ impl Recovery {
             sleep(RETRY).await;
         }
     }
+}
+
+/// A session without a journal, for whoever ends its rows.
+fn lost(session: Session) -> Found {
+    let (_, progress) = watch::channel(Progress::default());
+    Found { session, progress, turn: None }
 }
 
 #[cfg(test)]
@@ -241,8 +281,8 @@ mod tests {
             found: mpsc::channel(1).0,
             recovered: watch::channel(false).0,
         };
-        assert!(recovery.recover(ended).await.unwrap().is_none());
-        assert!(recovery.recover(live).await.unwrap().is_none());
-        assert!(matches!(recovery.recover(unknown).await, Err(JournalError::Missing(_))));
+        assert!(recovery.recover(ended, None).await.unwrap().is_none());
+        assert!(recovery.recover(live, None).await.unwrap().is_none());
+        assert!(matches!(recovery.recover(unknown, None).await, Err(JournalError::Missing(_))));
     }
 }

@@ -178,6 +178,16 @@ impl Db {
         Ok(Some(ended_ms != 0))
     }
 
+    /// The sessions of a node of which the rows do not say that they have ended.
+    pub async fn unfinished_sessions(&self, node_id: &str) -> Result<Vec<Session>> {
+        let rows = sqlx::query("SELECT body FROM session WHERE node_id = $1 AND ended_ms = 0")
+            .bind(node_id)
+            .fetch_all(self.reader())
+            .await
+            .map_err(at("list the unfinished sessions"))?;
+        rows.iter().map(read_session).collect()
+    }
+
     /// Why a session ended, as [`EndReason::as_str`]; `None` if there is no row or it goes on.
     pub async fn session_end_reason(&self, id: SessionId) -> Result<Option<String>> {
         let row = sqlx::query("SELECT end_reason FROM session WHERE id = $1")
@@ -238,13 +248,16 @@ impl Db {
 fn read_ended(row: &AnyRow) -> Result<EndedSession> {
     let number = |column: &str| row.try_get::<i64, _>(column).map_err(at("read a session"));
     let text = |column: &str| row.try_get::<String, _>(column).map_err(at("read a session"));
-    let session = serde_json::from_str(&text("body")?)
-        .map_err(|e| DbError::Row { table: "session", what: e.to_string() })?;
     Ok(EndedSession {
-        session,
+        session: read_session(row)?,
         ended_ms: number("ended_ms")?,
         reason: text("end_reason")?,
         width: number("width")?,
         height: number("height")?,
     })
+}
+
+fn read_session(row: &AnyRow) -> Result<Session> {
+    let body: String = row.try_get("body").map_err(at("read a session"))?;
+    serde_json::from_str(&body).map_err(|e| DbError::Row { table: "session", what: e.to_string() })
 }

@@ -308,7 +308,10 @@ impl Delivery {
         error: &ProjectError,
     ) -> Result<(), DeliverError> {
         self.abort_earlier(file, &step::main_key(file)).await?;
-        self.remove_product(file).await?;
+        // What the store has of it is all that is left if its journal is gone.
+        if !matches!(error, ProjectError::Journal(_)) {
+            self.remove_product(file).await?;
+        }
         self.db.forget_media_upload(file.id).await?;
         self.uploads.forget(file.id);
         let now_ms = (self.now_ms)();

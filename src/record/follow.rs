@@ -23,7 +23,7 @@ use crate::{
 };
 
 use super::{
-    continuation,
+    continuation, lost,
     rows::{Begun, Rows},
     tracker::{Change, Tracker},
     turns::Turn,
@@ -88,10 +88,17 @@ impl Follow {
                 info!(session.id = %id, "following a session is left to the next start");
             }
             outcome = self.follow_to_the_end() => match outcome {
-                Ok(()) => {
-                    self.shared.journal.clear_floor(id);
-                    self.shared.journal.clear_decided(id);
-                    self.shared.db.media_changed().notify_one();
+                Ok(()) => self.let_go(),
+                Err(error @ JournalError::Missing(_)) => {
+                    tracing::error!(
+                        session.id = %id, stream.path = %self.session.path, %error,
+                        "the journal of a session is gone; what was recorded of it and not stored is lost"
+                    );
+                    let rows = Rows { shared: self.shared.clone(), session: self.session.clone() };
+                    tokio::select! {
+                        () = abandon.cancelled() => {}
+                        () = lost::end(&rows) => self.let_go(),
+                    }
                 }
                 Err(error) => tracing::error!(
                     session.id = %id, %error,
@@ -99,6 +106,13 @@ impl Follow {
                 ),
             },
         }
+    }
+
+    /// The rows say everything.
+    fn let_go(&self) {
+        self.shared.journal.clear_floor(self.session.id);
+        self.shared.journal.clear_decided(self.session.id);
+        self.shared.db.media_changed().notify_one();
     }
 
     /// Follows from the beginning as often as the disk refuses to read: what the rows have is not

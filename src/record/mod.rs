@@ -9,6 +9,7 @@
 mod continuation;
 pub mod cut;
 pub mod follow;
+mod lost;
 pub mod resume;
 mod rows;
 pub mod tracker;
