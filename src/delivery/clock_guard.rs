@@ -11,7 +11,8 @@
 //!
 //! A clock that is behind expires too little, never too much, and needs no pause; what is stored
 //! meanwhile counts from the newest time believed
-//! ([`crate::db::Db::storage_time_from_ms`]).
+//! ([`crate::db::Db::storage_time_from_ms`]). Where nothing newer was ever believed, the step forward
+//! that ends it ([`Leap`]) tells which files are younger than the new time makes them.
 
 const HOUR_MS: i64 = 3600 * 1000;
 /// Jumps forward that are believed while the process runs, in sum.
@@ -34,6 +35,18 @@ pub enum Verdict {
     Ahead(i64),
 }
 
+/// A step forward within the process. What was stored between these times of the old clock is younger
+/// than the new one says, whichever of them is right.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Leap {
+    /// Where the run before it began, unix milliseconds, a little earlier rather than later.
+    pub from_ms: i64,
+    /// Where it ended, unix milliseconds, a little later rather than earlier.
+    pub to_ms: i64,
+    /// By how many milliseconds.
+    pub by_ms: i64,
+}
+
 /// Follows the clock of one process.
 #[derive(Debug, Clone)]
 pub struct ClockGuard {
@@ -45,17 +58,28 @@ pub struct ClockGuard {
     jumps_ms: i64,
     /// Where the present run without a step began: wall clock and monotonic clock.
     steady_from: Option<(i64, i64)>,
+    leap: Option<Leap>,
 }
 
 impl ClockGuard {
     /// `trusted_ms` is what an earlier process believed last, unix milliseconds.
     pub fn new(trusted_ms: i64) -> Self {
-        Self { trusted_ms, trusted_at_ms: None, jumps_ms: 0, steady_from: None }
+        Self { trusted_ms, trusted_at_ms: None, jumps_ms: 0, steady_from: None, leap: None }
     }
 
     /// The newest time believed, unix milliseconds.
     pub fn trusted_ms(&self) -> i64 {
         self.trusted_ms
+    }
+
+    /// The last step forward, until it is dealt with.
+    pub fn leap(&self) -> Option<Leap> {
+        self.leap
+    }
+
+    /// It is dealt with.
+    pub fn forget_leap(&mut self) {
+        self.leap = None;
     }
 
     /// The operator says that this time is right, or another process has come to believe it.
@@ -69,6 +93,13 @@ impl ClockGuard {
     pub fn observe(&mut self, wall_ms: i64, at_ms: i64) -> Verdict {
         let is_step = self.steady_from.is_none_or(|(wall, at)| {
             let expected_ms = wall.saturating_add(at_ms.saturating_sub(at));
+            // While the clock was behind, StorageTime counted from the newest time believed.
+            let by_ms = wall_ms.saturating_sub(expected_ms.max(self.trusted_ms));
+            if by_ms > STEP_MS {
+                let (from_ms, to_ms) =
+                    (wall.saturating_sub(STEP_MS), expected_ms.saturating_add(STEP_MS));
+                self.leap = Some(Leap { from_ms, to_ms, by_ms });
+            }
             wall_ms.abs_diff(expected_ms) > STEP_MS.unsigned_abs()
         });
         if is_step {
@@ -162,6 +193,26 @@ mod tests {
         assert!(matches!(guard.observe(NOW + 8 * DAY_MS, 5000), Verdict::Ahead(_)));
         guard.confirm(NOW + 8 * DAY_MS);
         assert_eq!(guard.observe(NOW + 8 * DAY_MS + 2000, 7000), Verdict::Believed);
+    }
+
+    #[test]
+    fn a_step_forward_tells_what_was_stored_before_it() {
+        let mut guard = ClockGuard::new(NOW);
+        guard.observe(NOW, 0);
+        guard.observe(NOW + HOUR_MS, HOUR_MS);
+        assert_eq!(guard.leap(), None);
+        guard.observe(NOW + 2 * HOUR_MS + 3 * DAY_MS, 2 * HOUR_MS);
+        let leap =
+            Leap { from_ms: NOW - STEP_MS, to_ms: NOW + 2 * HOUR_MS + STEP_MS, by_ms: 3 * DAY_MS };
+        assert_eq!(guard.leap(), Some(leap));
+        guard.forget_leap();
+        // Back and there again: what was stored meanwhile counted from the newest time believed.
+        let mut guard = ClockGuard::new(NOW);
+        guard.observe(NOW, 0);
+        guard.observe(NOW - 3 * DAY_MS, 1000);
+        assert_eq!(guard.leap(), None);
+        guard.observe(NOW + HOUR_MS, HOUR_MS);
+        assert_eq!(guard.leap().map(|leap| leap.by_ms), Some(HOUR_MS));
     }
 
     proptest! {

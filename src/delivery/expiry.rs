@@ -15,7 +15,7 @@ use tokio::time::sleep;
 use tokio_util::sync::CancellationToken;
 use tracing::{info, warn};
 
-use super::clock_guard::{ClockGuard, Verdict};
+use super::clock_guard::{ClockGuard, Leap, Verdict};
 use crate::{
     db::{Db, DbError, media_file::ExpiryClock},
     domain::{container::Container, media_file::MediaFile},
@@ -203,6 +203,14 @@ impl Expiry {
         }
         let Some(guard) = memory.guard.as_mut() else { return Ok(false) };
         let verdict = guard.observe(now_ms, at_ms);
+        if let Some(Leap { from_ms, to_ms, by_ms }) = guard.leap() {
+            let put_off = self.db.postpone_expiry(&self.node_id, (from_ms, to_ms), by_ms).await?;
+            guard.forget_leap();
+            if put_off > 0 {
+                let hours = by_ms / 3_600_000;
+                info!(files = put_off, hours, "the clock has leapt: files expire later by as much");
+            }
+        }
         let (may_expire, paused_since_ms) = match verdict {
             Verdict::Believed | Verdict::Behind(_) => (true, 0),
             Verdict::Ahead(_) => {

@@ -101,6 +101,28 @@ impl Db {
         Ok(trusted_ms.map_or(now_ms, |trusted_ms| trusted_ms.max(now_ms)))
     }
 
+    /// Puts off the end of the files that this node stored between two times of its clock, which has
+    /// then leapt by `by_ms`.
+    pub async fn postpone_expiry(
+        &self,
+        node_id: &str,
+        (from_ms, to_ms): (i64, i64),
+        by_ms: i64,
+    ) -> Result<u64> {
+        let done = sqlx::query(
+            "UPDATE media_file SET expire_ms = expire_ms + $4 WHERE node_id = $1 \
+             AND state = 'stored' AND expire_ms > 0 AND announced_ms BETWEEN $2 AND $3",
+        )
+        .bind(node_id)
+        .bind(from_ms)
+        .bind(to_ms)
+        .bind(by_ms)
+        .execute(self.pool())
+        .await
+        .map_err(at("put off the end of media files"))?;
+        Ok(done.rows_affected())
+    }
+
     /// The states of those of these files that there are.
     pub async fn media_file_states(
         &self,

@@ -218,3 +218,35 @@ async fn a_clock_that_leaps_forward_deletes_nothing_until_it_is_confirmed() {
         assert_eq!(house.left(&file).await, 0);
     }
 }
+
+/// A machine that begins with the time of last week and is put right while it runs.
+#[tokio::test]
+async fn what_was_stored_before_the_clock_was_put_right_does_not_expire_young() {
+    for test in databases().await {
+        NOW.store(T0, Ordering::SeqCst);
+        let mut house = house(test);
+        assert_eq!(house.round(0).await.unwrap(), 0);
+        let earlier = house.stored("a", Container::Mp4, now() + DAY_MS).await;
+        let young = house.stored("b", Container::Mp4, now() + 2000 + DAY_MS).await;
+        let announce = async |file: &MediaFile, at_ms| {
+            let mut tx = house.test.db.begin().await.unwrap();
+            Db::announce_media_file(&mut tx, file.id, 0, at_ms).await.unwrap();
+            tx.commit().await.unwrap();
+        };
+        announce(&earlier, T0 - DAY_MS).await;
+        announce(&young, T0 + 2000).await;
+
+        NOW.store(T0 + 5000 + 6 * DAY_MS, Ordering::SeqCst);
+        assert_eq!(house.round(5000).await.unwrap(), 0, "the clock is in doubt");
+        let clock = ExpiryClock { trusted_ms: now(), paused_since_ms: 0 };
+        house.test.db.set_expiry_clock("node", clock).await.unwrap();
+        NOW.fetch_add(2000, Ordering::SeqCst);
+        assert_eq!(house.round(7000).await.unwrap(), 1);
+        assert_eq!(house.left(&earlier).await, 0, "not known to be young");
+        assert_eq!(house.left(&young).await, 1);
+
+        NOW.fetch_add(DAY_MS, Ordering::SeqCst);
+        assert_eq!(house.round(7000 + DAY_MS).await.unwrap(), 1);
+        assert_eq!(house.left(&young).await, 0);
+    }
+}
