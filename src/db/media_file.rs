@@ -19,7 +19,7 @@ use sqlx::{Row, Transaction, any::Any, any::AnyRow};
 
 pub use describe::{DeliveryRow, DeliverySearch};
 pub use expiry::ExpiryClock;
-pub use progress::{ClaimOrder, GrowingMedia, MediaPart};
+pub use progress::{Claim, GrowingMedia, MediaPart};
 pub use search::{Backlog, MediaSearch};
 pub use strays::StrayUpload;
 pub use work::{Fence, Fenced, MediaUpload};

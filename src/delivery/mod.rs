@@ -38,18 +38,17 @@ pub mod upload;
 mod uploads;
 mod view;
 mod walk_ahead;
+mod workers;
 
-use std::{sync::Arc, time::Duration};
+use std::sync::Arc;
 
 use arc_swap::ArcSwap;
-use tokio::{task::JoinSet, time::sleep};
-use tokio_util::sync::CancellationToken;
-use tracing::{Instrument, error, info, info_span, warn};
+use tracing::{error, info, warn};
 
 use crate::{
     db::{
         Db, DbError,
-        media_file::{ClaimOrder, Fence, Fenced},
+        media_file::{Fence, Fenced},
     },
     domain::{
         callback::{self as event, Event, NewCallback, RecordEvent, RecordException},
@@ -65,19 +64,13 @@ use crate::{
 
 use check::Proof;
 use error::DeliverError;
-use finish::Turn;
 pub use hls::{GrowingHls, HlsSettings};
 use project::ProjectError;
 use uploads::Uploads;
 
-/// A worker that falls silent for this long loses its file to another.
-const LEASE_MS: i64 = 60_000;
-/// How often a lease is renewed.
-const RENEW: Duration = Duration::from_secs(20);
-/// How often the rows are looked at without a nudge.
-const POLL: Duration = Duration::from_secs(5);
 /// Pauses after failed attempts grow from the first to the second.
 const RETRY_MS: (i64, i64) = (2_000, 60_000);
+
 /// What delivery is told at start.
 #[derive(Debug, Clone)]
 pub struct Settings {
@@ -93,7 +86,7 @@ pub struct Settings {
     pub hls: HlsSettings,
     /// Bytes of a part.
     pub part_size: u64,
-    /// Files made at the same time; bounds memory to this many parts.
+    /// Files made at the same time, and one small one; bounds memory to that many parts.
     pub workers: usize,
 }
 
@@ -128,129 +121,6 @@ impl Delivery {
     ) -> Self {
         let (settings, uploads) = (Arc::new(settings), Arc::default());
         Self { settings, db, journal, store, snapshot, now_ms, uploads }
-    }
-
-    /// Runs the workers until stopped; what they were doing is given back to be done again.
-    pub async fn run(self, token: CancellationToken) {
-        if let Err(error) = self.db.release_media_files_of(&self.settings.node_id).await {
-            info!(%error, "leases of an earlier process run out by themselves");
-        }
-        let mut workers = JoinSet::new();
-        for number in 0..self.settings.workers.max(1) {
-            let (worker, token) = (self.clone(), token.clone());
-            workers.spawn(async move { worker.work(number, token).await });
-        }
-        workers.spawn(self.clone().scout(token.clone()));
-        workers.spawn(self.read_back(token));
-        while let Some(joined) = workers.join_next().await {
-            if let Err(error) = joined {
-                error!(%error, "a delivery worker stopped");
-            }
-        }
-    }
-
-    /// Ended files and parts of growing ones, as they come. The first worker would rather have the
-    /// small ended files, so that they need not wait behind large ones; every other one those that
-    /// wait longest, in turn with growing ones.
-    async fn work(self, number: usize, token: CancellationToken) {
-        let owner = format!("{}/{}/{number}", self.settings.node_id, std::process::id());
-        let order = if number == 0 { ClaimOrder::Smallest } else { ClaimOrder::Oldest };
-        let mut is_stale = false;
-        let mut is_growing_next = false;
-        while !token.is_cancelled() {
-            // Registered before the query, so that a nudge in between is not missed.
-            let changed = self.db.media_changed().notified();
-            let grown = self.uploads.woken().notified();
-            is_growing_next = !is_growing_next && number > 0;
-            if is_growing_next && self.grow(&token).await {
-                continue;
-            }
-            let (node_id, now_ms) = (&self.settings.node_id, (self.now_ms)());
-            match self.db.claim_media_file_by(order, node_id, &owner, now_ms, LEASE_MS).await {
-                Ok(Some((file, fence))) => {
-                    is_stale = false;
-                    // One nudge may stand for several files: let the next worker look too.
-                    self.db.media_changed().notify_one();
-                    let span = info_span!("deliver", file.id = %file.id, stream.path = %file.path, container = %file.container);
-                    self.handle(file, fence, &token).instrument(span).await;
-                    continue;
-                }
-                Ok(None) => is_stale = false,
-                Err(error) if !is_stale => {
-                    is_stale = true;
-                    warn!(%error, "ended media files cannot be read from the database; trying again");
-                }
-                Err(_) => {}
-            }
-            if self.grow(&token).await {
-                continue;
-            }
-            tokio::select! {
-                () = token.cancelled() => {}
-                () = changed => {}
-                () = grown => {}
-                () = sleep(POLL) => {}
-            }
-        }
-    }
-
-    /// Takes a growing file one part further. False if none is due.
-    async fn grow(&self, token: &CancellationToken) -> bool {
-        let Some(due) = self.uploads.next() else { return false };
-        let span = info_span!("grow", file.id = %due.id);
-        tokio::select! {
-            () = self.go_ahead(due).instrument(span) => {}
-            () = token.cancelled() => {}
-        }
-        true
-    }
-
-    /// Takes an ended file one turn further and writes down how that went.
-    async fn handle(&self, file: MediaFile, fence: Fence, token: &CancellationToken) {
-        let made = tokio::select! {
-            made = self.take_turn(&file, fence) => made,
-            () = self.keep_lease(&file, fence) => Err(DeliverError::LeaseLost),
-            () = token.cancelled() => {
-                self.give_back(&file, fence).await;
-                return;
-            }
-        };
-        let settled = match made {
-            Ok(Turn::Done) => Ok(()),
-            Ok(Turn::More) => {
-                self.give_back(&file, fence).await;
-                Ok(())
-            }
-            Err(DeliverError::Project(error)) if error.is_final() => {
-                self.give_up(&file, fence, &error).await
-            }
-            Err(DeliverError::Spared) => self.spare(&file, fence).await,
-            Err(DeliverError::LeaseLost) => {
-                info!("a media file was taken over by another worker");
-                Ok(())
-            }
-            Err(error) => self.postpone(&file, fence, &error).await,
-        };
-        if let Err(error) = settled {
-            info!(%error, "the outcome of a media file could not be written; it is made again");
-        }
-    }
-
-    async fn give_back(&self, file: &MediaFile, fence: Fence) {
-        if let Err(error) = self.db.release_media_file(file.id, fence).await {
-            info!(%error, "the lease of a media file runs out by itself");
-        }
-    }
-
-    /// Renews the lease until it is lost.
-    async fn keep_lease(&self, file: &MediaFile, fence: Fence) {
-        loop {
-            sleep(RENEW).await;
-            let until = (self.now_ms)().saturating_add(LEASE_MS);
-            if let Ok(Fenced::Lost) = self.db.renew_media_file(file.id, fence, until).await {
-                return;
-            }
-        }
     }
 
     async fn commit(

@@ -10,13 +10,18 @@ use std::{
 };
 
 use tempfile::TempDir;
+use tokio_util::sync::CancellationToken;
 
 use super::{
     project::tests::{HLS, METADATA, Place, Push, WALL_MS, span},
+    workers::LEASE_MS,
     *,
 };
 use crate::{
-    db::callback::testing::{TestDb, media_file, receiver, sqlite},
+    db::{
+        callback::testing::{TestDb, media_file, receiver, sqlite},
+        media_file::Claim,
+    },
     domain::{
         callback_rule::CallbackRule,
         callback_template::CallbackTemplate,
@@ -125,10 +130,12 @@ impl House {
     /// Takes what is due one turn further; which file that was.
     fn turn(&self) -> Option<FileId> {
         self.runtime.block_on(async {
-            let order = ClaimOrder::Oldest;
             let now_ms = (self.delivery.now_ms)();
-            let claimed =
-                self.test.db.claim_media_file_by(order, "node", "test", now_ms, LEASE_MS).await;
+            let claimed = self
+                .test
+                .db
+                .claim_media_file(Claim::Oldest, "node", "test", now_ms, LEASE_MS)
+                .await;
             let (file, fence) = claimed.unwrap()?;
             let id = file.id;
             self.delivery.handle(file, fence, &CancellationToken::new()).await;

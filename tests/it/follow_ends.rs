@@ -2,7 +2,7 @@
 //! back, a head that outgrows its room, a store that answers other bytes than it was sent; and what
 //! the API says of files on their way.
 
-use std::fs;
+use std::{fs, time::Duration};
 
 use serde_json::{Value, json};
 
@@ -252,4 +252,27 @@ fn files_on_their_way_are_described() {
             assert_ne!(done[name], "", "{done}");
         }
     }
+}
+
+#[test]
+fn a_small_file_does_not_wait_for_large_ones_that_are_slow_to_complete() {
+    let settings = [PARTS[0], ("storage.s3.timeout", "2s")];
+    let (mut server, receiver) = recorder(Backend::Services, &["Flv", "Mp4"], 1200, &settings);
+    server.expect("a media file could not be stored");
+    let source = heavy(&server, 12);
+    let s3 = server.s3.as_ref().unwrap();
+    // Ten times the time-out is what completing may take.
+    s3.inject(Op::Complete, 1, 2, Fault::Delay(Duration::from_secs(30)));
+    let push = |tags: &[Tag]| {
+        let mut pusher = Pusher::connect(server.rtmp, "show", 65536).accepted();
+        pusher.send(tags);
+        pusher.finish();
+    };
+    push(&source.tags);
+    eventually("both wait", || (s3.count(Op::Complete) == 2).then_some(()));
+    push(&source.tags[..30]);
+    let files = receiver.wait_for(100, 4);
+    let sizes: Vec<u64> = files.iter().map(|file| file["file_size"].as_u64().unwrap()).collect();
+    assert!(sizes[..2].iter().max() < sizes[2..].iter().min(), "{sizes:?}");
+    verify(&server, &files);
 }

@@ -17,7 +17,7 @@ use crate::{
     db::{
         Db,
         callback::testing::{self, insert_parents},
-        media_file::Fenced,
+        media_file::{Claim, Fenced},
     },
     domain::{
         api_key::Role,
@@ -90,7 +90,7 @@ async fn store(db: &Db, stream: &str, app: u64, start_ms: i64, container: Contai
     Db::insert_media_file(&mut tx, &file).await.unwrap();
     Db::end_media_file(&mut tx, file.id, Some(9), start_ms + 1, start_ms + 1).await.unwrap();
     tx.commit().await.unwrap();
-    let claimed = db.claim_ended_media_file("node", "w", start_ms + 1, 1).await.unwrap();
+    let claimed = db.claim_media_file(Claim::Oldest, "node", "w", start_ms + 1, 1).await.unwrap();
     let fence = claimed.unwrap().1;
     file.name = format!("{stream}_录制");
     let extension = container.extension();

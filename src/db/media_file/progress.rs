@@ -44,23 +44,26 @@ pub struct MediaPart {
     pub etag: String,
 }
 
-/// Which of the ended files a worker would rather have.
+/// Which of the ended files a worker takes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum ClaimOrder {
+pub enum Claim {
     /// The one that has waited longest.
     Oldest,
-    /// The one with the least to be stored: it need not wait for the large ones.
-    Smallest,
+    /// The one with the least to be read, if that is at most so many bytes of journal: it need not
+    /// wait for the large ones.
+    Smallest(u64),
 }
 
-impl ClaimOrder {
-    /// What the rows are ordered by.
-    pub(super) fn sql(self) -> &'static str {
+impl Claim {
+    /// What else holds of such a row, and what the rows are ordered by.
+    pub(super) fn sql(self) -> (String, String) {
+        const LEFT: &str = "((SELECT COALESCE(SUM(s.to_pos - s.from_pos), 0) FROM media_file_span s \
+             WHERE s.file_id = media_file.id) - uploaded_bytes)";
+        const WAITED: &str = "next_try_ms, id";
         match self {
-            ClaimOrder::Oldest => "next_try_ms, id",
-            ClaimOrder::Smallest => {
-                "(SELECT COALESCE(SUM(s.to_pos - s.from_pos), 0) FROM media_file_span s \
-                 WHERE s.file_id = media_file.id) - uploaded_bytes, next_try_ms, id"
+            Claim::Oldest => (String::new(), WAITED.to_owned()),
+            Claim::Smallest(max) => {
+                (format!(" AND {LEFT} <= {}", to_i64(max)), format!("{LEFT}, {WAITED}"))
             }
         }
     }

@@ -32,7 +32,7 @@ async fn commit(db: &Db, file: &MediaFile, fence: Fence, now_ms: i64) -> Fenced 
 }
 
 async fn claim(db: &Db, now_ms: i64) -> Option<(MediaFile, Fence)> {
-    db.claim_ended_media_file(NODE, "w", now_ms, 100).await.unwrap()
+    db.claim_media_file(Claim::Oldest, NODE, "w", now_ms, 100).await.unwrap()
 }
 
 /// Takes a file all the way to VOD storage.
@@ -116,7 +116,9 @@ async fn work_is_claimed_in_order_of_ending_under_a_fenced_lease() {
             db.delivery_backlog(NODE).await.unwrap(),
             Backlog { files: 2, oldest_end_ms: 2000 }
         );
-        assert!(db.claim_ended_media_file("other", "w", 3000, 100).await.unwrap().is_none());
+        assert!(
+            db.claim_media_file(Claim::Oldest, "other", "w", 3000, 100).await.unwrap().is_none()
+        );
 
         let (first, old) = claim(db, 3000).await.unwrap();
         assert_eq!((first.id, first.spans[0].to), (files[1].id, Some(200)));
@@ -282,5 +284,29 @@ async fn stray_uploads_are_due_until_they_are_forgotten() {
             db.forget_stray_upload(&stray).await.unwrap();
         }
         assert_eq!(keys(25_000, 9).await, [""; 0]);
+    }
+}
+
+#[tokio::test]
+async fn a_small_file_is_taken_before_older_large_ones() {
+    for test in databases().await {
+        let db = &test.db;
+        let mut ids = Vec::new();
+        for (number, bytes) in [(0, 1000), (1, 500), (2, 400)] {
+            let mut file = media_file("a", SessionId::new(0), 1000);
+            file.ordinal = number;
+            insert(db, &file).await;
+            let from = file.spans[0].from;
+            end(db, file.id, Some(from + bytes), 1000 + number).await;
+            ids.push(file.id);
+        }
+        let mut taken = Vec::new();
+        while let Some((file, _)) =
+            db.claim_media_file(Claim::Smallest(500), NODE, "w", 5000, 100).await.unwrap()
+        {
+            taken.push(file.id);
+        }
+        assert_eq!(taken, [ids[2], ids[1]]);
+        assert_eq!(claim(db, 5000).await.unwrap().0.id, ids[0]);
     }
 }

@@ -6,7 +6,7 @@
 
 use sqlx::{Transaction, any::Any};
 
-use super::{COLUMNS, ClaimOrder, decode, facts_text, int, text, to_i64, unsigned};
+use super::{COLUMNS, Claim, decode, facts_text, int, text, to_i64, unsigned};
 use crate::{
     db::{Db, Result, at},
     domain::{
@@ -50,38 +50,27 @@ pub struct MediaUpload {
 }
 
 impl Db {
-    /// Takes the ended file of this node that has waited longest, with its spans. `None` if there
-    /// is nothing to do now.
-    pub async fn claim_ended_media_file(
+    /// Takes such a file of this node, with its spans. `None` if there is nothing to do now.
+    pub async fn claim_media_file(
         &self,
+        which: Claim,
         node_id: &str,
         owner: &str,
         now_ms: i64,
         lease_ms: i64,
     ) -> Result<Option<(MediaFile, Fence)>> {
-        self.claim_media_file_by(ClaimOrder::Oldest, node_id, owner, now_ms, lease_ms).await
-    }
-
-    /// As [`Db::claim_ended_media_file`], in another order.
-    pub async fn claim_media_file_by(
-        &self,
-        order: ClaimOrder,
-        node_id: &str,
-        owner: &str,
-        now_ms: i64,
-        lease_ms: i64,
-    ) -> Result<Option<(MediaFile, Fence)>> {
-        const DUE: &str =
-            "state = 'ended' AND node_id = $1 AND next_try_ms <= $2 AND lease_until <= $2";
+        let (is_such, order) = which.sql();
+        let due = format!(
+            "state = 'ended' AND node_id = $1 AND next_try_ms <= $2 AND lease_until <= $2{is_such}"
+        );
         // The condition stands twice: PostgreSQL checks only the outer one again when it had to
         // wait for another worker's claim of the same row.
         let claim = format!(
             "UPDATE media_file SET lease_owner = $3, lease_until = $4, fence = fence + 1 \
-             WHERE id = (SELECT id FROM media_file WHERE {DUE} ORDER BY {} LIMIT 1) \
-             AND {DUE} RETURNING fence, {COLUMNS}",
-            order.sql()
+             WHERE id = (SELECT id FROM media_file WHERE {due} ORDER BY {order} LIMIT 1) \
+             AND {due} RETURNING fence, {COLUMNS}"
         );
-        let waiting = format!("SELECT COUNT(*) AS n FROM media_file WHERE {DUE}");
+        let waiting = format!("SELECT COUNT(*) AS n FROM media_file WHERE {due}");
         for _ in 0..MAX_RACES {
             let row = sqlx::query(sqlx::AssertSqlSafe(claim.clone()))
                 .bind(node_id)
