@@ -6,6 +6,7 @@ mod callbacks;
 mod client;
 mod domains;
 mod explain;
+mod explain_push;
 mod gateway;
 mod guide;
 mod legacy;

@@ -266,6 +266,7 @@ impl Server {
                 trust_loopback: config.rtmp.trust_loopback,
                 default_task_format: config.record.default_task_format,
                 forbid_scope: config.publish.forbid_scope,
+                publish_auth: config.publish.auth_url.as_ref().map(|_| config.publish.auth_fail),
                 clock_skew_s: i64::try_from(config.api.clock_skew.as_secs())?,
                 rejects_unknown: config.api.unknown_parameters == UnknownParameters::Reject,
                 utc_offset: config.api.utc_offset,

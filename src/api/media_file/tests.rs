@@ -55,6 +55,7 @@ async fn servers() -> Vec<(Server, [MediaFile; 3])> {
             trust_loopback: true,
             default_task_format: Container::Hls,
             forbid_scope: Default::default(),
+            publish_auth: None,
             app_id: APP_ID,
             clock_skew_s: 300,
             rejects_unknown: true,

@@ -52,6 +52,7 @@ pub async fn servers() -> Vec<Server> {
             trust_loopback: true,
             default_task_format: crate::domain::container::Container::Hls,
             forbid_scope: ForbidScope::Name,
+            publish_auth: None,
             clock_skew_s: 300,
             rejects_unknown: true,
             utc_offset: chrono::FixedOffset::east_opt(8 * 3600).unwrap(),
