@@ -24,7 +24,7 @@ pub async fn create(state: &State, _caller: &Caller, mut params: Params) -> Resu
     };
     params.finish()?;
     let created = state.change(state.db.create_callback_rule(&rule)).await?;
-    rule_created(created, rule.template_id)?;
+    rule_created(state, created, &rule.domain, rule.template_id)?;
     Ok(json!({}))
 }
 

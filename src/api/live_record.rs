@@ -11,7 +11,7 @@ use super::{
     caller::Caller,
     error::{ApiError, Result, shown},
     params::Params,
-    record_task::window_error,
+    record_task::{task_created, window_error},
     scope::{self, odd_name},
     state::State,
 };
@@ -72,21 +72,8 @@ pub async fn create(state: &State, _caller: &Caller, mut params: Params) -> Resu
     };
     let offset_s = i64::from(state.settings.utc_offset.local_minus_utc());
     let day_s = (now_s + offset_s).div_euclid(DAY_S) * DAY_S - offset_s;
-    let tasks = state.db.next_legacy_task(day_s, now_s).await?;
-    let limits = state.db.limits();
-    if tasks.today >= limits.legacy_tasks_per_day {
-        let message = format!("There were {} tasks today.", limits.legacy_tasks_per_day);
-        return Err(ApiError::new("LimitExceeded.MaximumTask", message));
-    }
-    let full = || {
-        let message = "There are too many unfinished tasks.";
-        ApiError::new("LimitExceeded.MaximumRunningTask", message)
-    };
-    if tasks.armed >= limits.legacy_tasks {
-        return Err(full());
-    }
-    let task = RecordTask {
-        id: tasks.next.to_string(),
+    let mut task = RecordTask {
+        id: String::new(),
         path,
         start_s,
         end_s,
@@ -97,10 +84,10 @@ pub async fn create(state: &State, _caller: &Caller, mut params: Params) -> Resu
         deleted_ms: 0,
         created_ms: now_ms,
     };
-    match state.change(state.db.create_record_task(&task, now_ms)).await? {
-        true => Ok(json!({ "TaskId": tasks.next })),
-        false => Err(full()),
-    }
+    let created = state.change(state.db.create_legacy_task(&mut task, day_s, now_ms)).await?;
+    task_created(state, created, &task)?;
+    let number = task.id.parse::<u64>().map_err(|_| unknown_task())?;
+    Ok(json!({ "TaskId": number }))
 }
 
 /// StopLiveRecord: what it records is finished at once, and it never starts again.

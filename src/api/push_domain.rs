@@ -12,7 +12,7 @@ use super::{
     state::State,
 };
 use crate::{
-    db::{Db, DbError},
+    db::domain_name::Addition,
     domain::{play_domain::PlayDomain, push_domain::PushDomain, stream::DomainName},
 };
 
@@ -53,50 +53,39 @@ pub async fn add(state: &State, _caller: &Caller, mut params: Params) -> Result<
         return Err(ApiError::invalid_value(message));
     }
     params.finish()?;
-    let domains = all(state).await?;
-    let taken = || {
-        let message = format!("The domain {name} is there already.");
-        ApiError::new("FailedOperation.DomainAdded", message)
-    };
-    if domains.iter().any(|domain| domain.name == name) {
-        return Err(taken());
-    }
-    let max = usize::try_from(state.db.limits().domains).unwrap_or(usize::MAX);
-    if domains.len() >= max {
-        let message = format!("There are {max} domains already.");
-        return Err(ApiError::new("FailedOperation.HostOutLimit", message));
-    }
     let created_ms = state.now_ms();
-    let is_new = state
-        .change(async {
-            let name = name.clone();
-            let mut tx = state.db.begin().await?;
-            let is_new = match kind {
-                Kind::Push => {
-                    let domain = PushDomain {
-                        is_delay_live,
-                        is_mini_program,
-                        ..PushDomain::new(name, None, created_ms)
-                    };
-                    Db::insert_domain(&mut tx, &domain).await?
-                }
-                Kind::Play => {
-                    let domain = PlayDomain {
-                        name,
-                        enabled: true,
-                        play_type,
-                        is_delay_live,
-                        is_mini_program,
-                        created_ms,
-                    };
-                    Db::insert_play_domain(&mut tx, &domain).await?
-                }
+    let added = match kind {
+        Kind::Push => {
+            let domain = PushDomain {
+                is_delay_live,
+                is_mini_program,
+                ..PushDomain::new(name.clone(), None, created_ms)
             };
-            state.db.commit(tx, "add a domain").await?;
-            Ok::<_, DbError>(is_new)
-        })
-        .await?;
-    if is_new { Ok(json!({})) } else { Err(taken()) }
+            state.change(state.db.add_push_domain(&domain)).await?
+        }
+        Kind::Play => {
+            let domain = PlayDomain {
+                name: name.clone(),
+                enabled: true,
+                play_type,
+                is_delay_live,
+                is_mini_program,
+                created_ms,
+            };
+            state.db.add_play_domain(&domain).await?
+        }
+    };
+    match added {
+        Addition::Added => Ok(json!({})),
+        Addition::Exists => {
+            let message = format!("The domain {name} is there already.");
+            Err(ApiError::new("FailedOperation.DomainAdded", message))
+        }
+        Addition::Full => {
+            let message = format!("There are {} domains already.", state.db.limits().domains);
+            Err(ApiError::new("FailedOperation.HostOutLimit", message))
+        }
+    }
 }
 
 /// DeleteLiveDomain. A push domain with a live stream is refused: its recordings would be cut.

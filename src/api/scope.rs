@@ -6,7 +6,7 @@ use super::{
     state::State,
 };
 use crate::{
-    db::rule::RuleCreation,
+    db::{domain_name::Unregistered, rule::RuleCreation},
     domain::stream::{AppName, DomainName, NameError, StreamName},
 };
 
@@ -61,7 +61,12 @@ pub fn odd_name(error: NameError) -> ApiError {
 }
 
 /// The answer to a rule that was to be created.
-pub fn rule_created(creation: RuleCreation, template_id: i64) -> Result<()> {
+pub fn rule_created(
+    state: &State,
+    creation: RuleCreation,
+    domain: &DomainName,
+    template_id: i64,
+) -> Result<()> {
     match creation {
         RuleCreation::Created => Ok(()),
         RuleCreation::Exists => Err(ApiError::new(
@@ -72,8 +77,24 @@ pub fn rule_created(creation: RuleCreation, template_id: i64) -> Result<()> {
             "InvalidParameter.ConfNotFound",
             format!("There is no template with the TemplateId {template_id}."),
         )),
+        RuleCreation::NoDomain(why) => Err(unregistered(state, domain, why)),
         RuleCreation::Full => {
             Err(ApiError::new("InternalError.RuleOutLimit", "There are too many rules."))
+        }
+    }
+}
+
+/// The answer when what is to be stored names a domain that cannot be registered. No action but
+/// AddLiveDomain has a code of its own for it (spec live-api 15.3).
+pub fn unregistered(state: &State, domain: &DomainName, why: Unregistered) -> ApiError {
+    match why {
+        Unregistered::Playback => ApiError::invalid(format!(
+            "{domain} is a playback domain, nothing can be pushed to it."
+        )),
+        Unregistered::Full => {
+            let max = state.db.limits().domains;
+            let message = format!("There are {max} domains already, and {domain} is none of them.");
+            ApiError::new("LimitExceeded", message)
         }
     }
 }

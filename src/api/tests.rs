@@ -10,5 +10,6 @@ mod explain_push;
 mod gateway;
 mod guide;
 mod legacy;
+mod limits;
 mod recordings;
 mod tasks;

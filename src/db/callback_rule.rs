@@ -26,7 +26,9 @@ impl Db {
         if is_full(&mut tx, "SELECT COUNT(*) FROM callback_rule", self.limits.rules).await? {
             return Ok(RuleCreation::Full);
         }
-        Self::register_domain(&mut tx, &rule.domain, rule.created_ms).await?;
+        if let Some(why) = self.register_domain(&mut tx, &rule.domain, rule.created_ms).await? {
+            return Ok(RuleCreation::NoDomain(why));
+        }
         let done = sqlx::query(
             "INSERT INTO callback_rule (domain, app, template_id, created_ms, updated_ms) \
              VALUES ($1, $2, $3, $4, $5) ON CONFLICT (domain, app) DO NOTHING",
