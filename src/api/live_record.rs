@@ -40,13 +40,20 @@ pub async fn create(state: &State, _caller: &Caller, mut params: Params) -> Resu
         app: AppName::parse(&params.opt_str("AppName")?.unwrap_or_else(|| "live".to_owned()))
             .map_err(odd_name)?,
         domain: match params.has("DomainName") {
-            true => scope::domain(state, &mut params)?,
+            true => scope::domain(state, &mut params, scope::INVALID)?,
             false => state.settings.default_domain.clone(),
         },
     };
-    let start = time(state, &mut params, "StartTime")?;
-    let end = time(state, &mut params, "EndTime")?;
+    path.check_pushable().map_err(odd_name)?;
     let is_highlight = params.opt_flag("Highlight")?.unwrap_or(false);
+    let start = match is_highlight {
+        true => {
+            params.accept(&["StartTime"]);
+            None
+        }
+        false => time(state, &mut params, "StartTime")?,
+    };
+    let end = time(state, &mut params, "EndTime")?;
     let is_mixed = params.opt_flag("MixStream")?.unwrap_or(false);
     let kind = params.opt_str("RecordType")?.unwrap_or_default().to_ascii_lowercase();
     let format = params.opt_str("FileFormat")?.unwrap_or_default().to_ascii_lowercase();

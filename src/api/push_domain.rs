@@ -8,7 +8,7 @@ use super::{
     error::{ApiError, Result},
     page::Page,
     params::Params,
-    scope,
+    scope::{self, DOMAIN_FORMAT, INVALID},
     state::State,
 };
 use crate::{
@@ -41,7 +41,7 @@ struct Shown {
 
 /// AddLiveDomain. A push domain uses the default domain's push keys until it gets its own.
 pub async fn add(state: &State, _caller: &Caller, mut params: Params) -> Result<Value> {
-    let name = scope::domain(state, &mut params)?;
+    let name = scope::domain(state, &mut params, DOMAIN_FORMAT)?;
     let kind = kind(params.req_u64("DomainType")?)?;
     let play_type = play_type(&mut params)?.unwrap_or(1);
     let is_delay_live = params.opt_flag("IsDelayLive")?.unwrap_or(false);
@@ -88,9 +88,10 @@ pub async fn add(state: &State, _caller: &Caller, mut params: Params) -> Result<
     }
 }
 
-/// DeleteLiveDomain. A push domain with a live stream is refused: its recordings would be cut.
+/// DeleteLiveDomain. A push domain with a live stream is refused: its recordings would be cut; and so
+/// is the default domain, without which pushes are refused that nobody thought of.
 pub async fn delete(state: &State, _caller: &Caller, mut params: Params) -> Result<Value> {
-    let name = named(&mut params)?;
+    let name = named(&mut params, DOMAIN_FORMAT)?;
     let kind = kind(params.req_u64("DomainType")?)?;
     params.finish()?;
     let is_gone = match kind {
@@ -98,6 +99,14 @@ pub async fn delete(state: &State, _caller: &Caller, mut params: Params) -> Resu
             if state.live.list().iter().any(|live| live.session.path.domain == name) {
                 let message = format!("A stream of {name} is live. Drop it first.");
                 return Err(ApiError::new("FailedOperation.DeleteDomainInLockedTime", message));
+            }
+            let is_default = name == state.settings.default_domain;
+            if is_default && state.snapshot.load().push_domains.contains_key(&name) {
+                let message = format!(
+                    "{name} is rtmp.default_domain: pushes by address belong to it, and domains \
+                     without keys of their own have its keys. Configure another one first."
+                );
+                return Err(ApiError::new("FailedOperation", message));
             }
             state.change(state.db.remove_push_domain(&name)).await?
         }
@@ -108,16 +117,21 @@ pub async fn delete(state: &State, _caller: &Caller, mut params: Params) -> Resu
 
 /// EnableLiveDomain.
 pub async fn enable(state: &State, _caller: &Caller, params: Params) -> Result<Value> {
-    set_enabled(state, params, true).await
+    set_enabled(state, params, true, DOMAIN_FORMAT).await
 }
 
 /// ForbidLiveDomain: no new push is accepted; streams that are live go on.
 pub async fn forbid(state: &State, _caller: &Caller, params: Params) -> Result<Value> {
-    set_enabled(state, params, false).await
+    set_enabled(state, params, false, INVALID).await
 }
 
-async fn set_enabled(state: &State, mut params: Params, enabled: bool) -> Result<Value> {
-    let name = named(&mut params)?;
+async fn set_enabled(
+    state: &State,
+    mut params: Params,
+    enabled: bool,
+    code: &'static str,
+) -> Result<Value> {
+    let name = named(&mut params, code)?;
     params.finish()?;
     let is_known = state.change(state.db.enable_push_domain(&name, enabled)).await?
         || state.db.enable_play_domain(&name, enabled).await?;
@@ -126,7 +140,7 @@ async fn set_enabled(state: &State, mut params: Params, enabled: bool) -> Result
 
 /// DescribeLiveDomain.
 pub async fn describe(state: &State, _caller: &Caller, mut params: Params) -> Result<Value> {
-    let name = named(&mut params)?;
+    let name = named(&mut params, INVALID)?;
     params.finish()?;
     match all(state).await?.iter().find(|domain| domain.name == name) {
         Some(domain) => Ok(json!({ "DomainInfo": domain.info(state) })),
@@ -232,12 +246,12 @@ fn play_type(params: &mut Params) -> Result<Option<i64>> {
     }
 }
 
-/// A domain that is asked about: any name that can be one.
-pub(super) fn named(params: &mut Params) -> Result<DomainName> {
+/// A domain that is asked about: any name that can be one; others are refused with `code`.
+pub(super) fn named(params: &mut Params, code: &'static str) -> Result<DomainName> {
     let text = params.req_str("DomainName")?;
     DomainName::parse(&text).map_err(|error| {
         let message = format!("DomainName is not valid: {error}.");
-        ApiError::new("InvalidParameter.DomainFormatError", message)
+        ApiError::new(code, message)
     })
 }
 

@@ -33,9 +33,10 @@ pub async fn create(state: &State, _caller: &Caller, mut params: Params) -> Resu
     let now_s = now_ms.div_euclid(1000);
     let path = StreamPath {
         stream: StreamName::parse(&params.req_str("StreamName")?).map_err(odd_name)?,
-        domain: scope::domain(state, &mut params)?,
+        domain: scope::domain(state, &mut params, scope::INVALID)?,
         app: AppName::parse(&params.req_str("AppName")?).map_err(odd_name)?,
     };
+    path.check_pushable().map_err(odd_name)?;
     let end = params.req_u64("EndTime")?;
     let end_s = seconds("EndTime", end)?;
     let start = params.opt_u64("StartTime")?.filter(|start| *start != 0);

@@ -10,16 +10,16 @@ use crate::{
     domain::stream::{AppName, DomainName, NameError, StreamName},
 };
 
-/// A required `DomainName` in canonical form. Addresses and `localhost` name no domain: a push to
+/// The code for a name that no domain can have, of the actions that list it (spec live-api 15.3).
+pub const DOMAIN_FORMAT: &str = "InvalidParameter.DomainFormatError";
+/// The same of all other actions.
+pub const INVALID: &str = "InvalidParameter";
+
+/// A required `DomainName` in canonical form, refused with `code`. Addresses and `localhost` name no domain: a push to
 /// them belongs to the default domain, so a rule for them would be dead.
-pub fn domain(state: &State, params: &mut Params) -> Result<DomainName> {
+pub fn domain(state: &State, params: &mut Params, code: &'static str) -> Result<DomainName> {
     let text = params.req_str("DomainName")?;
-    let odd = |why: String| {
-        ApiError::new(
-            "InvalidParameter.DomainFormatError",
-            format!("DomainName is not valid: {why}."),
-        )
-    };
+    let odd = |why: String| ApiError::new(code, format!("DomainName is not valid: {why}."));
     let domain = DomainName::parse(&text).map_err(|e| odd(e.to_string()))?;
     if state.snapshot.load().push_domains.contains_key(&domain) {
         return Ok(domain);
@@ -42,6 +42,24 @@ pub fn app(params: &mut Params) -> Result<String> {
     let text = params.opt_str("AppName")?.unwrap_or_default();
     if !text.is_empty() {
         AppName::parse(&text).map_err(odd_name)?;
+    }
+    Ok(text)
+}
+
+/// As [`app`], of what is to be stored: a name that no push can have would be without effect.
+pub fn pushable_app(params: &mut Params) -> Result<String> {
+    let text = app(params)?;
+    if let Ok(name) = AppName::parse(&text) {
+        name.check_pushable().map_err(odd_name)?;
+    }
+    Ok(text)
+}
+
+/// As [`stream`], of what is to be stored.
+pub fn pushable_stream(params: &mut Params) -> Result<String> {
+    let text = stream(params)?;
+    if let Ok(name) = StreamName::parse(&text) {
+        name.check_pushable().map_err(odd_name)?;
     }
     Ok(text)
 }

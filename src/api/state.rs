@@ -63,6 +63,8 @@ pub struct ApiSettings {
     pub rejects_unknown: bool,
     /// `api.utc_offset`.
     pub utc_offset: FixedOffset,
+    /// `callback.deny_networks`.
+    pub deny_networks: Vec<IpNet>,
     /// `http.trusted_proxies`.
     pub trusted_proxies: Vec<IpNet>,
     /// `http.public_url` without a trailing slash.

@@ -11,5 +11,6 @@ mod gateway;
 mod guide;
 mod legacy;
 mod limits;
+mod names;
 mod recordings;
 mod tasks;

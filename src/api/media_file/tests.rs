@@ -60,6 +60,7 @@ async fn servers() -> Vec<(Server, [MediaFile; 3])> {
             clock_skew_s: 300,
             rejects_unknown: true,
             utc_offset: chrono::FixedOffset::east_opt(8 * 3600).unwrap(),
+            deny_networks: Vec::new(),
             trusted_proxies: Vec::new(),
             public_url: "http://10.0.0.1:8080".to_owned(),
         };

@@ -56,6 +56,7 @@ pub async fn servers() -> Vec<Server> {
             clock_skew_s: 300,
             rejects_unknown: true,
             utc_offset: chrono::FixedOffset::east_opt(8 * 3600).unwrap(),
+            deny_networks: Vec::new(),
             trusted_proxies: Vec::new(),
             public_url: "http://127.0.0.1:8080".to_owned(),
         };

@@ -89,7 +89,7 @@ async fn windows_and_names_are_checked() {
             "InvalidParameter",
         ),
         (json!({ "StreamType": 2 }), "InvalidParameter"),
-        (json!({ "DomainName": "no domain" }), "InvalidParameter.DomainFormatError"),
+        (json!({ "DomainName": "no domain" }), "InvalidParameter"),
         (json!({ "StreamName": "s".repeat(256) }), "InvalidParameter"),
         (json!({ "Format": "mp4" }), "UnknownParameter"),
     ] {
