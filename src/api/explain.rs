@@ -32,7 +32,8 @@ use crate::{
     },
 };
 use words::{
-    PUBLISH_AUTH, formats, publish_auth_reason, rule_reason, scope_of, summary, task_reason,
+    OTHER_DOMAIN, PUBLISH_AUTH, formats, publish_auth_reason, rule_reason, scope_of, summary,
+    task_reason,
 };
 
 /// Tasks of the stream that are looked at.
@@ -225,7 +226,7 @@ fn refusals(told: &Explanation<'_>) -> Vec<Obstacle> {
         })
         .collect();
     obstacles.extend(told.elsewhere.as_ref().map(|domain| Obstacle {
-        kind: "other_domain",
+        kind: OTHER_DOMAIN,
         reason: format!("StreamParam names the push domain {domain}: the push belongs to that one"),
         prevents: true,
     }));

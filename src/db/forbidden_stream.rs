@@ -16,6 +16,8 @@ impl Db {
     /// if there are `limits.bans` of other streams already and none of this one.
     pub async fn forbid_stream(&self, ban: &ForbiddenStream, now_ms: i64) -> Result<bool> {
         let mut tx = self.begin().await?;
+        // Whoever counts waits for those who are about to add.
+        Self::next_number(&mut tx, "forbidden_stream").await?;
         sqlx::query("DELETE FROM forbidden_stream WHERE resume_ms <= $1")
             .bind(now_ms)
             .execute(&mut *tx)

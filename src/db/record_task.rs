@@ -190,7 +190,7 @@ impl Db {
     }
 
     /// The tasks of one stream, deleted ones and those of the legacy API too: first those that are
-    /// open at `at_s` (unix seconds), then those that end latest.
+    /// open at `at_s` (unix seconds), in the order in which they get a place, then those that end latest.
     pub async fn record_tasks_of(
         &self,
         path: &StreamPath,
@@ -201,8 +201,9 @@ impl Db {
             "SELECT id, domain, app, stream, start_s, end_s, template_id, stream_type, profile, \
              stopped_ms, deleted_ms, created_ms FROM record_task \
              WHERE domain = $1 AND app = $2 AND stream = $3 ORDER BY \
-             CASE WHEN start_s <= $4 AND end_s > $4 AND deleted_ms = 0 THEN 0 ELSE 1 END, \
-             end_s DESC, id LIMIT $5",
+             CASE WHEN start_s <= $4 AND end_s > $4 AND deleted_ms = 0 AND stopped_ms = 0 THEN 0 ELSE 1 END, \
+             CASE WHEN start_s <= $4 AND end_s > $4 AND deleted_ms = 0 AND stopped_ms = 0 THEN start_s ELSE -end_s END, \
+             created_ms, id LIMIT $5",
         )
         .bind(path.domain.as_str())
         .bind(path.app.as_str())

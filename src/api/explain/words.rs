@@ -18,6 +18,9 @@ use crate::{
 /// `Kind` of the obstacle that is the customer's own server.
 pub(super) const PUBLISH_AUTH: &str = "publish_auth";
 
+/// `Kind` of the obstacle that the push belongs to another domain.
+pub(super) const OTHER_DOMAIN: &str = "other_domain";
+
 /// Who is asked before a publish begins, and what its silence means.
 pub(super) fn publish_auth_reason(fallback: Fallback) -> String {
     let (word, without) = match fallback {
@@ -131,7 +134,11 @@ pub(super) fn summary(
         Phase::Future => "A push then",
     };
     if let Some(obstacle) = obstacles.iter().find(|obstacle| obstacle.prevents) {
-        return format!("{fact}{push} would be refused: {}.", obstacle.reason);
+        let would = match obstacle.kind {
+            OTHER_DOMAIN => "would not be of this stream",
+            _ => "would be refused",
+        };
+        return format!("{fact}{push} {would}: {}.", obstacle.reason);
     }
     if told.wanted.is_empty() {
         let why = match (told.rules.is_empty(), told.other_rules) {

@@ -146,6 +146,9 @@ async fn a_stream_key_that_names_another_domain_belongs_there() {
             let told = server.ok(EXPLAIN, with(json!({ "StreamParam": param }))).await;
             assert_eq!(kinds(&told), wanted, "{extra}");
             assert_eq!(told["WillRecord"], wanted.is_empty(), "{extra}");
+            let is_elsewhere =
+                told["Summary"].as_str().unwrap().contains("would not be of this stream");
+            assert_eq!(is_elsewhere, wanted == ["other_domain"], "{told}");
         }
     }
 }
@@ -224,5 +227,23 @@ async fn names_that_no_push_can_have_are_told() {
         for fine in [json!({ "AppName": "a/b" }), json!({ "StreamName": "a/" })] {
             assert_eq!(server.ok(EXPLAIN, with(fine.clone())).await["WillRecord"], true, "{fine}");
         }
+    }
+}
+
+/// However many are open, those that record are told.
+#[tokio::test]
+async fn of_many_open_tasks_those_are_told_that_record() {
+    for server in servers().await {
+        registered(&server, "push.example.com").await;
+        for nth in 0..120 {
+            let task = with(json!({ "StartTime": NOW_S - 60, "EndTime": NOW_S + 600 + nth }));
+            server.ok("CreateRecordTask", task).await;
+        }
+        let first = with(json!({ "StartTime": NOW_S - 90, "EndTime": NOW_S + 60 }));
+        let first = server.ok("CreateRecordTask", first).await["TaskId"].clone();
+        let told = server.ok(EXPLAIN, with(json!({}))).await;
+        assert_eq!(told["WantedList"][0]["TaskId"], first);
+        assert_eq!(told["TaskList"][0]["TaskId"], first);
+        assert_eq!(told["WantedList"].as_array().unwrap().len(), 3);
     }
 }

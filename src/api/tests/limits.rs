@@ -192,3 +192,32 @@ async fn a_ban_can_be_changed_when_there_may_be_no_more() {
         server.ok("ForbidLiveStream", other).await;
     }
 }
+
+#[tokio::test]
+async fn rules_and_bans_made_at_once_are_no_more_than_may_be() {
+    for server in servers().await {
+        let limits = Limits { rules: 3, bans: 3, ..Limits::default() };
+        let server = limited(server, limits);
+        let template = server.ok("CreateLiveRecordTemplate", json!({ "TemplateName": "t" })).await;
+        let callbacks = json!({ "TemplateName": "cb", "RecordNotifyUrl": "http://example.com/" });
+        let callbacks = server.ok("CreateLiveCallbackTemplate", callbacks).await;
+        for (action, id) in [
+            ("CreateLiveRecordRule", Some(&template["TemplateId"])),
+            ("CreateLiveCallbackRule", Some(&callbacks["TemplateId"])),
+            ("ForbidLiveStream", None),
+        ] {
+            let calls = (0..12).map(|nth| {
+                let mut body =
+                    json!({ "DomainName": "a.example.com", "AppName": format!("live{nth}") });
+                match id {
+                    Some(id) => body["TemplateId"] = id.clone(),
+                    None => body["StreamName"] = json!("s"),
+                }
+                server.call(action, body)
+            });
+            let codes: Vec<String> = join_all(calls).await.iter().map(code).collect();
+            let made = codes.iter().filter(|code| *code == "no error").count();
+            assert_eq!(made, 3, "{action}: {codes:?}");
+        }
+    }
+}
