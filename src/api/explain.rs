@@ -25,7 +25,7 @@ use crate::{
         domain_limits::month_of,
         explain::{Explanation, Question, explain},
         plan::Wanted,
-        push_domain::Policy,
+        push_domain::{Policy, Refusal},
         recording::Origin,
         snapshot::Snapshot,
         stream::StreamPath,
@@ -133,7 +133,7 @@ pub async fn explain_record(state: &State, _caller: &Caller, mut params: Params)
         default_task_format: state.settings.default_task_format,
     };
     let told = explain(&snapshot, &tasks, &policy, &question);
-    let mut obstacles = refusals(&told);
+    let mut obstacles = refusals(&told, &path, &policy);
     if phase != Phase::Past {
         let limits = snapshot.domain_limits.get(&path.domain).copied().unwrap_or_default();
         let mut of_now: Vec<Obstacle> =
@@ -215,13 +215,20 @@ async fn pushed_ms(
     Ok(state.db.pushed_ms(&path.domain, month_of(at_ms), at_ms.min(now_ms)).await?)
 }
 
-fn refusals(told: &Explanation<'_>) -> Vec<Obstacle> {
+fn refusals(told: &Explanation<'_>, path: &StreamPath, policy: &Policy) -> Vec<Obstacle> {
     let mut obstacles: Vec<Obstacle> = told
         .refusals
         .iter()
         .map(|refusal| Obstacle {
             kind: refusal.reason(),
-            reason: refusal.to_string(),
+            reason: match refusal {
+                // The host of an address says little: it falls back.
+                Refusal::UnknownDomain(name) if name == path.domain.as_str() => format!(
+                    "{refusal}; a push that only connects to that name belongs to {}",
+                    policy.default_domain
+                ),
+                _ => refusal.to_string(),
+            },
             prevents: true,
         })
         .collect();

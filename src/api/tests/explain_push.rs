@@ -153,6 +153,21 @@ async fn a_stream_key_that_names_another_domain_belongs_there() {
     }
 }
 
+/// Hosts fall back, names behind the stream key do not.
+#[tokio::test]
+async fn where_the_push_of_an_unregistered_domain_goes_is_told() {
+    for server in servers().await {
+        let told = server.ok(EXPLAIN, with(json!({}))).await;
+        assert_eq!(kinds(&told), ["unknown_domain"]);
+        assert!(told["ObstacleList"][0]["Reason"].as_str().unwrap().contains("live.local"));
+        registered(&server, "push.example.com").await;
+        let named = with(json!({ "StreamParam": "vhost=nobody.example.com" }));
+        let told = server.ok(EXPLAIN, named).await;
+        assert_eq!(kinds(&told), ["unknown_domain"]);
+        assert!(!told["ObstacleList"][0]["Reason"].as_str().unwrap().contains("live.local"));
+    }
+}
+
 #[tokio::test]
 async fn hours_count_in_the_month_that_is_asked_about() {
     for server in servers().await {
