@@ -223,10 +223,14 @@ fn refusals(told: &Explanation<'_>, path: &StreamPath, policy: &Policy) -> Vec<O
             kind: refusal.reason(),
             reason: match refusal {
                 // The host of an address says little: it falls back.
-                Refusal::UnknownDomain(name) if name == path.domain.as_str() => format!(
-                    "{refusal}; a push that only connects to that name belongs to {}",
-                    policy.default_domain
-                ),
+                Refusal::UnknownDomain(name)
+                    if name == path.domain.as_str() && path.domain != policy.default_domain =>
+                {
+                    format!(
+                        "{refusal}; a push that only connects to that name belongs to {}",
+                        policy.default_domain
+                    )
+                }
                 _ => refusal.to_string(),
             },
             prevents: true,

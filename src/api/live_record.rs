@@ -79,7 +79,8 @@ pub async fn create(state: &State, _caller: &Caller, mut params: Params) -> Resu
     };
     let offset_s = i64::from(state.settings.utc_offset.local_minus_utc());
     let day_s = (now_s + offset_s).div_euclid(DAY_S) * DAY_S - offset_s;
-    let mut task = RecordTask {
+    let task = RecordTask {
+        // Becomes a number.
         id: String::new(),
         path,
         start_s,
@@ -91,9 +92,9 @@ pub async fn create(state: &State, _caller: &Caller, mut params: Params) -> Resu
         deleted_ms: 0,
         created_ms: now_ms,
     };
-    let created = state.change(state.db.create_legacy_task(&mut task, day_s, now_ms)).await?;
+    let creation = state.db.create_legacy_task(&task, day_s, now_ms);
+    let (created, number) = state.change(creation).await?;
     task_created(state, created, &task)?;
-    let number = task.id.parse::<u64>().map_err(|_| unknown_task())?;
     Ok(json!({ "TaskId": number }))
 }
 

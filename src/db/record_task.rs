@@ -65,15 +65,15 @@ impl Db {
         self.insert_task(tx, task, now_ms).await
     }
 
-    /// Stores a new task of the legacy API, whose id becomes the next number, and registers its domain
-    /// if need be. The limits are how many of them may be unfinished and how many may be made since
-    /// `day_s` (unix seconds).
+    /// Stores a new task of the legacy API under the next number, which it answers, and registers its
+    /// domain if need be. The limits are how many of them may be unfinished and how many may be made
+    /// since `day_s` (unix seconds).
     pub async fn create_legacy_task(
         &self,
-        task: &mut RecordTask,
+        task: &RecordTask,
         day_s: i64,
         now_ms: i64,
-    ) -> Result<TaskCreation> {
+    ) -> Result<(TaskCreation, i64)> {
         let mut tx = self.begin().await?;
         let number = Self::next_number(&mut tx, "legacy_task").await?;
         let row = sqlx::query(
@@ -88,13 +88,13 @@ impl Db {
         .map_err(at("count legacy tasks"))?;
         let count = |column: &str| row.try_get::<i64, _>(column).map_err(at("count legacy tasks"));
         if count("today")? >= self.limits.legacy_tasks_per_day {
-            return Ok(TaskCreation::DayFull);
+            return Ok((TaskCreation::DayFull, number));
         }
         if count("armed")? >= self.limits.legacy_tasks {
-            return Ok(TaskCreation::Full);
+            return Ok((TaskCreation::Full, number));
         }
-        task.id = number.to_string();
-        self.insert_task(tx, task, now_ms).await
+        let task = RecordTask { id: number.to_string(), ..task.clone() };
+        Ok((self.insert_task(tx, &task, now_ms).await?, number))
     }
 
     /// Registers the domain, writes the row, takes the chance to remove a few rows that are past their
