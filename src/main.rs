@@ -34,7 +34,8 @@ const FATAL: &str = "liverec::fatal";
 
 fn main() -> ExitCode {
     let arguments = Arguments::read();
-    let config = match Config::load(&arguments.sources()) {
+    let loaded = Config::load(&arguments.sources());
+    let config = match loaded.and_then(|config| app::check(&config).map(|()| config)) {
         Ok(config) => config,
         Err(error) => {
             eprintln!("liverec: {error}");

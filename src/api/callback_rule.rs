@@ -16,21 +16,21 @@ use crate::domain::callback_rule::CallbackRule;
 pub async fn create(state: &State, _caller: &Caller, mut params: Params) -> Result<Value> {
     let now_ms = state.now_ms();
     let rule = CallbackRule {
-        domain: scope::domain(state, &mut params)?,
-        app: scope::app(&mut params)?,
+        domain: scope::domain(state, &mut params, scope::INVALID)?,
+        app: scope::pushable_app(&mut params)?,
         template_id: params.req_i64("TemplateId")?,
         created_ms: now_ms,
         updated_ms: now_ms,
     };
     params.finish()?;
     let created = state.change(state.db.create_callback_rule(&rule)).await?;
-    rule_created(created, rule.template_id)?;
+    rule_created(state, created, &rule.domain, rule.template_id)?;
     Ok(json!({}))
 }
 
 /// DeleteLiveCallbackRule: the rule of exactly this scope.
 pub async fn delete(state: &State, _caller: &Caller, mut params: Params) -> Result<Value> {
-    let domain = scope::domain(state, &mut params)?;
+    let domain = scope::domain(state, &mut params, scope::INVALID)?;
     let app = scope::app(&mut params)?;
     params.finish()?;
     match state.change(state.db.remove_callback_rule(&domain, &app)).await? {

@@ -14,6 +14,7 @@ use crate::{
     db::template::{Change, Creation},
     domain::{
         callback_template::{CallbackTemplate, CallbackTemplateError},
+        denied_networks::Denied,
         record_template::TemplateError,
     },
 };
@@ -28,6 +29,7 @@ pub async fn create(state: &State, _caller: &Caller, mut params: Params) -> Resu
     set(&mut template.stream_mix_url, params.opt_str("StreamMixNotifyUrl")?);
     read_into(params, &mut template)?;
     template.check().map_err(refused)?;
+    check_receivers(state, &template)?;
     match state.change(state.db.create_callback_template(&template, state.now_ms())).await? {
         Creation::Created(id) => Ok(json!({ "TemplateId": id })),
         Creation::Full => Err(out_of_limit(state)),
@@ -38,7 +40,9 @@ pub async fn create(state: &State, _caller: &Caller, mut params: Params) -> Resu
 pub async fn modify(state: &State, _caller: &Caller, mut params: Params) -> Result<Value> {
     let id = params.req_i64("TemplateId")?;
     // Once for the request alone: its own faults are told whether or not the template exists.
-    read_into(params.clone(), &mut CallbackTemplate::default())?;
+    let mut given = CallbackTemplate::default();
+    read_into(params.clone(), &mut given)?;
+    check_receivers(state, &given)?;
     let apply = |template: &mut CallbackTemplate| {
         read_into(params, template)?;
         template.check().map_err(refused)
@@ -93,6 +97,20 @@ fn read_into(mut params: Params, template: &mut CallbackTemplate) -> Result<()> 
     );
     set(&mut template.key, params.opt_str("CallbackKey")?);
     params.finish()
+}
+
+/// Refuses receivers that would never be called. What a name leads to is looked at when it is.
+fn check_receivers(state: &State, given: &CallbackTemplate) -> Result<()> {
+    let denied = Denied::new(state.settings.deny_networks.clone());
+    let found =
+        given.urls().into_iter().find_map(|(name, url)| Some((name, denied.address_of(url)?)));
+    match found {
+        None => Ok(()),
+        Some((name, ip)) => {
+            let message = format!("{name} leads to {ip}, which is in callback.deny_networks.");
+            Err(ApiError::new("InvalidParameter.UrlNotSafe", message))
+        }
+    }
 }
 
 fn refused(error: CallbackTemplateError) -> ApiError {

@@ -8,6 +8,7 @@ use super::{
     error::{ApiError, Result},
     params::Params,
     push_domain::{named, unknown},
+    scope::INVALID,
     state::State,
 };
 use crate::domain::{domain_limits::LimitsChange, stream::DomainName};
@@ -18,7 +19,7 @@ const MOST: u64 = 1_000_000_000;
 /// LiverecModifyDomainLimits: `MaxStreams`, `MaxBitrate` (kbit/s), `MaxHours` (a calendar month, UTC); 0
 /// is no limit, what is not given stays as it is. New pushes are held to it.
 pub async fn modify(state: &State, _caller: &Caller, mut params: Params) -> Result<Value> {
-    let domain = named(&mut params)?;
+    let domain = named(&mut params, INVALID)?;
     let mut number = |name: &str| -> Result<Option<i64>> {
         let Some(given) = params.opt_u64(name)? else { return Ok(None) };
         match i64::try_from(given).ok().filter(|_| given <= MOST) {

@@ -4,6 +4,8 @@
 //! What rules and tasks say is decided by [`crate::domain::explain`] over the rows as they are now;
 //! what was recorded in fact comes from the rows of the pushes that were live at the moment.
 
+mod words;
+
 use std::{collections::BTreeSet, time::Duration};
 
 use serde_json::{Value, json};
@@ -20,15 +22,18 @@ use super::{
 use crate::{
     db::{recording::RecordedFiles, session::EndedSession},
     domain::{
-        explain::{Explanation, Question, TaskEffect, explain},
-        plan::{self, Wanted},
-        push_domain::{KeySource, Policy},
-        record_rule::RecordRule,
-        record_task::RecordTask,
-        record_template::RecordTemplate,
+        domain_limits::month_of,
+        explain::{Explanation, Question, explain},
+        plan::Wanted,
+        push_domain::{Policy, Refusal},
         recording::Origin,
+        snapshot::Snapshot,
         stream::StreamPath,
     },
+};
+use words::{
+    OTHER_DOMAIN, PUBLISH_AUTH, formats, publish_auth_reason, rule_reason, scope_of, summary,
+    task_reason,
 };
 
 /// Tasks of the stream that are looked at.
@@ -66,7 +71,7 @@ impl Phase {
 struct Obstacle {
     kind: &'static str,
     reason: String,
-    /// Whether nothing is recorded because of it; otherwise files come late.
+    /// Whether nothing is recorded because of it; otherwise files come late, or it need not be so.
     prevents: bool,
 }
 
@@ -124,16 +129,27 @@ pub async fn explain_record(state: &State, _caller: &Caller, mut params: Params)
         path: &path,
         at_ms,
         stream_param: stream_param.as_deref(),
-        running_tasks: &running_tasks,
+        pushed_ms: pushed_ms(state, &snapshot, &path, at_ms, now_ms).await?,
         default_task_format: state.settings.default_task_format,
     };
     let told = explain(&snapshot, &tasks, &policy, &question);
-    let mut obstacles = refusals(&told);
+    let mut obstacles = refusals(&told, &path, &policy);
     if phase != Phase::Past {
         let limits = snapshot.domain_limits.get(&path.domain).copied().unwrap_or_default();
-        obstacles.extend(limits.max_streams().and_then(|max| crowd(state, &path, max)));
-        obstacles.extend(faults(state).await);
+        let mut of_now: Vec<Obstacle> =
+            limits.max_streams().and_then(|max| crowd(state, &path, max)).into_iter().collect();
+        of_now.extend(faults(state).await);
+        if phase == Phase::Future {
+            // What is so now need not be so then.
+            of_now.iter_mut().for_each(|obstacle| obstacle.prevents = false);
+        }
+        obstacles.extend(of_now);
     }
+    obstacles.extend(state.settings.publish_auth.map(|fallback| Obstacle {
+        kind: PUBLISH_AUTH,
+        reason: publish_auth_reason(fallback),
+        prevents: false,
+    }));
     let is_taken = !obstacles.iter().any(|obstacle| obstacle.prevents);
     let template_of = |id: i64| snapshot.record_templates.get(&id);
     Ok(json!({
@@ -163,7 +179,12 @@ pub async fn explain_record(state: &State, _caller: &Caller, mut params: Params)
             "EndTime": utc(task.end_s.saturating_mul(1000)),
             "TemplateId": task.template_id,
             "Effect": effect.as_str(),
-            "Reason": task_reason(task, *effect, template_of(task.template_id)),
+            "Reason": task_reason(
+                task,
+                *effect,
+                template_of(task.template_id),
+                running_tasks.contains(&task.id),
+            ),
         })).collect::<Vec<_>>(),
         "WantedList": told.wanted.iter().map(wanted).collect::<Vec<_>>(),
         "PushKeys": told.keys.as_str(),
@@ -176,16 +197,50 @@ pub async fn explain_record(state: &State, _caller: &Caller, mut params: Params)
     }))
 }
 
-fn refusals(told: &Explanation<'_>) -> Vec<Obstacle> {
+/// What was pushed to the domain in the month of a moment, up to that moment.
+async fn pushed_ms(
+    state: &State,
+    snapshot: &Snapshot,
+    path: &StreamPath,
+    at_ms: i64,
+    now_ms: i64,
+) -> Result<i64> {
+    if snapshot.domain_limits.get(&path.domain).is_none_or(|limits| limits.hours == 0) {
+        return Ok(0);
+    }
+    if at_ms >= now_ms && month_of(at_ms) == month_of(now_ms) {
+        // What a publish is held to.
+        return Ok(snapshot.pushed_ms.get(&path.domain).copied().unwrap_or(0));
+    }
+    Ok(state.db.pushed_ms(&path.domain, month_of(at_ms), at_ms.min(now_ms)).await?)
+}
+
+fn refusals(told: &Explanation<'_>, path: &StreamPath, policy: &Policy) -> Vec<Obstacle> {
     let mut obstacles: Vec<Obstacle> = told
         .refusals
         .iter()
         .map(|refusal| Obstacle {
             kind: refusal.reason(),
-            reason: refusal.to_string(),
+            reason: match refusal {
+                // The host of an address says little: it falls back.
+                Refusal::UnknownDomain(name)
+                    if name == path.domain.as_str() && path.domain != policy.default_domain =>
+                {
+                    format!(
+                        "{refusal}; a push that only connects to that name belongs to {}",
+                        policy.default_domain
+                    )
+                }
+                _ => refusal.to_string(),
+            },
             prevents: true,
         })
         .collect();
+    obstacles.extend(told.elsewhere.as_ref().map(|domain| Obstacle {
+        kind: OTHER_DOMAIN,
+        reason: format!("StreamParam names the push domain {domain}: the push belongs to that one"),
+        prevents: true,
+    }));
     if let Some(ban) = told.ban
         && let Some(forbidden) = obstacles.iter_mut().find(|obstacle| obstacle.kind == "forbidden")
     {
@@ -231,62 +286,6 @@ async fn faults(state: &State) -> Vec<Obstacle> {
     obstacles
 }
 
-/// A rule's scope as people write it.
-fn scope_of(rule: &RecordRule) -> String {
-    let part = |text: &str| if text.is_empty() { "*".to_owned() } else { text.to_owned() };
-    format!("{}/{}/{}", rule.domain, part(&rule.app), part(&rule.stream))
-}
-
-fn formats(template: &RecordTemplate) -> Vec<&'static str> {
-    template.containers().map(|container| container.as_str()).collect()
-}
-
-fn rule_reason(
-    rule: &RecordRule,
-    shadow: Option<String>,
-    template: Option<&RecordTemplate>,
-    sessions: &[(EndedSession, Vec<RecordedFiles>)],
-) -> String {
-    if let Some(by) = shadow {
-        return format!("the rule {by} is more specific");
-    }
-    let formats = template.map(formats).unwrap_or_default();
-    let mut reason = match (template, formats.is_empty()) {
-        (None, _) => "its template does not exist: nothing is recorded".to_owned(),
-        (Some(_), true) => "its template enables no format: nothing is recorded".to_owned(),
-        (Some(_), false) => {
-            format!("the most specific rule that matches; records {}", formats.join(", "))
-        }
-    };
-    let began = sessions.iter().map(|(session, _)| session.session.started_ms).min();
-    if began.is_some_and(|began| rule.updated_ms > began) {
-        reason.push_str("; made after the push began, so it counts from the next push on");
-    }
-    reason
-}
-
-fn task_reason(task: &RecordTask, effect: TaskEffect, template: Option<&RecordTemplate>) -> String {
-    let reason = match effect {
-        TaskEffect::Applies => match (&task.profile, template) {
-            (None, None) => {
-                "its window is open; its template does not exist, so it records the default format"
-            }
-            _ => "its window is open",
-        },
-        TaskEffect::NotYet => "its window has not begun",
-        TaskEffect::Over => "its window is over",
-        TaskEffect::Stopped => "it was stopped",
-        TaskEffect::Deleted => "it was deleted",
-        TaskEffect::OneTooMany => {
-            return format!(
-                "at most {} tasks record one stream, others come before it",
-                plan::MAX_TASKS_PER_STREAM
-            );
-        }
-    };
-    reason.to_owned()
-}
-
 fn wanted(wanted: &Wanted) -> Value {
     json!({
         "Origin": origin(&wanted.origin),
@@ -329,55 +328,4 @@ fn session_info((session, recordings): &(EndedSession, Vec<RecordedFiles>)) -> V
         "Signed": session.session.signed,
         "RecordingList": recordings.collect::<Vec<_>>(),
     })
-}
-
-/// One or two sentences for somebody who reads nothing else.
-fn summary(
-    phase: Phase,
-    told: &Explanation<'_>,
-    obstacles: &[Obstacle],
-    sessions: &[(EndedSession, Vec<RecordedFiles>)],
-    path: &StreamPath,
-) -> String {
-    let recorded: usize = sessions.iter().map(|(_, recordings)| recordings.len()).sum();
-    let fact = match (phase, sessions.is_empty(), recorded) {
-        (Phase::Past, true, _) => "Nothing was pushed then. ".to_owned(),
-        (Phase::Past, false, 1) => "A push was live then; there is 1 recording of it. ".to_owned(),
-        (Phase::Past, false, n) => {
-            format!("A push was live then; there are {n} recordings of it. ")
-        }
-        (Phase::Live, _, 1) => "A push is live; there is 1 recording of it. ".to_owned(),
-        (Phase::Live, _, n) => format!("A push is live; there are {n} recordings of it. "),
-        (Phase::Idle, ..) => "Nothing is pushed. ".to_owned(),
-        (Phase::Future, ..) => String::new(),
-    };
-    let push = match phase {
-        Phase::Past => "By the rules of today a push then",
-        Phase::Live | Phase::Idle => "A push that begins now",
-        Phase::Future => "A push then",
-    };
-    if let Some(obstacle) = obstacles.iter().find(|obstacle| obstacle.prevents) {
-        return format!("{fact}{push} would be refused: {}.", obstacle.reason);
-    }
-    if told.wanted.is_empty() {
-        let why = match (told.rules.is_empty(), told.other_rules) {
-            (false, _) => "the rule that counts has a template that records nothing".to_owned(),
-            (true, 0) => format!("no rule names the domain {}", path.domain),
-            (true, n) => format!("none of the {n} rules of {} matches", path.domain),
-        };
-        return format!("{fact}{push} would not be recorded: {why}, and no task is open.");
-    }
-    let by: Vec<String> = told
-        .wanted
-        .iter()
-        .map(|wanted| {
-            let by = wanted.origin.task_id().map_or("a rule".to_owned(), |id| format!("task {id}"));
-            format!("{} by {by}", formats(&wanted.template).join(", "))
-        })
-        .collect();
-    let signed = match told.keys {
-        KeySource::Own | KeySource::Default => " if it is signed",
-        KeySource::Off | KeySource::None => "",
-    };
-    format!("{fact}{push} would be recorded{signed}: {}.", by.join("; "))
 }

@@ -7,6 +7,7 @@ use super::{
     error::{ApiError, Result},
     page::Page,
     params::Params,
+    scope::odd_name,
     state::State,
     stream,
     time::{parse_utc, utc},
@@ -22,6 +23,7 @@ use crate::domain::{
 pub async fn forbid(state: &State, _caller: &Caller, mut params: Params) -> Result<Value> {
     let now_ms = state.now_ms();
     let path = stream::path(&mut params)?;
+    path.check_pushable().map_err(odd_name)?;
     let resume_ms = match params.opt_str("ResumeTime")? {
         Some(text) => parse_utc("ResumeTime", &text)?,
         None => now_ms.saturating_add(DEFAULT_BAN_MS),

@@ -11,7 +11,7 @@ use super::{
     caller::Caller,
     error::{ApiError, Result, shown},
     params::Params,
-    record_task::window_error,
+    record_task::{task_created, window_error},
     scope::{self, odd_name},
     state::State,
 };
@@ -40,13 +40,20 @@ pub async fn create(state: &State, _caller: &Caller, mut params: Params) -> Resu
         app: AppName::parse(&params.opt_str("AppName")?.unwrap_or_else(|| "live".to_owned()))
             .map_err(odd_name)?,
         domain: match params.has("DomainName") {
-            true => scope::domain(state, &mut params)?,
+            true => scope::domain(state, &mut params, scope::INVALID)?,
             false => state.settings.default_domain.clone(),
         },
     };
-    let start = time(state, &mut params, "StartTime")?;
-    let end = time(state, &mut params, "EndTime")?;
+    path.check_pushable().map_err(odd_name)?;
     let is_highlight = params.opt_flag("Highlight")?.unwrap_or(false);
+    let start = match is_highlight {
+        true => {
+            params.accept(&["StartTime"]);
+            None
+        }
+        false => time(state, &mut params, "StartTime")?,
+    };
+    let end = time(state, &mut params, "EndTime")?;
     let is_mixed = params.opt_flag("MixStream")?.unwrap_or(false);
     let kind = params.opt_str("RecordType")?.unwrap_or_default().to_ascii_lowercase();
     let format = params.opt_str("FileFormat")?.unwrap_or_default().to_ascii_lowercase();
@@ -72,21 +79,9 @@ pub async fn create(state: &State, _caller: &Caller, mut params: Params) -> Resu
     };
     let offset_s = i64::from(state.settings.utc_offset.local_minus_utc());
     let day_s = (now_s + offset_s).div_euclid(DAY_S) * DAY_S - offset_s;
-    let tasks = state.db.next_legacy_task(day_s, now_s).await?;
-    let limits = state.db.limits();
-    if tasks.today >= limits.legacy_tasks_per_day {
-        let message = format!("There were {} tasks today.", limits.legacy_tasks_per_day);
-        return Err(ApiError::new("LimitExceeded.MaximumTask", message));
-    }
-    let full = || {
-        let message = "There are too many unfinished tasks.";
-        ApiError::new("LimitExceeded.MaximumRunningTask", message)
-    };
-    if tasks.armed >= limits.legacy_tasks {
-        return Err(full());
-    }
     let task = RecordTask {
-        id: tasks.next.to_string(),
+        // Becomes a number.
+        id: String::new(),
         path,
         start_s,
         end_s,
@@ -97,10 +92,10 @@ pub async fn create(state: &State, _caller: &Caller, mut params: Params) -> Resu
         deleted_ms: 0,
         created_ms: now_ms,
     };
-    match state.change(state.db.create_record_task(&task, now_ms)).await? {
-        true => Ok(json!({ "TaskId": tasks.next })),
-        false => Err(full()),
-    }
+    let creation = state.db.create_legacy_task(&task, day_s, now_ms);
+    let (created, number) = state.change(creation).await?;
+    task_created(state, created, &task)?;
+    Ok(json!({ "TaskId": number }))
 }
 
 /// StopLiveRecord: what it records is finished at once, and it never starts again.

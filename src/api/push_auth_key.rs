@@ -7,6 +7,7 @@ use super::{
     error::{ApiError, Result},
     params::Params,
     push_domain::named,
+    scope::INVALID,
     state::State,
 };
 use crate::{
@@ -25,7 +26,7 @@ const MAX_DELTA_S: u64 = 366 * 24 * 3600;
 /// ModifyLivePushAuthKey. What is absent stays as it is in force; from then on the domain has keys
 /// of its own.
 pub async fn modify(state: &State, _caller: &Caller, mut params: Params) -> Result<Value> {
-    let name = named(&mut params)?;
+    let name = named(&mut params, INVALID)?;
     let enabled = params.opt_flag("Enable")?;
     let master = key(&mut params, "MasterAuthKey")?;
     let backup = key(&mut params, "BackupAuthKey")?;
@@ -63,7 +64,7 @@ pub async fn modify(state: &State, _caller: &Caller, mut params: Params) -> Resu
 
 /// DescribeLivePushAuthKey: the keys in force, those of the default domain where it has none.
 pub async fn describe(state: &State, _caller: &Caller, mut params: Params) -> Result<Value> {
-    let name = named(&mut params)?;
+    let name = named(&mut params, INVALID)?;
     params.finish()?;
     let domains = state.db.push_domains().await?;
     let find = |name: &DomainName| domains.iter().find(|domain| domain.name == *name);

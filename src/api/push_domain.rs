@@ -8,11 +8,11 @@ use super::{
     error::{ApiError, Result},
     page::Page,
     params::Params,
-    scope,
+    scope::{self, DOMAIN_FORMAT, INVALID},
     state::State,
 };
 use crate::{
-    db::{Db, DbError},
+    db::domain_name::Addition,
     domain::{play_domain::PlayDomain, push_domain::PushDomain, stream::DomainName},
 };
 
@@ -41,7 +41,7 @@ struct Shown {
 
 /// AddLiveDomain. A push domain uses the default domain's push keys until it gets its own.
 pub async fn add(state: &State, _caller: &Caller, mut params: Params) -> Result<Value> {
-    let name = scope::domain(state, &mut params)?;
+    let name = scope::domain(state, &mut params, DOMAIN_FORMAT)?;
     let kind = kind(params.req_u64("DomainType")?)?;
     let play_type = play_type(&mut params)?.unwrap_or(1);
     let is_delay_live = params.opt_flag("IsDelayLive")?.unwrap_or(false);
@@ -53,55 +53,45 @@ pub async fn add(state: &State, _caller: &Caller, mut params: Params) -> Result<
         return Err(ApiError::invalid_value(message));
     }
     params.finish()?;
-    let domains = all(state).await?;
-    let taken = || {
-        let message = format!("The domain {name} is there already.");
-        ApiError::new("FailedOperation.DomainAdded", message)
-    };
-    if domains.iter().any(|domain| domain.name == name) {
-        return Err(taken());
-    }
-    let max = usize::try_from(state.db.limits().domains).unwrap_or(usize::MAX);
-    if domains.len() >= max {
-        let message = format!("There are {max} domains already.");
-        return Err(ApiError::new("FailedOperation.HostOutLimit", message));
-    }
     let created_ms = state.now_ms();
-    let is_new = state
-        .change(async {
-            let name = name.clone();
-            let mut tx = state.db.begin().await?;
-            let is_new = match kind {
-                Kind::Push => {
-                    let domain = PushDomain {
-                        is_delay_live,
-                        is_mini_program,
-                        ..PushDomain::new(name, None, created_ms)
-                    };
-                    Db::insert_domain(&mut tx, &domain).await?
-                }
-                Kind::Play => {
-                    let domain = PlayDomain {
-                        name,
-                        enabled: true,
-                        play_type,
-                        is_delay_live,
-                        is_mini_program,
-                        created_ms,
-                    };
-                    Db::insert_play_domain(&mut tx, &domain).await?
-                }
+    let added = match kind {
+        Kind::Push => {
+            let domain = PushDomain {
+                is_delay_live,
+                is_mini_program,
+                ..PushDomain::new(name.clone(), None, created_ms)
             };
-            state.db.commit(tx, "add a domain").await?;
-            Ok::<_, DbError>(is_new)
-        })
-        .await?;
-    if is_new { Ok(json!({})) } else { Err(taken()) }
+            state.change(state.db.add_push_domain(&domain)).await?
+        }
+        Kind::Play => {
+            let domain = PlayDomain {
+                name: name.clone(),
+                enabled: true,
+                play_type,
+                is_delay_live,
+                is_mini_program,
+                created_ms,
+            };
+            state.db.add_play_domain(&domain).await?
+        }
+    };
+    match added {
+        Addition::Added => Ok(json!({})),
+        Addition::Exists => {
+            let message = format!("The domain {name} is there already.");
+            Err(ApiError::new("FailedOperation.DomainAdded", message))
+        }
+        Addition::Full => {
+            let message = format!("There are {} domains already.", state.db.limits().domains);
+            Err(ApiError::new("FailedOperation.HostOutLimit", message))
+        }
+    }
 }
 
-/// DeleteLiveDomain. A push domain with a live stream is refused: its recordings would be cut.
+/// DeleteLiveDomain. A push domain with a live stream is refused: its recordings would be cut; and so
+/// is the default domain, without which pushes are refused that nobody thought of.
 pub async fn delete(state: &State, _caller: &Caller, mut params: Params) -> Result<Value> {
-    let name = named(&mut params)?;
+    let name = named(&mut params, DOMAIN_FORMAT)?;
     let kind = kind(params.req_u64("DomainType")?)?;
     params.finish()?;
     let is_gone = match kind {
@@ -109,6 +99,14 @@ pub async fn delete(state: &State, _caller: &Caller, mut params: Params) -> Resu
             if state.live.list().iter().any(|live| live.session.path.domain == name) {
                 let message = format!("A stream of {name} is live. Drop it first.");
                 return Err(ApiError::new("FailedOperation.DeleteDomainInLockedTime", message));
+            }
+            let is_default = name == state.settings.default_domain;
+            if is_default && state.snapshot.load().push_domains.contains_key(&name) {
+                let message = format!(
+                    "{name} is rtmp.default_domain: pushes by address belong to it, and domains \
+                     without keys of their own have its keys. Configure another one first."
+                );
+                return Err(ApiError::new("FailedOperation", message));
             }
             state.change(state.db.remove_push_domain(&name)).await?
         }
@@ -119,16 +117,21 @@ pub async fn delete(state: &State, _caller: &Caller, mut params: Params) -> Resu
 
 /// EnableLiveDomain.
 pub async fn enable(state: &State, _caller: &Caller, params: Params) -> Result<Value> {
-    set_enabled(state, params, true).await
+    set_enabled(state, params, true, DOMAIN_FORMAT).await
 }
 
 /// ForbidLiveDomain: no new push is accepted; streams that are live go on.
 pub async fn forbid(state: &State, _caller: &Caller, params: Params) -> Result<Value> {
-    set_enabled(state, params, false).await
+    set_enabled(state, params, false, INVALID).await
 }
 
-async fn set_enabled(state: &State, mut params: Params, enabled: bool) -> Result<Value> {
-    let name = named(&mut params)?;
+async fn set_enabled(
+    state: &State,
+    mut params: Params,
+    enabled: bool,
+    code: &'static str,
+) -> Result<Value> {
+    let name = named(&mut params, code)?;
     params.finish()?;
     let is_known = state.change(state.db.enable_push_domain(&name, enabled)).await?
         || state.db.enable_play_domain(&name, enabled).await?;
@@ -137,7 +140,7 @@ async fn set_enabled(state: &State, mut params: Params, enabled: bool) -> Result
 
 /// DescribeLiveDomain.
 pub async fn describe(state: &State, _caller: &Caller, mut params: Params) -> Result<Value> {
-    let name = named(&mut params)?;
+    let name = named(&mut params, INVALID)?;
     params.finish()?;
     match all(state).await?.iter().find(|domain| domain.name == name) {
         Some(domain) => Ok(json!({ "DomainInfo": domain.info(state) })),
@@ -243,12 +246,12 @@ fn play_type(params: &mut Params) -> Result<Option<i64>> {
     }
 }
 
-/// A domain that is asked about: any name that can be one.
-pub(super) fn named(params: &mut Params) -> Result<DomainName> {
+/// A domain that is asked about: any name that can be one; others are refused with `code`.
+pub(super) fn named(params: &mut Params, code: &'static str) -> Result<DomainName> {
     let text = params.req_str("DomainName")?;
     DomainName::parse(&text).map_err(|error| {
         let message = format!("DomainName is not valid: {error}.");
-        ApiError::new("InvalidParameter.DomainFormatError", message)
+        ApiError::new(code, message)
     })
 }
 

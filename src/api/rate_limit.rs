@@ -7,7 +7,10 @@ use std::{
     time::Instant,
 };
 
-use super::error::{ApiError, Result};
+use super::{
+    ACTIONS,
+    error::{ApiError, Result},
+};
 use crate::domain::rate_limit::RateLimit;
 
 /// Requests a second of actions that no table names.
@@ -30,6 +33,12 @@ const VENDOR: &[(&str, u32)] = &[
     ("ResumeLiveStream", 100),
     ("DescribeLiveForbidStreamList", 100),
 ];
+
+/// The first of some limits that names no action of this server.
+pub fn unknown_action(limits: &[RateLimit]) -> Option<&str> {
+    let is_known = |name: &str| name == "*" || ACTIONS.iter().any(|action| action.name == name);
+    limits.iter().map(|limit| limit.action.as_str()).find(|name| !is_known(name))
+}
 
 /// A second since the beginning, and requests in it.
 type Window = (u64, u32);
@@ -107,6 +116,21 @@ mod tests {
         assert_eq!(admitted(&limiter, 0, "a", "SearchMedia"), 200);
         let refused = limiter.admit_at(1, "a", "CreateRecordTask").unwrap_err();
         assert_eq!(refused.code(), "RequestLimitExceeded");
+    }
+
+    #[test]
+    fn a_limit_of_no_action_is_found() {
+        let unknown = |text: &str| {
+            let limits: Vec<RateLimit> = text.split(',').map(|l| l.parse().unwrap()).collect();
+            unknown_action(&limits).map(str::to_owned)
+        };
+        assert_eq!(unknown("*=1,SearchMedia=2,CreateRecordTask=3"), None);
+        assert_eq!(
+            unknown("SearchMedia=2,createRecordTask=3").as_deref(),
+            Some("createRecordTask")
+        );
+        // The vendor has it, this server does not.
+        assert_eq!(unknown("CreateScreenshotTask=3").as_deref(), Some("CreateScreenshotTask"));
     }
 
     #[test]

@@ -15,22 +15,22 @@ use crate::domain::record_rule::RecordRule;
 pub async fn create(state: &State, _caller: &Caller, mut params: Params) -> Result<Value> {
     let now_ms = state.now_ms();
     let rule = RecordRule {
-        domain: scope::domain(state, &mut params)?,
-        app: scope::app(&mut params)?,
-        stream: scope::stream(&mut params)?,
+        domain: scope::domain(state, &mut params, scope::DOMAIN_FORMAT)?,
+        app: scope::pushable_app(&mut params)?,
+        stream: scope::pushable_stream(&mut params)?,
         template_id: params.req_i64("TemplateId")?,
         created_ms: now_ms,
         updated_ms: now_ms,
     };
     params.finish()?;
     let created = state.change(state.db.create_record_rule(&rule)).await?;
-    rule_created(created, rule.template_id)?;
+    rule_created(state, created, &rule.domain, rule.template_id)?;
     Ok(json!({}))
 }
 
 /// DeleteLiveRecordRule: the rule of exactly this scope.
 pub async fn delete(state: &State, _caller: &Caller, mut params: Params) -> Result<Value> {
-    let domain = scope::domain(state, &mut params)?;
+    let domain = scope::domain(state, &mut params, scope::DOMAIN_FORMAT)?;
     let app = scope::app(&mut params)?;
     let stream = scope::stream(&mut params)?;
     params.finish()?;

@@ -12,7 +12,7 @@ use super::{
     state::State,
 };
 use crate::{
-    db::record_task::TaskFilter,
+    db::record_task::{TaskCreation, TaskFilter},
     domain::{
         record_task::{ID_LEN, KEPT_S, RecordTask, WindowError, check_window},
         stream::{AppName, DomainName, StreamName, StreamPath},
@@ -33,9 +33,10 @@ pub async fn create(state: &State, _caller: &Caller, mut params: Params) -> Resu
     let now_s = now_ms.div_euclid(1000);
     let path = StreamPath {
         stream: StreamName::parse(&params.req_str("StreamName")?).map_err(odd_name)?,
-        domain: scope::domain(state, &mut params)?,
+        domain: scope::domain(state, &mut params, scope::INVALID)?,
         app: AppName::parse(&params.req_str("AppName")?).map_err(odd_name)?,
     };
+    path.check_pushable().map_err(odd_name)?;
     let end = params.req_u64("EndTime")?;
     let end_s = seconds("EndTime", end)?;
     let start = params.opt_u64("StartTime")?.filter(|start| *start != 0);
@@ -67,12 +68,25 @@ pub async fn create(state: &State, _caller: &Caller, mut params: Params) -> Resu
         deleted_ms: 0,
         created_ms: now_ms,
     };
-    match state.change(state.db.create_record_task(&task, now_ms)).await? {
-        true => Ok(json!({ "TaskId": task.id })),
-        false => Err(ApiError::new(
+    let created = state.change(state.db.create_record_task(&task, now_ms)).await?;
+    task_created(state, created, &task)?;
+    Ok(json!({ "TaskId": task.id }))
+}
+
+/// The answer to a task that was to be created, of either API.
+pub(super) fn task_created(state: &State, creation: TaskCreation, task: &RecordTask) -> Result<()> {
+    match creation {
+        TaskCreation::Created => Ok(()),
+        TaskCreation::Full => Err(ApiError::new(
             "LimitExceeded.MaximumRunningTask",
             "There are too many unfinished tasks.",
         )),
+        TaskCreation::DayFull => {
+            let max = state.db.limits().legacy_tasks_per_day;
+            let message = format!("There were {max} tasks today.");
+            Err(ApiError::new("LimitExceeded.MaximumTask", message))
+        }
+        TaskCreation::NoDomain(why) => Err(scope::unregistered(state, &task.path.domain, why)),
     }
 }
 

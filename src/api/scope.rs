@@ -6,20 +6,20 @@ use super::{
     state::State,
 };
 use crate::{
-    db::rule::RuleCreation,
+    db::{domain_name::Unregistered, rule::RuleCreation},
     domain::stream::{AppName, DomainName, NameError, StreamName},
 };
 
-/// A required `DomainName` in canonical form. Addresses and `localhost` name no domain: a push to
+/// The code for a name that no domain can have, of the actions that list it (spec live-api 15.3).
+pub const DOMAIN_FORMAT: &str = "InvalidParameter.DomainFormatError";
+/// The same of all other actions.
+pub const INVALID: &str = "InvalidParameter";
+
+/// A required `DomainName` in canonical form, refused with `code`. Addresses and `localhost` name no domain: a push to
 /// them belongs to the default domain, so a rule for them would be dead.
-pub fn domain(state: &State, params: &mut Params) -> Result<DomainName> {
+pub fn domain(state: &State, params: &mut Params, code: &'static str) -> Result<DomainName> {
     let text = params.req_str("DomainName")?;
-    let odd = |why: String| {
-        ApiError::new(
-            "InvalidParameter.DomainFormatError",
-            format!("DomainName is not valid: {why}."),
-        )
-    };
+    let odd = |why: String| ApiError::new(code, format!("DomainName is not valid: {why}."));
     let domain = DomainName::parse(&text).map_err(|e| odd(e.to_string()))?;
     if state.snapshot.load().push_domains.contains_key(&domain) {
         return Ok(domain);
@@ -46,6 +46,24 @@ pub fn app(params: &mut Params) -> Result<String> {
     Ok(text)
 }
 
+/// As [`app`], of what is to be stored: a name that no push can have would be without effect.
+pub fn pushable_app(params: &mut Params) -> Result<String> {
+    let text = app(params)?;
+    if let Ok(name) = AppName::parse(&text) {
+        name.check_pushable().map_err(odd_name)?;
+    }
+    Ok(text)
+}
+
+/// As [`stream`], of what is to be stored.
+pub fn pushable_stream(params: &mut Params) -> Result<String> {
+    let text = stream(params)?;
+    if let Ok(name) = StreamName::parse(&text) {
+        name.check_pushable().map_err(odd_name)?;
+    }
+    Ok(text)
+}
+
 /// `StreamName`, empty for every stream.
 pub fn stream(params: &mut Params) -> Result<String> {
     let text = params.opt_str("StreamName")?.unwrap_or_default();
@@ -61,7 +79,12 @@ pub fn odd_name(error: NameError) -> ApiError {
 }
 
 /// The answer to a rule that was to be created.
-pub fn rule_created(creation: RuleCreation, template_id: i64) -> Result<()> {
+pub fn rule_created(
+    state: &State,
+    creation: RuleCreation,
+    domain: &DomainName,
+    template_id: i64,
+) -> Result<()> {
     match creation {
         RuleCreation::Created => Ok(()),
         RuleCreation::Exists => Err(ApiError::new(
@@ -72,8 +95,24 @@ pub fn rule_created(creation: RuleCreation, template_id: i64) -> Result<()> {
             "InvalidParameter.ConfNotFound",
             format!("There is no template with the TemplateId {template_id}."),
         )),
+        RuleCreation::NoDomain(why) => Err(unregistered(state, domain, why)),
         RuleCreation::Full => {
             Err(ApiError::new("InternalError.RuleOutLimit", "There are too many rules."))
+        }
+    }
+}
+
+/// The answer when what is to be stored names a domain that cannot be registered. No action but
+/// AddLiveDomain has a code of its own for it (spec live-api 15.3).
+pub fn unregistered(state: &State, domain: &DomainName, why: Unregistered) -> ApiError {
+    match why {
+        Unregistered::Playback => ApiError::invalid(format!(
+            "{domain} is a playback domain, nothing can be pushed to it."
+        )),
+        Unregistered::Full => {
+            let max = state.db.limits().domains;
+            let message = format!("There are {max} domains already, and {domain} is none of them.");
+            ApiError::new("LimitExceeded", message)
         }
     }
 }

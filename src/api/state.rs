@@ -19,8 +19,8 @@ use crate::{
     db::{self, Db},
     doctor::Doctor,
     domain::{
-        container::Container, forbidden_stream::ForbidScope, rate_limit::RateLimit,
-        snapshot::Snapshot, stream::DomainName,
+        container::Container, forbidden_stream::ForbidScope, publish_auth::Fallback,
+        rate_limit::RateLimit, snapshot::Snapshot, stream::DomainName,
     },
     ingest::Live,
     journal::Journal,
@@ -54,12 +54,17 @@ pub struct ApiSettings {
     pub default_task_format: Container,
     /// `publish.forbid_scope`.
     pub forbid_scope: ForbidScope,
+    /// What becomes of a publish about which the server of `publish.auth_url` does not answer; `None`
+    /// where nobody is asked.
+    pub publish_auth: Option<Fallback>,
     /// `api.clock_skew` in seconds.
     pub clock_skew_s: i64,
     /// `api.unknown_parameters` is `reject`.
     pub rejects_unknown: bool,
     /// `api.utc_offset`.
     pub utc_offset: FixedOffset,
+    /// `callback.deny_networks`.
+    pub deny_networks: Vec<IpNet>,
     /// `http.trusted_proxies`.
     pub trusted_proxies: Vec<IpNet>,
     /// `http.public_url` without a trailing slash.

@@ -9,7 +9,7 @@ use super::{
     page::Page,
     params::Params,
     push_domain::named,
-    scope::odd_name,
+    scope::{INVALID, odd_name},
     state::State,
     time::utc,
 };
@@ -82,7 +82,7 @@ pub async fn drop_stream(state: &State, _caller: &Caller, mut params: Params) ->
 /// The stream that an action is about: all three names are required.
 pub(super) fn path(params: &mut Params) -> Result<StreamPath> {
     Ok(StreamPath {
-        domain: named(params)?,
+        domain: named(params, INVALID)?,
         app: AppName::parse(&params.req_str("AppName")?).map_err(odd_name)?,
         stream: StreamName::parse(&params.req_str("StreamName")?).map_err(odd_name)?,
     })

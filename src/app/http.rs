@@ -141,6 +141,30 @@ mod tests {
 
     use super::*;
 
+    /// HTTP itself refuses what is too long before anybody here sees the request: README says so.
+    #[tokio::test]
+    async fn what_is_too_long_for_http_has_no_envelope() {
+        let router = Router::new().fallback(get(|| async { "seen" }));
+        let one = |bytes: usize| format!("A: {}\r\n", "a".repeat(bytes));
+        for (bytes, headers, wanted) in [
+            (60_000, one(1), "HTTP/1.1 200"),
+            (70_000, one(1), "HTTP/1.1 414"),
+            (10, one(1).repeat(90), "HTTP/1.1 200"),
+            (10, one(1).repeat(110), "HTTP/1.1 431"),
+        ] {
+            let (mut client, server) = duplex(1 << 20);
+            let served = tokio::spawn(serve(server, router.clone(), CancellationToken::new()));
+            let query = "x".repeat(bytes);
+            let request = format!("GET /?{query} HTTP/1.1\r\nHost: a\r\n{headers}\r\n");
+            client.write_all(request.as_bytes()).await.unwrap();
+            client.shutdown().await.unwrap();
+            let mut answer = String::new();
+            client.read_to_string(&mut answer).await.unwrap();
+            assert!(answer.starts_with(wanted), "{bytes}, {}: {answer}", headers.len());
+            served.await.unwrap();
+        }
+    }
+
     #[tokio::test(start_paused = true)]
     async fn who_takes_nothing_of_its_answer_is_let_go() {
         let router = Router::new().route("/", get(|| async { "x".repeat(1 << 20) }));

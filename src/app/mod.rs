@@ -5,6 +5,7 @@
 //! HTTP, database.
 
 mod backup;
+mod check;
 mod data_dir;
 mod database;
 mod demo;
@@ -48,6 +49,7 @@ use crate::{
 };
 
 pub use backup::backup;
+pub use check::check;
 pub use demo::demo;
 pub use doctor::doctor;
 pub use keys::{create_key, list_keys, revoke_key};
@@ -266,9 +268,11 @@ impl Server {
                 trust_loopback: config.rtmp.trust_loopback,
                 default_task_format: config.record.default_task_format,
                 forbid_scope: config.publish.forbid_scope,
+                publish_auth: config.publish.auth_url.as_ref().map(|_| config.publish.auth_fail),
                 clock_skew_s: i64::try_from(config.api.clock_skew.as_secs())?,
                 rejects_unknown: config.api.unknown_parameters == UnknownParameters::Reject,
                 utc_offset: config.api.utc_offset,
+                deny_networks: config.callback.deny_networks.clone(),
                 trusted_proxies: config.http.trusted_proxies.clone(),
                 public_url: public_url.clone(),
             },

@@ -3,8 +3,9 @@
 //! Adding a key is one line here, its field in [`super::Config`], its lines in
 //! `config/liverec.toml` and its row in the README.
 
-use std::{path::Path, time::Duration};
+use std::{collections::BTreeSet, path::Path, time::Duration};
 
+use ipnet::IpNet;
 use tracing_subscriber::EnvFilter;
 
 use super::{
@@ -18,8 +19,13 @@ use super::{
 };
 use crate::{
     domain::{
-        container::Container, forbidden_stream::ForbidScope, limits::Limits,
-        publish_auth::Fallback, stream::DomainName,
+        container::Container,
+        denied_networks::{Denied, canonical},
+        forbidden_stream::ForbidScope,
+        limits::Limits,
+        publish_auth::Fallback,
+        rate_limit::RateLimit,
+        stream::DomainName,
     },
     media::hls::SegmentType,
 };
@@ -38,7 +44,7 @@ const MAX_CLIENT_INTEGER: i64 = (1 << 53) - 1;
 /// Reads every key there is.
 pub(super) fn read(r: &mut Reader) -> Result<Config, ConfigError> {
     let data_dir = r.get("data_dir", "./data", path)?;
-    Ok(Config {
+    let config = Config {
         rtmp: rtmp(r)?,
         http: http(r)?,
         api: api(r)?,
@@ -61,7 +67,7 @@ pub(super) fn read(r: &mut Reader) -> Result<Config, ConfigError> {
             timeout: r.get("callback.timeout", "20s", duration("100ms", "5m"))?,
             retry_interval: r.get("callback.retry_interval", "60s", duration("100ms", "24h"))?,
             max_retries: r.get("callback.max_retries", "12", integer(0, 10_000))?,
-            deny_networks: r.get("callback.deny_networks", DENY_NETWORKS, list(NETWORK))?,
+            deny_networks: r.get("callback.deny_networks", DENY_NETWORKS, networks)?,
         },
         limits: limits(r)?,
         shutdown_grace: r.get("shutdown.grace", "30s", duration("1s", "1h"))?,
@@ -74,7 +80,14 @@ pub(super) fn read(r: &mut Reader) -> Result<Config, ConfigError> {
             )?,
         },
         data_dir,
-    })
+    };
+    if let Some(url) = &config.publish.auth_url
+        && Denied::new(config.callback.deny_networks.clone()).address_of(url.expose()).is_some()
+    {
+        let message = "its address is in callback.deny_networks, so that nobody would be asked";
+        return Err(together("publish.auth_url", message.to_owned()));
+    }
+    Ok(config)
 }
 
 fn publish(r: &mut Reader) -> Result<Publish, ConfigError> {
@@ -139,7 +152,7 @@ fn http(r: &mut Reader) -> Result<Http, ConfigError> {
     Ok(Http {
         listen: r.get("http.listen", "0.0.0.0:8080", address)?,
         public_url: r.get("http.public_url", "", optional(base_url))?,
-        trusted_proxies: r.get("http.trusted_proxies", "", list(NETWORK))?,
+        trusted_proxies: r.get("http.trusted_proxies", "", networks)?,
         tls: tls(r, ["http.tls.listen", "http.tls.cert", "http.tls.key"])?,
     })
 }
@@ -157,16 +170,18 @@ fn api(r: &mut Reader) -> Result<Api, ConfigError> {
             return Err(together("api.secret_id", "is missing beside api.secret_key".to_owned()));
         }
     };
+    let rate_limits: Vec<RateLimit> =
+        r.get("api.rate_limits", "", list("an action and a number such as SearchMedia=50"))?;
+    let mut named = BTreeSet::new();
+    if let Some(again) = rate_limits.iter().find(|limit| !named.insert(&limit.action)) {
+        return Err(together("api.rate_limits", format!("names {} twice", again.action)));
+    }
     Ok(Api {
         credentials,
         master_key: r.get("api.master_key", "", optional(master_key))?,
         app_id: r.get("api.app_id", "1250000000", integer(1, MAX_CLIENT_INTEGER))?,
         clock_skew: r.get("api.clock_skew", "300s", duration("1s", "24h"))?,
-        rate_limits: r.get(
-            "api.rate_limits",
-            "",
-            list("an action and a number such as SearchMedia=50"),
-        )?,
+        rate_limits,
         unknown_parameters: r.get(
             "api.unknown_parameters",
             "reject",
@@ -291,6 +306,12 @@ fn whole_seconds(
         given if given.subsec_nanos() == 0 => Ok(given),
         _ => Err("must be whole seconds".to_owned()),
     }
+}
+
+/// Networks as addresses are compared with them: IPv4 wherever they are that.
+fn networks(raw: &Raw) -> Result<Vec<IpNet>, String> {
+    let given: Vec<IpNet> = list(NETWORK)(raw)?;
+    Ok(given.into_iter().map(canonical).collect())
 }
 
 fn together(key: &'static str, message: String) -> ConfigError {

@@ -270,6 +270,17 @@ fn a_bad_value_is_named_with_its_key_and_place() {
         ("[storage.s3]\npart_size = '1MiB'", "storage.s3.part_size (in "),
         ("[storage.s3]\nprefix = '../x'", "storage.s3.prefix (in "),
         ("[callback]\ndeny_networks = ['10.0.0.0/33']", "callback.deny_networks (in "),
+        ("[api]\nrate_limits = ['A=1', 'B=1', 'A=2']", "api.rate_limits: names A twice"),
+        ("[api]\nrate_limits = '*=1, * = 1'", "api.rate_limits: names * twice"),
+        ("[publish]\nauth_url = 'http://169.254.169.254/a'", "publish.auth_url: its address is in"),
+        (
+            "[publish]\nauth_url = 'http://[::ffff:a9fe:a9fe]'",
+            "publish.auth_url: its address is in",
+        ),
+        (
+            "[publish]\nauth_url = 'http://[64:ff9b::a9fe:a9fe]'",
+            "publish.auth_url: its address is in",
+        ),
         ("[rtmp]\ndefault_domain = '..'", "rtmp.default_domain (in "),
         ("[publish]\nauth_fail = 'closed'", "publish.auth_fail: has no effect"),
         ("[publish]\nauth_key = 'k'", "publish.auth_key: has no effect"),
@@ -281,6 +292,22 @@ fn a_bad_value_is_named_with_its_key_and_place() {
         let error = from_file(text).unwrap_err().to_string();
         assert!(error.starts_with(start), "{text}: {error}");
     }
+}
+
+/// Addresses are compared as IPv4 wherever they are that.
+#[test]
+fn networks_of_mapped_addresses_are_those_of_the_addresses() {
+    let config = from_file(
+        "[callback]\ndeny_networks = ['::ffff:127.0.0.1/128', '::ffff:0:0/96', '::ffff:10.1.2.3/104', '::/0']\n\
+         [http]\ntrusted_proxies = ['::ffff:10.0.0.0/104']",
+    )
+    .unwrap();
+    let written = |networks: &[ipnet::IpNet]| {
+        networks.iter().map(ToString::to_string).collect::<Vec<_>>().join(" ")
+    };
+    let denied = written(&config.callback.deny_networks);
+    assert_eq!(denied, "127.0.0.1/32 0.0.0.0/0 10.1.2.3/8 ::/0");
+    assert_eq!(written(&config.http.trusted_proxies), "10.0.0.0/8");
 }
 
 #[test]

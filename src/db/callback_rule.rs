@@ -23,10 +23,14 @@ impl Db {
         if template.is_none() {
             return Ok(RuleCreation::NoTemplate);
         }
+        // Whoever counts waits for those who are about to add.
+        Self::next_number(&mut tx, "callback_rule").await?;
         if is_full(&mut tx, "SELECT COUNT(*) FROM callback_rule", self.limits.rules).await? {
             return Ok(RuleCreation::Full);
         }
-        Self::register_domain(&mut tx, &rule.domain, rule.created_ms).await?;
+        if let Some(why) = self.register_domain(&mut tx, &rule.domain, rule.created_ms).await? {
+            return Ok(RuleCreation::NoDomain(why));
+        }
         let done = sqlx::query(
             "INSERT INTO callback_rule (domain, app, template_id, created_ms, updated_ms) \
              VALUES ($1, $2, $3, $4, $5) ON CONFLICT (domain, app) DO NOTHING",

@@ -38,6 +38,17 @@ impl Db {
         .map_err(at("set the limits of a domain"))?;
         Ok(())
     }
+
+    /// Milliseconds pushed to a domain between two moments (unix milliseconds); 0 if the second comes
+    /// first.
+    pub async fn pushed_ms(&self, domain: &DomainName, from_ms: i64, to_ms: i64) -> Result<i64> {
+        if to_ms <= from_ms {
+            return Ok(0);
+        }
+        let action = "add up what was pushed to a domain";
+        let mut connection = self.reader().acquire().await.map_err(at(action))?;
+        pushed_ms(&mut connection, domain, from_ms, to_ms).await
+    }
 }
 
 /// The limits of every domain that has some.

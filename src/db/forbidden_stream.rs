@@ -13,19 +13,28 @@ const COLUMNS: &str = "domain, app, stream, reason, resume_ms, created_ms";
 
 impl Db {
     /// Stores a ban, in place of an earlier one of the same stream; bans that are over go. False
-    /// if there are `limits.bans` already.
+    /// if there are `limits.bans` of other streams already and none of this one.
     pub async fn forbid_stream(&self, ban: &ForbiddenStream, now_ms: i64) -> Result<bool> {
         let mut tx = self.begin().await?;
+        // Whoever counts waits for those who are about to add.
+        Self::next_number(&mut tx, "forbidden_stream").await?;
         sqlx::query("DELETE FROM forbidden_stream WHERE resume_ms <= $1")
             .bind(now_ms)
             .execute(&mut *tx)
             .await
             .map_err(at("remove bans that are over"))?;
-        let row = sqlx::query("SELECT COUNT(*) FROM forbidden_stream")
-            .fetch_one(&mut *tx)
-            .await
-            .map_err(at("count bans"))?;
-        if row.try_get::<i64, _>(0).map_err(at("count bans"))? >= self.limits.bans {
+        let row = sqlx::query(
+            "SELECT COUNT(*) AS every, (SELECT COUNT(*) FROM forbidden_stream \
+             WHERE domain = $1 AND app = $2 AND stream = $3) AS same FROM forbidden_stream",
+        )
+        .bind(ban.path.domain.as_str())
+        .bind(ban.path.app.as_str())
+        .bind(ban.path.stream.as_str())
+        .fetch_one(&mut *tx)
+        .await
+        .map_err(at("count bans"))?;
+        let count = |column: &str| row.try_get::<i64, _>(column).map_err(at("count bans"));
+        if count("same")? == 0 && count("every")? >= self.limits.bans {
             return Ok(false);
         }
         sqlx::query(

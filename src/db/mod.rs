@@ -10,6 +10,7 @@ pub mod callback;
 pub mod callback_rule;
 pub mod callback_template;
 pub mod domain_limits;
+pub mod domain_name;
 pub mod forbidden_stream;
 pub mod health;
 pub mod media_file;

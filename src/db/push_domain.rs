@@ -11,18 +11,6 @@ use crate::domain::{
 const TABLE: &str = "push_domain";
 
 impl Db {
-    /// Registers a domain that uses the default domain's push keys. True if it was not registered.
-    /// Callers do this in the transaction that stores what names the domain, so that a rule or a
-    /// task is never silently dead.
-    pub async fn register_domain(
-        tx: &mut Transaction<'static, Any>,
-        name: &DomainName,
-        now_ms: i64,
-    ) -> Result<bool> {
-        let domain = PushDomain::new(name.clone(), None, now_ms);
-        Self::insert_domain(tx, &domain).await
-    }
-
     /// Writes the row of a domain, unless there is one.
     pub async fn insert_domain(
         tx: &mut Transaction<'static, Any>,

@@ -1,8 +1,8 @@
 //! Rows of record tasks.
 
-use sqlx::{AnyConnection, Row, any::AnyRow};
+use sqlx::{Any, AnyConnection, Row, Transaction, any::AnyRow};
 
-use super::{Db, DbError, Result, at};
+use super::{Db, DbError, Result, at, domain_name::Unregistered};
 use crate::domain::{
     record_task::{KEPT_S, RecordTask},
     stream::{AppName, DomainName, NameError, StreamName, StreamPath},
@@ -31,36 +31,85 @@ pub struct TaskFilter {
     pub after: Option<(i64, String)>,
 }
 
-/// What the limits of the legacy API look at.
+/// What became of a new task.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct LegacyTasks {
-    /// The number of the next one.
-    pub next: i64,
-    /// Made since the day began, or not over yet.
-    pub today: i64,
-    /// Not over, stopped or deleted.
-    pub armed: i64,
+pub enum TaskCreation {
+    /// It is stored.
+    Created,
+    /// There are as many unfinished tasks of its API as there may be.
+    Full,
+    /// As many tasks of the legacy API were made since the day began as may be.
+    DayFull,
+    /// Its domain is none that can be pushed to, and cannot become one.
+    NoDomain(Unregistered),
 }
 
 impl Db {
-    /// Stores a new task and registers its domain if need be. False when `limits.tasks` tasks are
-    /// waiting already. Takes the chance to remove a few rows that are past their keeping.
-    pub async fn create_record_task(&self, task: &RecordTask, now_ms: i64) -> Result<bool> {
-        let now_s = now_ms.div_euclid(1000);
-        let profile = task.profile.as_ref().map(serde_json::to_string).transpose();
-        let profile = profile.map_err(|e| odd(e.to_string()))?.unwrap_or_default();
+    /// Stores a new task of the new API and registers its domain if need be; `limits.tasks` is how many
+    /// of them may be unfinished.
+    pub async fn create_record_task(&self, task: &RecordTask, now_ms: i64) -> Result<TaskCreation> {
         let mut tx = self.begin().await?;
+        // Whoever counts waits for those who are about to add.
+        Self::next_number(&mut tx, "record_task").await?;
         let row = sqlx::query(
-            "SELECT COUNT(*) FROM record_task WHERE end_s > $1 AND stopped_ms = 0 AND deleted_ms = 0",
+            "SELECT COUNT(*) FROM record_task \
+             WHERE profile = '' AND end_s > $1 AND stopped_ms = 0 AND deleted_ms = 0",
         )
-        .bind(now_s)
+        .bind(now_ms.div_euclid(1000))
         .fetch_one(&mut *tx)
         .await
         .map_err(at("count record tasks"))?;
         if row.try_get::<i64, _>(0).map_err(at("count record tasks"))? >= self.limits.tasks {
-            return Ok(false);
+            return Ok(TaskCreation::Full);
         }
-        Self::register_domain(&mut tx, &task.path.domain, now_ms).await?;
+        self.insert_task(tx, task, now_ms).await
+    }
+
+    /// Stores a new task of the legacy API under the next number, which it answers, and registers its
+    /// domain if need be. The limits are how many of them may be unfinished and how many may be made
+    /// since `day_s` (unix seconds).
+    pub async fn create_legacy_task(
+        &self,
+        task: &RecordTask,
+        day_s: i64,
+        now_ms: i64,
+    ) -> Result<(TaskCreation, i64)> {
+        let mut tx = self.begin().await?;
+        let number = Self::next_number(&mut tx, "legacy_task").await?;
+        let row = sqlx::query(
+            "SELECT COALESCE(SUM(CASE WHEN created_ms >= $1 THEN 1 ELSE 0 END), 0) AS today, \
+             COALESCE(SUM(CASE WHEN end_s > $2 AND stopped_ms = 0 AND deleted_ms = 0 THEN 1 ELSE 0 END), 0) AS armed \
+             FROM record_task WHERE profile <> '' AND (created_ms >= $1 OR end_s > $2)",
+        )
+        .bind(day_s.saturating_mul(1000))
+        .bind(now_ms.div_euclid(1000))
+        .fetch_one(&mut *tx)
+        .await
+        .map_err(at("count legacy tasks"))?;
+        let count = |column: &str| row.try_get::<i64, _>(column).map_err(at("count legacy tasks"));
+        if count("today")? >= self.limits.legacy_tasks_per_day {
+            return Ok((TaskCreation::DayFull, number));
+        }
+        if count("armed")? >= self.limits.legacy_tasks {
+            return Ok((TaskCreation::Full, number));
+        }
+        let task = RecordTask { id: number.to_string(), ..task.clone() };
+        Ok((self.insert_task(tx, &task, now_ms).await?, number))
+    }
+
+    /// Registers the domain, writes the row, takes the chance to remove a few rows that are past their
+    /// keeping, and commits.
+    async fn insert_task(
+        &self,
+        mut tx: Transaction<'static, Any>,
+        task: &RecordTask,
+        now_ms: i64,
+    ) -> Result<TaskCreation> {
+        let profile = task.profile.as_ref().map(serde_json::to_string).transpose();
+        let profile = profile.map_err(|e| odd(e.to_string()))?.unwrap_or_default();
+        if let Some(why) = self.register_domain(&mut tx, &task.path.domain, now_ms).await? {
+            return Ok(TaskCreation::NoDomain(why));
+        }
         sqlx::query(
             "INSERT INTO record_task (id, domain, app, stream, start_s, end_s, template_id, stream_type, \
              stopped_ms, deleted_ms, created_ms, profile) VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12)",
@@ -81,13 +130,13 @@ impl Db {
         .await
         .map_err(at("insert a record task"))?;
         sqlx::query("DELETE FROM record_task WHERE id IN (SELECT id FROM record_task WHERE end_s < $1 LIMIT $2)")
-            .bind(now_s.saturating_sub(KEPT_S))
+            .bind(now_ms.div_euclid(1000).saturating_sub(KEPT_S))
             .bind(PURGED_AT_ONCE)
             .execute(&mut *tx)
             .await
             .map_err(at("remove old record tasks"))?;
         self.commit(tx, "create a record task").await?;
-        Ok(true)
+        Ok(TaskCreation::Created)
     }
 
     /// Stops a task for good; one that is over or stopped already stays as it is. False if there
@@ -127,27 +176,6 @@ impl Db {
         Ok(done.rows_affected() == 1)
     }
 
-    /// Numbers a legacy task that was to be made now; how many there were today and how many are
-    /// armed, in unix seconds of `day_s` and `now_s`.
-    pub async fn next_legacy_task(&self, day_s: i64, now_s: i64) -> Result<LegacyTasks> {
-        let mut tx = self.begin().await?;
-        let row = sqlx::query(
-            "SELECT COUNT(*) AS today, COALESCE(SUM(CASE WHEN end_s > $2 AND stopped_ms = 0 \
-             AND deleted_ms = 0 THEN 1 ELSE 0 END), 0) AS armed \
-             FROM record_task WHERE profile <> '' AND (created_ms >= $1 OR end_s > $2)",
-        )
-        .bind(day_s.saturating_mul(1000))
-        .bind(now_s)
-        .fetch_one(&mut *tx)
-        .await
-        .map_err(at("count legacy tasks"))?;
-        let number = |column: &str| row.try_get::<i64, _>(column).map_err(at("count legacy tasks"));
-        let (today, armed) = (number("today")?, number("armed")?);
-        let next = Self::next_number(&mut tx, "legacy_task").await?;
-        self.commit(tx, "number a legacy task").await?;
-        Ok(LegacyTasks { next, today, armed })
-    }
-
     /// A task that was not deleted.
     pub async fn record_task(&self, id: &str) -> Result<Option<RecordTask>> {
         let row = sqlx::query(
@@ -162,7 +190,7 @@ impl Db {
     }
 
     /// The tasks of one stream, deleted ones and those of the legacy API too: first those that are
-    /// open at `at_s` (unix seconds), then those that end latest.
+    /// open at `at_s` (unix seconds), in the order in which they get a place, then those that end latest.
     pub async fn record_tasks_of(
         &self,
         path: &StreamPath,
@@ -173,8 +201,9 @@ impl Db {
             "SELECT id, domain, app, stream, start_s, end_s, template_id, stream_type, profile, \
              stopped_ms, deleted_ms, created_ms FROM record_task \
              WHERE domain = $1 AND app = $2 AND stream = $3 ORDER BY \
-             CASE WHEN start_s <= $4 AND end_s > $4 AND deleted_ms = 0 THEN 0 ELSE 1 END, \
-             end_s DESC, id LIMIT $5",
+             CASE WHEN start_s <= $4 AND end_s > $4 AND deleted_ms = 0 AND stopped_ms = 0 THEN 0 ELSE 1 END, \
+             CASE WHEN start_s <= $4 AND end_s > $4 AND deleted_ms = 0 AND stopped_ms = 0 THEN start_s ELSE -end_s END, \
+             created_ms, id LIMIT $5",
         )
         .bind(path.domain.as_str())
         .bind(path.app.as_str())

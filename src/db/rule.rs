@@ -2,7 +2,7 @@
 
 use sqlx::{AnyConnection, Row};
 
-use super::{Result, at};
+use super::{Result, at, domain_name::Unregistered};
 
 /// What became of a new rule.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -15,6 +15,8 @@ pub enum RuleCreation {
     NoTemplate,
     /// There are `limits.rules` already.
     Full,
+    /// Its domain is none that can be pushed to, and cannot become one.
+    NoDomain(Unregistered),
 }
 
 /// Whether a statement without parameters that counts rows answers `max` or more.

@@ -80,7 +80,8 @@ async fn follow_default_domain(
     if changed.rows_affected() == 0 {
         return Ok(());
     }
-    Db::register_domain(tx, default_domain, now_ms).await?;
+    // Whatever the limits are: without it nobody can push by address.
+    Db::insert_domain(tx, &PushDomain::new(default_domain.clone(), None, now_ms)).await?;
     let registered = Db::push_domain(tx, default_domain).await?;
     if registered.is_some_and(|domain| domain.keys.is_none()) {
         let former = Db::push_domain(tx, &domain_name("setting", &former)?).await?;

@@ -1,13 +1,12 @@
 //! Sends what is in the outbox to its receivers (spec live-api 11).
 //!
 //! The database is the truth: what is due, what was tried, what is given up. This room holds only
-//! who may send how much at a time ([`slots`]), one attempt ([`receiver`], [`networks`]) and what is
-//! said about receivers that fail ([`outage`]). The events of one stream to one URL go out one after
-//! the other: the next waits until the one before is accepted or given up. Other streams and other
-//! URLs do not wait for it. An event may arrive twice (an answer that got lost, a killed process)
+//! who may send how much at a time ([`slots`]), one attempt ([`receiver`]) and what is said about
+//! receivers that fail ([`outage`]). The events of one stream to one URL go out one after the other:
+//! the next waits until the one before is accepted or given up. Other streams and other URLs do not
+//! wait for it. An event may arrive twice (an answer that got lost, a killed process)
 //! with the same id, never not at all.
 
-mod networks;
 mod outage;
 pub(super) mod receiver;
 mod slots;

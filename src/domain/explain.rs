@@ -16,7 +16,7 @@ use super::{
     record_rule::{self, RecordRule},
     record_task::RecordTask,
     snapshot::Snapshot,
-    stream::StreamPath,
+    stream::{DomainName, StreamPath},
 };
 
 /// A push to be explained.
@@ -28,8 +28,8 @@ pub struct Question<'a> {
     pub at_ms: i64,
     /// What stands behind the `?` of the stream key; `None` looks at no signature.
     pub stream_param: Option<&'a str>,
-    /// Ids of tasks that record the stream already.
-    pub running_tasks: &'a BTreeSet<String>,
+    /// What was pushed to the domain in the month of that moment before it, in milliseconds.
+    pub pushed_ms: i64,
     /// `record.default_task_format`.
     pub default_task_format: Container,
 }
@@ -54,8 +54,10 @@ pub enum TaskEffect {
     Over,
     /// StopRecordTask ended it.
     Stopped,
-    /// DeleteRecordTask was called before it recorded anything of this push.
+    /// DeleteRecordTask was called; what it records of a push that is live goes on.
     Deleted,
+    /// Its template enables no format.
+    NoFormat,
     /// [`plan::MAX_TASKS_PER_STREAM`] other tasks come before it.
     OneTooMany,
 }
@@ -69,6 +71,7 @@ impl TaskEffect {
             TaskEffect::Over => "over",
             TaskEffect::Stopped => "stopped",
             TaskEffect::Deleted => "deleted",
+            TaskEffect::NoFormat => "no_format",
             TaskEffect::OneTooMany => "one_too_many",
         }
     }
@@ -89,11 +92,13 @@ pub struct Explanation<'a> {
     pub keys: KeySource,
     /// Why the push would be refused, all reasons.
     pub refusals: Vec<Refusal>,
+    /// The registered domain that the push would belong to instead, since its parameters name it.
+    pub elsewhere: Option<DomainName>,
     /// The ban in force, if any.
     pub ban: Option<&'a ForbiddenStream>,
 }
 
-/// Explains what would become of a push. `tasks` are those of the stream, ended ones included.
+/// Explains what would become of a push that begins then; one that is live is no part of it. `tasks` are those of the stream, ended ones included.
 pub fn explain<'a>(
     snapshot: &'a Snapshot,
     tasks: &'a [RecordTask],
@@ -112,12 +117,29 @@ pub fn explain<'a>(
         session: SessionId::new(at_ms),
         path: path.clone(),
         rule_template: plan::rule_template(snapshot, path),
-        running_tasks: question.running_tasks.clone(),
+        running_tasks: BTreeSet::new(),
     };
-    let wanted =
-        plan::plan(at_ms, &[push], tasks, &snapshot.record_templates, question.default_task_format);
+    let (templates, default_format) = (&snapshot.record_templates, question.default_task_format);
+    let wanted = plan::plan(at_ms, &[push], tasks, templates, default_format);
     let recording: BTreeSet<&str> = wanted.iter().filter_map(|w| w.origin.task_id()).collect();
-    let tasks = tasks.iter().map(|task| (task, effect(task, at_ms, &recording))).collect();
+    let tasks = tasks.iter().map(|task| {
+        let template = plan::task_template(task, templates, default_format);
+        let has_format = template.containers().next().is_some();
+        (task, effect(task, at_ms, &recording, has_format))
+    });
+    let tasks = tasks.collect();
+    let (elsewhere, misnamed) = destination(snapshot, question);
+    // Who belongs elsewhere is signed for there.
+    let stream_param = question.stream_param.filter(|_| elsewhere.is_none() && misnamed.is_none());
+    let mut refusals: Vec<Refusal> = misnamed.into_iter().collect();
+    refusals.extend(push_domain::refusals(
+        snapshot,
+        path,
+        stream_param,
+        policy,
+        at_ms,
+        question.pushed_ms,
+    ));
     let ban =
         snapshot.forbidden_streams.iter().find(|ban| ban.forbids(path, policy.forbid_scope, at_ms));
     Explanation {
@@ -125,13 +147,33 @@ pub fn explain<'a>(
         rules,
         tasks,
         keys: push_domain::key_source(snapshot, &path.domain, policy),
-        refusals: push_domain::refusals(snapshot, path, question.stream_param, policy, at_ms),
+        refusals,
+        elsewhere,
         wanted,
         ban,
     }
 }
 
-fn effect(task: &RecordTask, at_ms: i64, recording: &BTreeSet<&str>) -> TaskEffect {
+/// The other domain that the parameters of the push name, or why what they name is none.
+fn destination(
+    snapshot: &Snapshot,
+    question: &Question<'_>,
+) -> (Option<DomainName>, Option<Refusal>) {
+    match push_domain::domain_of_param(question.stream_param.unwrap_or("")) {
+        Ok(Some(name)) if name == question.path.domain => (None, None),
+        Ok(Some(name)) if snapshot.push_domains.contains_key(&name) => (Some(name), None),
+        Ok(Some(name)) => (None, Some(Refusal::UnknownDomain(name.to_string()))),
+        Ok(None) => (None, None),
+        Err(refusal) => (None, Some(refusal)),
+    }
+}
+
+fn effect(
+    task: &RecordTask,
+    at_ms: i64,
+    recording: &BTreeSet<&str>,
+    has_format: bool,
+) -> TaskEffect {
     if recording.contains(task.id.as_str()) {
         TaskEffect::Applies
     } else if at_ms >= task.end_s.saturating_mul(1000) {
@@ -142,6 +184,8 @@ fn effect(task: &RecordTask, at_ms: i64, recording: &BTreeSet<&str>) -> TaskEffe
         TaskEffect::Deleted
     } else if at_ms < task.start_s.saturating_mul(1000) {
         TaskEffect::NotYet
+    } else if !has_format {
+        TaskEffect::NoFormat
     } else {
         TaskEffect::OneTooMany
     }
@@ -154,7 +198,7 @@ mod tests {
         forbidden_stream::ForbidScope,
         push_domain::{PushDomain, PushKeys, SignatureError},
         recording::Origin,
-        stream::{AppName, DomainName, StreamName},
+        stream::{AppName, StreamName},
     };
 
     fn domain() -> DomainName {
@@ -225,7 +269,7 @@ mod tests {
             path: &path(),
             at_ms: 15_000,
             stream_param: param,
-            running_tasks: &BTreeSet::new(),
+            pushed_ms: 0,
             default_task_format: Container::Hls,
         };
         explain(snapshot, tasks, &policy(), &question)
@@ -258,6 +302,7 @@ mod tests {
             task("over", 1, 15),
             RecordTask { stopped_ms: 1, ..task("stopped", 10, 20) },
             RecordTask { deleted_ms: 1, ..task("deleted", 10, 20) },
+            RecordTask { template_id: 2, ..task("0", 10, 20) },
         ];
         let snapshot = snapshot();
         let told = ask(&snapshot, &tasks, None);
@@ -272,10 +317,26 @@ mod tests {
                 "not_yet",
                 "over",
                 "stopped",
-                "deleted"
+                "deleted",
+                "no_format"
             ]
         );
         assert!(told.wanted.iter().all(|wanted| matches!(wanted.origin, Origin::Task { .. })));
+    }
+
+    #[test]
+    fn a_push_may_belong_elsewhere() {
+        let mut snapshot = snapshot();
+        let other = DomainName::parse("other.example.com").unwrap();
+        snapshot.push_domains.insert(other.clone(), PushDomain::new(other.clone(), None, 0));
+        let told = ask(&snapshot, &[], Some("vhost=other.example.com"));
+        assert_eq!((told.elsewhere, told.refusals), (Some(other), vec![]));
+        let told = ask(&snapshot, &[], Some("vhost=third.example.com"));
+        assert_eq!(told.elsewhere, None);
+        assert_eq!(told.refusals, [Refusal::UnknownDomain("third.example.com".to_owned())]);
+        let told = ask(&snapshot, &[], Some("vhost=push.example.com"));
+        assert_eq!(told.elsewhere, None);
+        assert_eq!(told.refusals, [Refusal::Signature(SignatureError::Missing)]);
     }
 
     #[test]

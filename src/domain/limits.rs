@@ -8,10 +8,10 @@ pub struct Limits {
     pub templates: i64,
     /// Record rules, and callback rules, each (spec live-api 6).
     pub rules: i64,
-    /// Push and playback domains together (spec live-api 14). Domains that rules and tasks name are
-    /// registered beyond it.
+    /// Push and playback domains together (spec live-api 13), those that rules and tasks register too.
     pub domains: i64,
-    /// Tasks of the new API that are neither over nor stopped nor deleted.
+    /// Tasks of the new API that are neither over nor stopped nor deleted; those of the legacy API have
+    /// a limit of their own.
     pub tasks: i64,
     /// The same of the legacy API (spec live-api 8).
     pub legacy_tasks: i64,

@@ -9,6 +9,7 @@ pub mod callback_rule;
 pub mod callback_template;
 pub mod container;
 pub mod cos_path;
+pub mod denied_networks;
 pub mod domain_limits;
 pub mod explain;
 pub mod file_name;

@@ -64,6 +64,17 @@ pub fn default_profile(format: Container) -> RecordTemplate {
     template
 }
 
+/// What a task records as things are now: its own profile, the template it names, or the default
+/// profile in place of one that does not exist.
+pub fn task_template(
+    task: &RecordTask,
+    templates: &BTreeMap<i64, RecordTemplate>,
+    default_format: Container,
+) -> RecordTemplate {
+    let named = || templates.get(&task.template_id).cloned();
+    task.profile.clone().or_else(named).unwrap_or_else(|| default_profile(default_format))
+}
+
 /// The recordings that should be running at `now_ms` (unix milliseconds).
 pub fn plan(
     now_ms: i64,
@@ -83,22 +94,22 @@ pub fn plan(
                 template: template.clone(),
             });
         }
-        let mut due: Vec<&RecordTask> = tasks
+        let mut due: Vec<(bool, &RecordTask, RecordTemplate)> = tasks
             .iter()
             .filter(|t| t.path == stream.path && t.is_open_at(now_ms))
-            .filter(|t| t.deleted_ms == 0 || stream.running_tasks.contains(&t.id))
+            .map(|t| {
+                let is_running = stream.running_tasks.contains(&t.id);
+                (is_running, t, task_template(t, templates, default_format))
+            })
+            // What enables no format takes no place from others; a recording that runs keeps to the
+            // template it began with.
+            .filter(|(is_running, t, template)| {
+                *is_running || (t.deleted_ms == 0 && template.containers().next().is_some())
+            })
             .collect();
         // Those already recording keep their place; then the earliest.
-        due.sort_by_key(|t| {
-            (!stream.running_tasks.contains(&t.id), t.start_s, t.created_ms, &t.id)
-        });
-        for task in due.into_iter().take(MAX_TASKS_PER_STREAM) {
-            let named = || templates.get(&task.template_id).cloned();
-            let template = task
-                .profile
-                .clone()
-                .or_else(named)
-                .unwrap_or_else(|| default_profile(default_format));
+        due.sort_by_key(|(is_running, t, _)| (!is_running, t.start_s, t.created_ms, &t.id));
+        for (_, task, template) in due.into_iter().take(MAX_TASKS_PER_STREAM) {
             wanted.push(Wanted {
                 session: stream.session,
                 origin: Origin::Task { task_id: task.id.clone() },
@@ -208,6 +219,23 @@ mod tests {
         let tasks = [task("a", 1, 99), task("b", 2, 99), task("c", 3, 99), task("d", 4, 99)];
         assert_eq!(ids(&run(15_000, live(None, &[]), &tasks)), ["a", "b", "c"]);
         assert_eq!(ids(&run(15_000, live(None, &["d"]), &tasks)), ["d", "a", "b"]);
+    }
+
+    #[test]
+    fn a_task_without_a_format_takes_no_place_and_what_runs_goes_on() {
+        let tasks = [task("a", 1, 99), task("b", 2, 99), task("c", 3, 99), task("d", 4, 99)];
+        let tasks = tasks.map(|task| match task.id.as_str() {
+            "d" => task,
+            _ => RecordTask { template_id: 1, ..task },
+        });
+        let templates = BTreeMap::from([(1, RecordTemplate::default())]);
+        let run = |running: &[&str]| {
+            let wanted = plan(15_000, &[live(None, running)], &tasks, &templates, Container::Hls);
+            ids(&wanted).into_iter().map(str::to_owned).collect::<Vec<_>>()
+        };
+        assert_eq!(run(&[]), ["d"]);
+        // Its template was changed while it records.
+        assert_eq!(run(&["b"]), ["b", "d"]);
     }
 
     #[test]

@@ -14,7 +14,10 @@ use std::net::IpAddr;
 use serde::{Deserialize, Serialize};
 
 use self::signature::Verdict;
-pub use self::{resolve::resolve, signature::SignatureError};
+pub use self::{
+    resolve::{domain_of_param, resolve},
+    signature::SignatureError,
+};
 use super::{
     domain_limits::DomainLimits,
     forbidden_stream::{ForbidScope, is_forbidden},
@@ -122,7 +125,7 @@ pub enum Refusal {
     #[error("stream {0:?} may not be pushed at the moment")]
     Forbidden(String),
     /// The domain's hours of this month are used up.
-    #[error("the {hours} h of this month that push domain {domain} has are used up")]
+    #[error("the {hours} h that push domain {domain} has in a month are used up")]
     HoursUsedUp {
         /// Which.
         domain: DomainName,
@@ -196,7 +199,8 @@ pub fn authorise(
     if is_forbidden(&snapshot.forbidden_streams, &path, policy.forbid_scope, now_ms) {
         return Err(Refusal::Forbidden(path.stream.as_str().to_owned()));
     }
-    let limits = limits_of(snapshot, &path.domain)?;
+    let pushed_ms = snapshot.pushed_ms.get(&path.domain).copied().unwrap_or(0);
+    let limits = limits_of(snapshot, &path.domain, pushed_ms)?;
     Ok(Authorised { path, stream_param: stream_param.to_owned(), signed, limits })
 }
 
@@ -238,18 +242,22 @@ pub fn key_source(snapshot: &Snapshot, domain: &DomainName, policy: &Policy) -> 
 
 /// Everything that stands against a publish of `path` from elsewhere at `at_ms` (unix milliseconds),
 /// where [`authorise`] stops at the first. `stream_param` is what stands behind the `?` of the stream
-/// key; without it no signature is looked at.
+/// key; without it no signature is looked at. `pushed_ms` is how much was pushed to the domain in the
+/// month of that moment before it, in milliseconds.
 pub fn refusals(
     snapshot: &Snapshot,
     path: &StreamPath,
     stream_param: Option<&str>,
     policy: &Policy,
     at_ms: i64,
+    pushed_ms: i64,
 ) -> Vec<Refusal> {
+    let mut found: Vec<Refusal> =
+        path.check_pushable().err().map(Refusal::Name).into_iter().collect();
     let Some(domain) = snapshot.push_domains.get(&path.domain) else {
-        return vec![Refusal::UnknownDomain(path.domain.as_str().to_owned())];
+        found.push(Refusal::UnknownDomain(path.domain.as_str().to_owned()));
+        return found;
     };
-    let mut found = Vec::new();
     if !domain.enabled {
         found.push(Refusal::DisabledDomain(domain.name.clone()));
     }
@@ -268,14 +276,17 @@ pub fn refusals(
     if is_forbidden(&snapshot.forbidden_streams, path, policy.forbid_scope, at_ms) {
         found.push(Refusal::Forbidden(path.stream.as_str().to_owned()));
     }
-    found.extend(limits_of(snapshot, &path.domain).err());
+    found.extend(limits_of(snapshot, &path.domain, pushed_ms).err());
     found
 }
 
 /// The limits of a domain, unless its hours are used up.
-fn limits_of(snapshot: &Snapshot, domain: &DomainName) -> Result<DomainLimits, Refusal> {
+fn limits_of(
+    snapshot: &Snapshot,
+    domain: &DomainName,
+    pushed_ms: i64,
+) -> Result<DomainLimits, Refusal> {
     let limits = snapshot.domain_limits.get(domain).copied().unwrap_or_default();
-    let pushed_ms = snapshot.pushed_ms.get(domain).copied().unwrap_or(0);
     match limits.has_used_up(pushed_ms) {
         true => Err(Refusal::HoursUsedUp { domain: domain.clone(), hours: limits.hours }),
         false => Ok(limits),

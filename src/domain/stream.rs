@@ -29,6 +29,14 @@ pub enum NameError {
         /// Bytes allowed.
         max: usize,
     },
+    /// A push that asks for the name gets another one.
+    #[error("{what} is one that no push can have: {why}")]
+    Unpushable {
+        /// Which name.
+        what: &'static str,
+        /// What happens to it in a push.
+        why: &'static str,
+    },
     /// The text has a character that such a name cannot have.
     #[error("{what} has a character that is not allowed: {found:?}")]
     Character {
@@ -177,6 +185,37 @@ free_name!(
     "StreamName"
 );
 
+/// What becomes of a `?` in the address or the stream key of a push.
+const CUT_AT_MARK: &str = "what stands behind a `?` is parameters";
+
+impl AppName {
+    /// Whether a push can have this name. Rows of the past may hold others.
+    ///
+    /// # Errors
+    /// [`NameError::Unpushable`].
+    pub fn check_pushable(&self) -> Result<(), NameError> {
+        let odd = |why| Err(NameError::Unpushable { what: "AppName", why });
+        match self.0.as_str() {
+            text if text.contains('?') => odd(CUT_AT_MARK),
+            text if text.ends_with('/') => odd("slashes at its end are taken off"),
+            _ => Ok(()),
+        }
+    }
+}
+
+impl StreamName {
+    /// As [`AppName::check_pushable`].
+    ///
+    /// # Errors
+    /// [`NameError::Unpushable`].
+    pub fn check_pushable(&self) -> Result<(), NameError> {
+        match self.0.contains('?') {
+            true => Err(NameError::Unpushable { what: "StreamName", why: CUT_AT_MARK }),
+            false => Ok(()),
+        }
+    }
+}
+
 /// The full name of a stream; at most one session of it is live at a time.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
 pub struct StreamPath {
@@ -186,6 +225,17 @@ pub struct StreamPath {
     pub app: AppName,
     /// Stream name.
     pub stream: StreamName,
+}
+
+impl StreamPath {
+    /// As [`AppName::check_pushable`], of application and stream.
+    ///
+    /// # Errors
+    /// [`NameError::Unpushable`].
+    pub fn check_pushable(&self) -> Result<(), NameError> {
+        self.app.check_pushable()?;
+        self.stream.check_pushable()
+    }
 }
 
 impl fmt::Display for StreamPath {
@@ -254,6 +304,19 @@ mod tests {
         for text in ["-a", "a-.b", "_", "a_b.c"] {
             assert!(!name(text).is_host_name(), "{text}");
         }
+    }
+
+    #[test]
+    fn names_that_a_push_loses_are_known() {
+        let app = |text: &str| AppName::parse(text).unwrap().check_pushable().is_ok();
+        let stream = |text: &str| StreamName::parse(text).unwrap().check_pushable().is_ok();
+        for text in ["live", "a/b", "/live", " ", "a&b=c"] {
+            assert!(app(text) && stream(text), "{text}");
+        }
+        for text in ["live/", "/", "a?b", "?"] {
+            assert!(!app(text), "{text}");
+        }
+        assert!(stream("s/") && !stream("a?b") && !stream("a?"));
     }
 
     proptest! {

@@ -33,6 +33,8 @@ fn a_bad_configuration_ends_with_2_and_names_the_key() {
     assert!(message.contains("LIVEREC__RTMP__LISTNE"), "{message}");
     let message = refusal(&["--set", "rtmp.tls.listen=0.0.0.0:1936"], &[]);
     assert!(message.contains("rtmp.tls.cert: is needed"), "{message}");
+    let message = refusal(&["--set", "api.rate_limits=SearchMedia=1,SearchMedias=1"], &[]);
+    assert!(message.contains("api.rate_limits: names SearchMedias"), "{message}");
     let message = refusal(&["push-url", "live.local", "live", "s", "--expires", "soon"], &[]);
     assert!(message.contains("--expires"), "{message}");
     refusal(&["dance"], &[]);

@@ -120,6 +120,9 @@ fn whoever_the_customer_does_not_want_is_refused_and_announced() {
         let receiver = Receiver::start();
         server.call_back(&receiver.url(), SIGN_KEY);
 
+        let stream = json!({ "DomainName": "live.local", "AppName": "live", "StreamName": "s" });
+        let told = server.live("LiverecExplainRecord", stream)["ObstacleList"].to_string();
+        assert!(told.contains("publish.auth_fail is closed") && !told.contains("/auth"), "{told}");
         Pusher::connect(server.rtmp, "s?a=b", 4096).accepted().finish();
         let began = &receiver.wait_for(1, 1)[0];
         let asked = &auth.asked()[0];

@@ -35,6 +35,9 @@ fn a_stream_is_seen_dropped_forbidden_and_resumed() {
         server.live("DropLiveStream", stream.clone());
         eventually("the stream is dropped", || (state() == "inactive").then_some(()));
         drop(push);
+        let refused = server
+            .live_error("DeleteLiveDomain", json!({ "DomainName": "live.local", "DomainType": 0 }));
+        assert_eq!(refused, "FailedOperation", "it is the default domain");
 
         let push = LivePush::start(connect().accepted(), tags.clone());
         eventually("it may come back at once", || (state() == "active").then_some(()));

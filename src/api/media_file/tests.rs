@@ -55,10 +55,12 @@ async fn servers() -> Vec<(Server, [MediaFile; 3])> {
             trust_loopback: true,
             default_task_format: Container::Hls,
             forbid_scope: Default::default(),
+            publish_auth: None,
             app_id: APP_ID,
             clock_skew_s: 300,
             rejects_unknown: true,
             utc_offset: chrono::FixedOffset::east_opt(8 * 3600).unwrap(),
+            deny_networks: Vec::new(),
             trusted_proxies: Vec::new(),
             public_url: "http://10.0.0.1:8080".to_owned(),
         };

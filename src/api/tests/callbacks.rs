@@ -1,6 +1,6 @@
 //! Templates and rules of callbacks.
 
-use serde_json::json;
+use serde_json::{Value, json};
 
 use super::client::*;
 
@@ -101,5 +101,45 @@ async fn callback_templates() {
             "FailedOperation.NotFound"
         );
         server.ok("DeleteLiveCallbackTemplate", json!({ "TemplateId": id })).await;
+    }
+}
+
+/// A receiver that is never called is no receiver.
+#[tokio::test]
+async fn an_address_in_a_denied_network_is_refused() {
+    for server in servers().await {
+        let server = server.with(|state| {
+            let mut settings = (*state.settings).clone();
+            settings.deny_networks = vec!["127.0.0.0/8".parse().unwrap()];
+            state.settings = settings.into();
+        });
+        let template = |url: &str| json!({ "TemplateName": "t", "RecordNotifyUrl": url });
+        for url in [
+            "http://127.0.0.1:9/x",
+            "http://0x7f.1/",
+            "http://[::ffff:127.0.0.1]/",
+            "http://0.0.0.0/",
+        ] {
+            let code = server.refused("CreateLiveCallbackTemplate", template(url)).await;
+            assert_eq!(code, "InvalidParameter.UrlNotSafe", "{url}");
+        }
+        let id = server.ok("CreateLiveCallbackTemplate", template("http://10.0.0.1/")).await;
+        let id = id["TemplateId"].clone();
+        let change = |extra: Value| {
+            let mut body = json!({ "TemplateId": id });
+            body.as_object_mut().unwrap().extend(extra.as_object().unwrap().clone());
+            body
+        };
+        let modify = "ModifyLiveCallbackTemplate";
+        let denied = change(json!({ "StreamEndNotifyUrl": "https://127.1.2.3" }));
+        assert_eq!(server.refused(modify, denied).await, "InvalidParameter.UrlNotSafe");
+        server.ok(modify, change(json!({ "StreamEndNotifyUrl": "https://localhost/" }))).await;
+        // One that was stored before its network was denied does not keep the rest from being changed.
+        let server = server.with(|state| {
+            let mut settings = (*state.settings).clone();
+            settings.deny_networks.push("10.0.0.0/8".parse().unwrap());
+            state.settings = settings.into();
+        });
+        server.ok(modify, change(json!({ "Description": "d" }))).await;
     }
 }

@@ -52,9 +52,11 @@ pub async fn servers() -> Vec<Server> {
             trust_loopback: true,
             default_task_format: crate::domain::container::Container::Hls,
             forbid_scope: ForbidScope::Name,
+            publish_auth: None,
             clock_skew_s: 300,
             rejects_unknown: true,
             utc_offset: chrono::FixedOffset::east_opt(8 * 3600).unwrap(),
+            deny_networks: Vec::new(),
             trusted_proxies: Vec::new(),
             public_url: "http://127.0.0.1:8080".to_owned(),
         };

@@ -127,7 +127,7 @@ async fn no_name_is_stored_that_reads_back_as_another() {
             ];
             for (action, parameters) in calls {
                 let code = server.refused(action, parameters).await;
-                assert_eq!(code, "InvalidParameter.DomainFormatError", "{action} {name:?}");
+                assert!(code.starts_with("InvalidParameter"), "{action} {name:?}: {code}");
             }
             let legacy = json!({ "DomainName": name, "StreamName": "s" });
             assert!(

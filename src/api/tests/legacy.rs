@@ -64,6 +64,10 @@ async fn legacy_parameters_are_checked() {
         (json!({ "RecordType": "smell" }), "InvalidParameterValue"),
         (json!({ "Highlight": 2 }), "InvalidParameterValue"),
         (json!({ "Highlight": 1 }), "ResourceUnavailable.StreamNotExist"),
+        // Nobody looks at StartTime then.
+        (json!({ "Highlight": 1, "StartTime": "now" }), "ResourceUnavailable.StreamNotExist"),
+        (json!({ "Highlight": 1, "StartTime": [1] }), "ResourceUnavailable.StreamNotExist"),
+        (json!({ "Highlight": 1, "EndTime": "soon" }), "InvalidParameterValue"),
         (json!({ "StreamParam": "record_interval=60" }), "InvalidParameterValue"),
         (json!({ "StreamParam": "other=1" }), "InvalidParameterValue"),
         (json!({ "StreamParam": "storage_time=x" }), "InvalidParameterValue"),

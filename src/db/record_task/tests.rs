@@ -26,7 +26,7 @@ fn task(id: &str, stream: &str, start_s: i64, end_s: i64) -> RecordTask {
 }
 
 async fn store(db: &Db, task: &RecordTask) {
-    assert!(db.create_record_task(task, NOW_S * 1000).await.unwrap());
+    assert_eq!(db.create_record_task(task, NOW_S * 1000).await.unwrap(), TaskCreation::Created);
 }
 
 fn everything() -> TaskFilter {
@@ -114,9 +114,8 @@ async fn old_tasks_leave_the_snapshot_and_then_the_table() {
         assert_eq!(at(NOW_S + 9 + DAY_S).await, "");
         assert_eq!(db.record_tasks(&everything(), 9).await.unwrap().len(), 2);
         let later = NOW_S - 5 + KEPT_S + 1;
-        assert!(
-            db.create_record_task(&task("new", "x", later, later + 5), later * 1000).await.unwrap()
-        );
+        let new = task("new", "x", later, later + 5);
+        assert_eq!(db.create_record_task(&new, later * 1000).await.unwrap(), TaskCreation::Created);
         assert_eq!(ids(&db.record_tasks(&everything(), 9).await.unwrap()), ["next", "new"]);
     }
 }

@@ -23,7 +23,7 @@ use reqwest::{
 use tokio::time::timeout;
 use url::{Host, Url};
 
-use super::networks::Denied;
+use crate::domain::denied_networks::Denied;
 
 /// Bytes of an answer that are read before the connection is closed; they go into the log only.
 const MAX_ANSWER_BYTES: usize = 4096;

@@ -18,19 +18,7 @@ pub fn resolve<'s>(
     policy: &Policy,
 ) -> Result<&'s PushDomain, Refusal> {
     let unknown = |name: &str| Refusal::UnknownDomain(name.to_owned());
-    let mut explicit: Option<DomainName> = None;
-    for source in [request.key, request.tc_url, request.app] {
-        for text in explicit_names(source) {
-            let name = DomainName::parse(&text).map_err(|_| unknown(&text))?;
-            match &explicit {
-                Some(first) if *first != name => {
-                    return Err(Refusal::ConflictingDomains(first.to_string(), name.to_string()));
-                }
-                _ => explicit = Some(name),
-            }
-        }
-    }
-    if let Some(name) = explicit {
+    if let Some(name) = named([request.key, request.tc_url, request.app].map(query))? {
         return snapshot.push_domains.get(&name).ok_or_else(|| unknown(name.as_str()));
     }
     let by_host = host(request.tc_url)
@@ -41,9 +29,37 @@ pub fn resolve<'s>(
     by_host.or_else(|| snapshot.push_domains.get(default)).ok_or_else(|| unknown(default.as_str()))
 }
 
-/// Values of the `vhost` and `domain` parameters behind the first `?`; empty ones name nothing.
-fn explicit_names(text: &str) -> impl Iterator<Item = Cow<'_, str>> {
-    let query = text.split_once('?').map_or("", |(_, query)| query);
+/// The domain that the parameters behind the `?` of a stream key name, registered or not.
+///
+/// # Errors
+/// [`Refusal::UnknownDomain`] for a name that no domain can have, [`Refusal::ConflictingDomains`].
+pub fn domain_of_param(stream_param: &str) -> Result<Option<DomainName>, Refusal> {
+    named([stream_param])
+}
+
+/// The one domain that some queries name.
+fn named<'t>(queries: impl IntoIterator<Item = &'t str>) -> Result<Option<DomainName>, Refusal> {
+    let mut explicit: Option<DomainName> = None;
+    for text in queries.into_iter().flat_map(explicit_names) {
+        let name = DomainName::parse(&text)
+            .map_err(|_| Refusal::UnknownDomain(text.clone().into_owned()))?;
+        match &explicit {
+            Some(first) if *first != name => {
+                return Err(Refusal::ConflictingDomains(first.to_string(), name.to_string()));
+            }
+            _ => explicit = Some(name),
+        }
+    }
+    Ok(explicit)
+}
+
+/// What stands behind the first `?`.
+fn query(text: &str) -> &str {
+    text.split_once('?').map_or("", |(_, query)| query)
+}
+
+/// Values of the `vhost` and `domain` parameters of a query; empty ones name nothing.
+fn explicit_names(query: &str) -> impl Iterator<Item = Cow<'_, str>> {
     parameters(query)
         .filter(|(name, value)| matches!(*name, "vhost" | "domain") && !value.is_empty())
         .map(|(_, value)| percent_decode_str(value).decode_utf8_lossy())

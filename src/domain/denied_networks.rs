@@ -2,7 +2,8 @@
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
-use ipnet::IpNet;
+use ipnet::{IpNet, Ipv4Net};
+use url::{Host, Url};
 
 /// `callback.deny_networks`.
 pub struct Denied(Vec<IpNet>);
@@ -17,6 +18,28 @@ impl Denied {
     pub fn contains(&self, ip: IpAddr) -> bool {
         places(ip).iter().any(|ip| self.0.iter().any(|network| network.contains(ip)))
     }
+
+    /// The address that a URL names, if it is a denied one. `None` for a URL with a name, which only
+    /// whoever connects can tell, and for what is no URL.
+    pub fn address_of(&self, url: &str) -> Option<IpAddr> {
+        let url = Url::parse(url).ok()?;
+        let ip = match url.host()? {
+            Host::Ipv4(ip) => IpAddr::V4(ip),
+            Host::Ipv6(ip) => IpAddr::V6(ip),
+            Host::Domain(_) => return None,
+        };
+        self.contains(ip).then_some(ip)
+    }
+}
+
+/// The same network as its addresses are compared: one of IPv4 addresses inside IPv6
+/// (`::ffff:10.0.0.0/104`) is the one of those addresses (`10.0.0.0/8`).
+pub fn canonical(network: IpNet) -> IpNet {
+    const MAPPED_BITS: u8 = 96;
+    let IpNet::V6(v6) = network else { return network };
+    let inner = v6.addr().to_ipv4_mapped().zip(v6.prefix_len().checked_sub(MAPPED_BITS));
+    let inner = inner.and_then(|(v4, len)| Ipv4Net::new(v4, len).ok());
+    inner.map_or(network, IpNet::V4)
 }
 
 /// The addresses whose machine a connection to `ip` may reach.
@@ -50,6 +73,17 @@ fn embedded(v6: Ipv6Addr) -> Option<Ipv4Addr> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_url_names_an_address_or_a_name() {
+        let denied = Denied::new(vec!["127.0.0.0/8".parse().unwrap()]);
+        for url in ["http://127.0.0.1:9/a", "https://u:p@0x7f.1", "http://[::ffff:127.0.0.1]/"] {
+            assert!(denied.address_of(url).is_some(), "{url}");
+        }
+        for url in ["http://10.0.0.1", "http://localhost/", "http://[::1]/", "127.0.0.1", ""] {
+            assert_eq!(denied.address_of(url), None, "{url}");
+        }
+    }
 
     #[test]
     fn every_spelling_of_a_denied_address_is_denied() {
