@@ -8,20 +8,45 @@ use axum::{
     response::{IntoResponse, Response},
 };
 
+use tokio::{sync::Mutex, time::Instant};
+
 use super::state::State;
 
 /// Database and store must answer within this time to count as ready.
 const PROBE_TIMEOUT: Duration = Duration::from_secs(5);
+/// How long an answer is good for.
+const LOOK_EVERY: Duration = Duration::from_secs(1);
 
 /// The process answers.
 pub async fn healthz() -> &'static str {
     "ok\n"
 }
 
-/// Database and store can be used. 503 and the reason otherwise; pushes are taken all the same.
-pub async fn readyz(extract::State(state): extract::State<State>) -> Response {
+/// What cannot be used, one line each, as it was found last.
+#[derive(Default)]
+pub struct Readiness {
+    found: Mutex<Option<(Instant, String)>>,
+}
+
+impl Readiness {
+    /// Looks, unless somebody has just done so: whoever asks, and how often, costs database and store
+    /// no more than one look a second.
+    async fn faults(&self, state: &State) -> String {
+        let mut found = self.found.lock().await;
+        if let Some((at, faults)) = &*found
+            && at.elapsed() < LOOK_EVERY
+        {
+            return faults.clone();
+        }
+        let faults = look(state).await;
+        *found = Some((Instant::now(), faults.clone()));
+        faults
+    }
+}
+
+async fn look(state: &State) -> String {
     let database = async {
-        let ping = tokio::time::timeout(PROBE_TIMEOUT, state.db.ping()).await;
+        let ping = tokio::time::timeout(PROBE_TIMEOUT, state.db.ping_writer()).await;
         ping.map_err(|_| "time-out".to_owned())?.map_err(|e| e.to_string())
     };
     let storage = async {
@@ -38,10 +63,15 @@ pub async fn readyz(extract::State(state): extract::State<State>) -> Response {
             faults.push_str(" cannot be used\n");
         }
     }
-    if faults.is_empty() {
-        "ready\n".into_response()
-    } else {
-        (StatusCode::SERVICE_UNAVAILABLE, faults).into_response()
+    faults
+}
+
+/// Database and store can be used. 503 and the reason otherwise; pushes are taken all the same.
+pub async fn readyz(extract::State(state): extract::State<State>) -> Response {
+    let faults = state.readiness.faults(&state).await;
+    match faults.is_empty() {
+        true => "ready\n".into_response(),
+        false => (StatusCode::SERVICE_UNAVAILABLE, faults).into_response(),
     }
 }
 

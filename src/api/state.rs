@@ -12,6 +12,7 @@ use tokio::sync::{Mutex, Notify, Semaphore};
 use tokio_util::sync::CancellationToken;
 
 use super::{
+    health::Readiness,
     key_ring::{KeyRing, MasterKey},
     rate_limit::RateLimiter,
 };
@@ -101,6 +102,7 @@ pub struct State {
     /// Who may sign requests.
     pub keys: Arc<ArcSwap<KeyRing>>,
     master_key: Option<MasterKey>,
+    pub(super) readiness: Arc<Readiness>,
     pub(super) running: Arc<Semaphore>,
     pub(super) bodies: Arc<Semaphore>,
     reloading: Arc<Mutex<()>>,
@@ -142,6 +144,7 @@ impl State {
             metrics,
             clock: || chrono::Utc::now().timestamp_millis(),
             live: Arc::default(),
+            readiness: Arc::default(),
             running: Arc::new(Semaphore::new(MAX_RUNNING)),
             bodies: Arc::new(Semaphore::new(MAX_BODIES_KIB)),
             reloading: Arc::default(),

@@ -8,7 +8,7 @@ use tracing::{info, warn};
 
 use crate::{
     config::Config,
-    db::{self, Db},
+    db::{self, Db, DbError},
     domain::snapshot::Snapshot,
 };
 
@@ -29,43 +29,55 @@ pub async fn open(config: &Config) -> Result<(Db, Snapshot, bool)> {
     if let Some(file) = config.database.sqlite_file() {
         data_dir::create_private(&file)?;
     }
-    let url = config.database.as_str();
-    wait_for(url).await?;
-    let db = Db::connect(url).await.context("open the database")?.with_limits(config.limits);
-    let is_first = db::seed::run(&db, &config.rtmp.default_domain, now_ms())
-        .await
-        .context("seed the database")?;
-    let snapshot =
-        db::snapshot::load(&db, now_ms()).await.context("read the configuration rows")?;
-    Ok((db, snapshot, is_first))
-}
-
-/// Waits until a connection can be made.
-async fn wait_for(url: &str) -> Result<()> {
     let begun = Instant::now();
     let mut is_warned = false;
     loop {
-        match Db::probe(url).await {
-            Ok(()) if is_warned => {
-                info!(waited_s = begun.elapsed().as_secs(), "the database answers now");
-                return Ok(());
+        let error = match try_open(config).await {
+            Ok(opened) => {
+                if is_warned {
+                    info!(waited_s = begun.elapsed().as_secs(), "the database answers now");
+                }
+                return Ok(opened);
             }
-            Ok(()) => return Ok(()),
-            Err(error) if error.is_away() && begun.elapsed() >= PATIENCE => {
-                let waited_s = PATIENCE.as_secs();
-                return Err(error)
-                    .with_context(|| format!("the database did not answer for {waited_s} s"));
-            }
-            Err(error) if !error.is_away() => return Err(error).context("open the database"),
-            Err(error) if !is_warned => {
-                is_warned = true;
-                warn!(
-                    %error, patience_s = PATIENCE.as_secs(),
-                    "the database does not answer; nothing listens before it does"
-                );
-            }
-            Err(_) => {}
+            Err(error) => error,
+        };
+        if !error.downcast_ref::<DbError>().is_some_and(DbError::is_away) {
+            return Err(error);
+        }
+        if begun.elapsed() >= PATIENCE {
+            let waited_s = PATIENCE.as_secs();
+            return Err(error)
+                .with_context(|| format!("the database did not answer for {waited_s} s"));
+        }
+        if !std::mem::replace(&mut is_warned, true) {
+            warn!(
+                error = format!("{error:#}"),
+                patience_s = PATIENCE.as_secs(),
+                "the database does not answer; nothing listens before it does"
+            );
         }
         sleep(PAUSE).await;
+    }
+}
+
+async fn try_open(config: &Config) -> Result<(Db, Snapshot, bool)> {
+    let url = config.database.as_str();
+    // One that is away is seen sooner by a connection of our own than by a pool.
+    Db::probe(url).await.context("open the database")?;
+    let db = Db::connect(url).await.context("open the database")?.with_limits(config.limits);
+    let read = async {
+        let is_first = db::seed::run(&db, &config.rtmp.default_domain, now_ms())
+            .await
+            .context("seed the database")?;
+        let snapshot =
+            db::snapshot::load(&db, now_ms()).await.context("read the configuration rows")?;
+        Ok((snapshot, is_first))
+    };
+    match read.await {
+        Ok((snapshot, is_first)) => Ok((db, snapshot, is_first)),
+        Err(error) => {
+            db.close().await;
+            Err(error)
+        }
     }
 }

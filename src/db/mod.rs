@@ -89,14 +89,19 @@ impl DbError {
         matches!(self, DbError::Sql { .. })
     }
 
-    /// Whether the database could not be reached, or is starting up, or takes no more connections.
+    /// Whether the database could not be reached, is starting up or locked by somebody else, takes no
+    /// more connections, or something in its place answers what it never would.
     pub fn is_away(&self) -> bool {
-        let DbError::Sql { source, .. } = self else { return false };
+        let source = match self {
+            DbError::Sql { source, .. } | DbError::Migrate(MigrateError::Execute(source)) => source,
+            _ => return false,
+        };
         match source {
-            sqlx::Error::Io(_) | sqlx::Error::PoolTimedOut => true,
-            // cannot_connect_now, too_many_connections, admin_shutdown
+            sqlx::Error::Io(_) | sqlx::Error::PoolTimedOut | sqlx::Error::Protocol(_) => true,
             sqlx::Error::Database(error) => {
-                error.code().is_some_and(|code| ["57P03", "53300", "57P01"].contains(&&*code))
+                // cannot_connect_now, too_many_connections, admin_shutdown; SQLITE_BUSY and its kinds
+                const AWAY: [&str; 6] = ["57P03", "53300", "57P01", "5", "261", "517"];
+                error.code().is_some_and(|code| AWAY.contains(&&*code))
             }
             _ => false,
         }
@@ -281,10 +286,17 @@ impl Db {
         &self.media
     }
 
-    /// A cheap round trip, for `/readyz`.
+    /// A cheap round trip.
     pub async fn ping(&self) -> Result<()> {
         sqlx::query("SELECT 1").execute(self.reader()).await.map_err(at("ping the database"))?;
         Ok(())
+    }
+
+    /// The same, and rows may be written: nobody else holds the lock of a SQLite database.
+    pub async fn ping_writer(&self) -> Result<()> {
+        self.ping().await?;
+        let tx = self.begin().await?;
+        tx.rollback().await.map_err(at("ping the database"))
     }
 
     /// Closes every connection, when what is being committed is.

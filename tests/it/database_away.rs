@@ -17,11 +17,12 @@ use liverec::media::tag::Tag;
 use tempfile::TempDir;
 
 use crate::support::{
+    api::status,
     ffmpeg::{Codecs, make_source},
     publisher::{Pusher, read_tags},
     receiver::{Receiver, SIGN_KEY},
     run,
-    server::{Backend, Server},
+    server::{Backend, Server, eventually},
 };
 
 fn away() -> Duration {
@@ -123,6 +124,32 @@ fn a_locked_sqlite_database_costs_nothing_but_time() {
         || *locker.borrow_mut() = Some(Locker::lock(&file)),
         || locker.borrow_mut().take().unwrap().release(),
     );
+}
+
+#[test]
+fn a_locked_sqlite_database_is_not_ready_and_waited_for_at_the_start() {
+    let mut server = Server::start(Backend::Plain, &[]);
+    server.expect("not ready: the database cannot be used");
+    server.expect("the database does not answer");
+    let readyz = |server: &Server| status(&format!("{}/readyz", server.base_url()));
+    assert_eq!(readyz(&server), 200);
+    let file = server.data_dir().join("liverec.db");
+    let locker = Locker::lock(&file);
+    eventually("not ready", || (readyz(&server) == 503).then_some(()));
+    locker.release();
+    eventually("ready again", || (readyz(&server) == 200).then_some(()));
+
+    server.kill();
+    let locker = Locker::lock(&file);
+    std::thread::scope(|scope| {
+        scope.spawn(|| {
+            // Longer than a connection waits for a lock.
+            sleep(Duration::from_secs(12));
+            locker.release();
+        });
+        server.launch();
+    });
+    assert_eq!(server.logs.count("the database answers now"), 1);
 }
 
 /// A PostgreSQL server of this test's own.

@@ -1,6 +1,6 @@
 //! Bounds of size and memory, and the probes.
 
-use std::{fs, sync::Arc};
+use std::{fs, sync::Arc, time::Duration};
 
 use axum::{
     body::Body,
@@ -64,6 +64,8 @@ async fn health_and_metrics() {
         assert_eq!(get("/vod/none").await.0, StatusCode::NOT_FOUND);
         server.state.db.close().await;
         fs::remove_dir_all(server.store_dir()).unwrap();
+        // What was found holds for a second.
+        tokio::time::sleep(Duration::from_millis(1100)).await;
         let (status, faults) = get("/readyz").await;
         assert_eq!(status, StatusCode::SERVICE_UNAVAILABLE);
         assert!(faults.contains("database cannot be used"), "{faults}");

@@ -95,11 +95,14 @@ fn a_database_that_is_away_at_the_start_is_waited_for() {
     thread::sleep(Duration::from_millis(1500));
     assert_eq!(logs.count("listening"), 0);
     let listener = TcpListener::bind(("127.0.0.1", port)).unwrap();
+    // At first something else answers in its place, as a proxy does whose server is away.
+    listener.accept().unwrap().0.write_all(b"HTTP/1.1 503 Service Unavailable\r\n\r\n").unwrap();
     thread::spawn(move || {
         for socket in listener.incoming() {
             forward(socket.unwrap(), TcpStream::connect(&address).unwrap());
         }
     });
+    logs.wait_for("the database answers now");
     logs.wait_for("listening");
     run(Command::new("kill").arg(child.id().to_string()));
     let status = eventually("the end", || child.try_wait().unwrap());

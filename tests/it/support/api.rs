@@ -81,6 +81,11 @@ pub fn get(url: &str) -> impl Read {
     Cursor::new(answer)
 }
 
+/// The status of the answer to a GET.
+pub fn status(url: &str) -> u16 {
+    block_on(async { client().get(url).send().await.unwrap().status().as_u16() })
+}
+
 fn call(server: &Server, version: &str, action: &str, parameters: &Value) -> Value {
     let body = parameters.to_string();
     let pair = [SECRET_ID, SECRET_KEY];
