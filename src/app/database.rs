@@ -9,7 +9,7 @@ use tracing::{info, warn};
 use crate::{
     config::Config,
     db::{self, Db, DbError},
-    domain::snapshot::Snapshot,
+    domain::{ids, snapshot::Snapshot},
 };
 
 use super::{data_dir, now_ms};
@@ -34,6 +34,9 @@ pub async fn open(config: &Config) -> Result<(Db, Snapshot, bool)> {
     loop {
         let error = match try_open(config).await {
             Ok(opened) => {
+                let newest = opened.0.newest_ids().await.context("read the newest ids")?;
+                ids::begin_after(&newest.callback);
+                ids::begin_after(&newest.session);
                 if is_warned {
                     info!(waited_s = begun.elapsed().as_secs(), "the database answers now");
                 }

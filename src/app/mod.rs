@@ -249,6 +249,7 @@ impl Server {
             node_id: node_id.clone(),
             store: store.clone(),
             retention_ms: i64::try_from(config.journal.retention.as_millis())?,
+            retry_ms: i64::try_from(config.callback.retry_interval.as_millis())?,
             now_ms,
         };
         tasks.spawn("janitor", janitor.run(work.clone()));

@@ -16,10 +16,9 @@ use sqlx::{
     Row, Transaction,
     any::{Any, AnyRow},
 };
-use uuid::Uuid;
 
 use super::{Db, DbError, Result, at};
-use crate::domain::callback::NewCallback;
+use crate::domain::{callback::NewCallback, ids};
 
 pub use prune::Keep;
 pub use queue::{Attempt, DueCallback, Verdict, WaitingReceiver};
@@ -57,7 +56,7 @@ impl Db {
                  lease_until, fence, created_ms, updated_ms) VALUES ($1, $2, $3, $4, $5, $6, $7, \
                  $8, $9, 0, $10, $10, '', '', 0, 0, $10, $10)",
             )
-            .bind(Uuid::now_v7().to_string())
+            .bind(ids::event_id(now_ms).to_string())
             .bind(callback.event_type.number())
             .bind(stream_path)
             .bind(callback.stream_path.stream.as_str())

@@ -9,6 +9,7 @@ pub mod audit;
 pub mod callback;
 pub mod callback_rule;
 pub mod callback_template;
+mod clock;
 pub mod domain_limits;
 pub mod domain_name;
 pub mod forbidden_stream;

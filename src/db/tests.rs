@@ -155,3 +155,43 @@ async fn a_copy_is_consistent_while_rows_are_written() {
     let a = Db::next_number(&mut tx, "a").await.unwrap();
     assert_eq!(a, Db::next_number(&mut tx, "b").await.unwrap());
 }
+
+#[tokio::test]
+async fn what_a_clock_that_was_ahead_has_put_off_is_due() {
+    use crate::db::{
+        callback::testing::{insert_parents, media_file},
+        media_file::Claim,
+    };
+    const AHEAD: i64 = 3 * 24 * 3_600_000;
+    for test in databases().await {
+        let db = &test.db;
+        let file = media_file("a", crate::domain::ids::SessionId::new(0), 1000);
+        insert_parents(db, &file).await;
+        let mut tx = db.begin().await.unwrap();
+        Db::insert_media_file(&mut tx, &file).await.unwrap();
+        Db::end_media_file(&mut tx, file.id, Some(200), AHEAD, AHEAD).await.unwrap();
+        tx.commit().await.unwrap();
+        let claim = async |now_ms| {
+            db.claim_media_file(Claim::Oldest, "node", "w", now_ms, 1000).await.unwrap().is_some()
+        };
+        assert_eq!(db.pull_back("other", 5000, 180_000).await.unwrap(), 0);
+        assert!(!claim(5000).await);
+        assert_eq!(db.pull_back("node", 5000, 180_000).await.unwrap(), 1);
+        assert_eq!(db.pull_back("node", 5000, 180_000).await.unwrap(), 0);
+        assert!(claim(5000).await);
+        sqlx::query(
+            "INSERT INTO callback_queue (queue, receiver, url, ready_ms, lease_owner, fence) \
+             VALUES ('q', 'r', 'u', $1, '', 0), ('p', 'r', 'u', 5100, '', 0)",
+        )
+        .bind(AHEAD)
+        .execute(db.pool())
+        .await
+        .unwrap();
+        assert_eq!(db.pull_back("node", 5000, 180_000).await.unwrap(), 1);
+        // The lease of a clock that is then set back.
+        assert!(claim(AHEAD).await);
+        assert!(!claim(7000).await);
+        assert_eq!(db.pull_back("node", 7000, 180_000).await.unwrap(), 1);
+        assert!(claim(7000).await);
+    }
+}

@@ -1,6 +1,7 @@
 //! Deletes what nothing needs any more: journal files and old entries of the audit log here, and
 //! beside that, in loops of their own, media files whose time is over ([`super::expiry`]) and uploads
-//! of which nobody knows the id ([`super::strays`]).
+//! of which nobody knows the id ([`super::strays`]). And lets be due what a clock that was set back put
+//! off.
 //!
 //! The one place that decides the end of a journal: the minimum over what the rows need (files
 //! not delivered, failed ones, retention) and over the floor of a session that is still followed.
@@ -29,6 +30,10 @@ use crate::{
 const ROUND: Duration = Duration::from_secs(2);
 /// Pause between two looks at the audit log.
 const PRUNE: Duration = Duration::from_secs(3600);
+/// Pause between two looks for what a clock that was ahead has put off.
+const PULL_BACK: Duration = Duration::from_secs(20);
+/// More than files are ever put off, and leases last.
+const LONGEST_PAUSE_MS: i64 = 3 * 60 * 1000;
 /// The journal of a file that could not be made is kept at least this long.
 const FAILED_KEPT_MS: i64 = 7 * 24 * 3600 * 1000;
 
@@ -53,6 +58,8 @@ pub struct Janitor {
     pub store: Arc<dyn ObjectStore>,
     /// `journal.retention` in milliseconds.
     pub retention_ms: i64,
+    /// `callback.retry_interval` in milliseconds.
+    pub retry_ms: i64,
     /// Unix milliseconds.
     pub now_ms: fn() -> i64,
 }
@@ -95,6 +102,7 @@ impl Janitor {
         tokio::join!(
             self.release_journals(token.clone()),
             self.prune_audit(token.clone()),
+            self.pull_back(token.clone()),
             strays.run(token.clone()),
             expiry.run(token)
         );
@@ -116,6 +124,26 @@ impl Janitor {
             tokio::select! {
                 () = token.cancelled() => return,
                 () = sleep(PRUNE) => {}
+            }
+        }
+    }
+
+    /// A clock that is set back leaves much put off for as long as it was ahead.
+    async fn pull_back(&self, token: CancellationToken) {
+        let longest_ms = self.retry_ms.saturating_mul(2).max(LONGEST_PAUSE_MS);
+        loop {
+            match self.db.pull_back(&self.node_id, (self.now_ms)(), longest_ms).await {
+                Ok(0) => {}
+                Ok(rows) => {
+                    info!(rows, "the clock was set back: what it had put off is due");
+                    self.db.media_changed().notify_one();
+                    self.db.outbox_changed().notify_one();
+                }
+                Err(error) => debug!(%error, "what a clock put off cannot be looked for"),
+            }
+            tokio::select! {
+                () = token.cancelled() => return,
+                () = sleep(PULL_BACK) => {}
             }
         }
     }

@@ -190,7 +190,9 @@ impl Uploads {
             let is_due = {
                 let mut slots = self.slots();
                 let slot = slots.entry(file.id).or_default();
-                stretch >= slot.look_at && slot.not_before_ms <= now_ms
+                // A pause that is longer than any is of a clock that was ahead.
+                let pause_ms = slot.not_before_ms.saturating_sub(now_ms);
+                stretch >= slot.look_at && !(1..=PAUSE_MS.1).contains(&pause_ms)
             };
             if is_due {
                 self.again(Due { id: file.id, decided });

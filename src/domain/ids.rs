@@ -8,6 +8,46 @@ use std::{
 use serde::{Deserialize, Serialize};
 use uuid::{NoContext, Timestamp, Uuid};
 
+/// The newest time of an id of an earlier process, or later in this one; 0 while there was none.
+static FLOOR_MS: AtomicU64 = AtomicU64::new(0);
+
+/// Makes later ids newer than this one, which an earlier process made by a clock that may have been
+/// ahead. What is no UUIDv7 says nothing.
+pub fn begin_after(id: &str) {
+    let newest = Uuid::parse_str(id).ok().and_then(|id| id.get_timestamp());
+    if let Some((seconds, nanos)) = newest.map(|time| time.to_unix()) {
+        let ms = seconds.saturating_mul(1000).saturating_add(u64::from(nanos) / 1_000_000);
+        FLOOR_MS.fetch_max(ms, Ordering::Relaxed);
+    }
+}
+
+/// A new UUIDv7 for the row of an event, newer than every one before: events go out in the order of
+/// their ids.
+pub fn event_id(now_ms: i64) -> Uuid {
+    static LAST_MS: AtomicU64 = AtomicU64::new(0);
+    let now_ms = ordered_ms(now_ms);
+    let next = |last: u64| Some(now_ms.max(last + 1));
+    // The closure never answers None, so both arms carry the previous value.
+    let last = match LAST_MS.fetch_update(Ordering::Relaxed, Ordering::Relaxed, next) {
+        Ok(last) | Err(last) => last,
+    };
+    of_ms(now_ms.max(last + 1))
+}
+
+/// This time, or one a millisecond behind the last one.
+fn ordered_ms(now_ms: i64) -> u64 {
+    let now_ms = u64::try_from(now_ms).unwrap_or(0);
+    match FLOOR_MS.load(Ordering::Relaxed) {
+        floor if floor == 0 || floor < now_ms => now_ms,
+        _ => FLOOR_MS.fetch_add(1, Ordering::Relaxed) + 1,
+    }
+}
+
+fn of_ms(ms: u64) -> Uuid {
+    let nanos = u32::try_from(ms % 1000).unwrap_or(0) * 1_000_000;
+    Uuid::new_v7(Timestamp::from_unix(NoContext, ms / 1000, nanos))
+}
+
 macro_rules! uuid_id {
     ($(#[$doc:meta])* $name:ident) => {
         $(#[$doc])*
@@ -16,11 +56,10 @@ macro_rules! uuid_id {
         pub struct $name(pub Uuid);
 
         impl $name {
-            /// Makes a new id, ordered by time (unix milliseconds; before 1970 counts as 1970).
+            /// Makes a new id, ordered by time (unix milliseconds; before 1970 counts as 1970), and
+            /// newer than what [`begin_after`] was told of.
             pub fn new(now_ms: i64) -> Self {
-                let ms = u64::try_from(now_ms).unwrap_or(0);
-                let nanos = u32::try_from(ms % 1000).unwrap_or(0) * 1_000_000;
-                Self(Uuid::new_v7(Timestamp::from_unix(NoContext, ms / 1000, nanos)))
+                Self(of_ms(ordered_ms(now_ms)))
             }
 
             /// Parses the hyphenated text form.
@@ -90,6 +129,22 @@ pub type FileId = DecimalId;
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_clock_that_was_set_back_makes_no_older_ids() {
+        const AHEAD: i64 = 1_795_344_236_000;
+        let earlier = SessionId::new(AHEAD);
+        assert!(SessionId::new(AHEAD - 5000) < earlier);
+        begin_after(&earlier.to_string());
+        begin_after("");
+        let mut last = earlier.0;
+        for _ in 0..100 {
+            let (session, event) = (SessionId::new(AHEAD - 5000).0, event_id(AHEAD - 5000));
+            assert!(last < session && session < event, "{last} {session} {event}");
+            last = event;
+        }
+        assert!(last < RecordingId::new(AHEAD + 5000).0);
+    }
 
     #[test]
     fn ids_have_nineteen_digits_and_increase() {
