@@ -325,9 +325,11 @@ impl FirstWalk {
                 (TimeRule::Mp4, layout.total_len, single(layout.head, layout.tail, Emit::Mp4))
             }
             Plan::Aac { total_len } => {
-                let reason = match sound.is_empty() {
-                    true => Some("there is no sound".to_owned()),
-                    false => adts::unsupported(&sound).map(|error| error.to_string()),
+                let reason = match adts::unsupported(&sound) {
+                    _ if sound.is_empty() => Some("there is no sound".to_owned()),
+                    Some(error) => Some(error.to_string()),
+                    None if total_len == 0 => return Err(undescribed(Container::Aac)),
+                    None => None,
                 };
                 if let Some(reason) = reason {
                     return Err(ProjectError::Unsupported { container: Container::Aac, reason });
@@ -373,7 +375,7 @@ impl FirstWalk {
     }
 }
 
-/// There are frames, but none that MP4 could carry.
+/// There are frames, but none that the container could carry.
 fn undescribed(container: Container) -> ProjectError {
     let reason = "no frame came with a configuration that describes it".to_owned();
     ProjectError::Unsupported { container, reason }

@@ -7,6 +7,7 @@ use std::collections::BTreeMap;
 use crate::{
     domain::verification::IrregularityKind::{self, *},
     media::{
+        adts,
         config::{Configs, TrackConfig},
         sample::{Codec, Sample, SampleKind, Track},
     },
@@ -63,11 +64,16 @@ impl Observer {
         }
     }
 
-    /// Looks at a sample of a product without room for AAC that nothing has described yet.
+    /// Looks at a sample of a product that puts AAC behind ADTS headers: it has no room for frames
+    /// that nothing has described yet, nor for those that are too long for a header.
     pub fn describe(&mut self, sample: &Sample) {
-        let is_aac = sample.is_audio_frame() && sample.codec == Codec::Aac;
-        if is_aac && sample.config == 0 && sample.data_len > 0 {
+        if !sample.is_packet() || (sample.track, sample.codec) != (Track::Audio, Codec::Aac) {
+            return;
+        }
+        if sample.config == 0 {
             self.count(UndescribedFrames);
+        } else if adts::is_too_long(sample) {
+            self.count(OversizedFrames);
         }
     }
 

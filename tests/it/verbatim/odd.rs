@@ -3,6 +3,7 @@
 
 use bytes::Bytes;
 use liverec::media::tag::{Tag, TagKind};
+use serde_json::Value;
 
 use super::{FORMATS, format_of, recorder};
 use crate::support::{
@@ -95,6 +96,43 @@ fn what_is_in_no_default_track_is_in_flv() {
             (files_in(&server, "failed") == 3 * (nth as i64 + 1)).then_some(())
         });
     }
+}
+
+#[test]
+fn a_frame_of_sound_that_adts_cannot_say_costs_that_frame_alone() {
+    let settings = [("journal.retention", "1h")];
+    let (mut server, receiver) = recorder(Backend::Plain, &FORMATS, 7200, &settings);
+    server.expect("AAC frames longer than their header can say");
+    let source = Source::make(&server, Codecs::H264Aac, 3);
+    let mut tags = source.tags.clone();
+    // The largest that fits, and the smallest that does not.
+    let sound = |tag: &&mut Tag| tag.kind == TagKind::Audio && tag.payload[1] == 1;
+    for (tag, len) in tags.iter_mut().filter(sound).skip(50).zip([8184, 8185]) {
+        tag.payload = [&b"\xaf\x01"[..], &vec![7; len]].concat().into();
+    }
+    let mut pusher = Pusher::connect(server.rtmp, "show", 4096).accepted();
+    pusher.send(&tags);
+    pusher.finish();
+    let sent = tags.iter().filter(|tag| tag.kind == TagKind::Audio && tag.payload[1] == 1).count();
+    for file in receiver.wait_for(100, FORMATS.len()) {
+        run(server.cli().args(["verify", file["file_id"].as_str().unwrap()]));
+        let extension: Value =
+            serde_json::from_str(file["callback_ext"].as_str().unwrap()).unwrap();
+        let summary = &extension["liverec"];
+        let is_short = matches!(format_of(&file), "aac" | "hls");
+        let tracks = summary["tracks"].as_array().unwrap();
+        let packets = &tracks.iter().find(|track| track["track"] == "audio").unwrap()["packets"];
+        assert_eq!(packets, sent - usize::from(is_short), "{file:#}");
+        let seen = summary["irregularities"].as_array().unwrap().iter();
+        let seen: Vec<_> = seen.filter(|seen| seen["kind"] == "oversized_frames").collect();
+        assert_eq!(seen.len(), usize::from(is_short), "{file:#}");
+        assert!(seen.iter().all(|seen| seen["count"] == 1), "{file:#}");
+    }
+    let told = receiver.wait_for(341, 2);
+    let mut formats: Vec<_> = told.iter().map(|event| event["file_format"].as_str()).collect();
+    formats.sort();
+    assert_eq!(formats, [Some("aac"), Some("ts")]);
+    assert!(told.iter().all(|event| event["exception"]["type"] == -104), "{told:#?}");
 }
 
 #[test]
