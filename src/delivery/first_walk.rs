@@ -14,7 +14,7 @@ use crate::{
     media::{
         adts::{self, AdtsWriter},
         config::Configs,
-        frame_head::FRAME_HEAD_BYTES,
+        frame_head::{FRAME_HEAD_BYTES, is_described_in_band},
         hls::{Error as HlsError, SegmentType},
         lazy_bytes::LazyBytes,
         mp4::{self, Mp4Builder},
@@ -216,11 +216,13 @@ impl FirstWalk {
         let is_wanted = match &mut self.plan {
             Plan::Mp4(Some(builder)) => builder.wants_frame(sample),
             Plan::Hls(hls) => hls.wants_frame(sample),
-            Plan::Mp4(None) | Plan::Flv(_) | Plan::Aac { .. } => false,
+            Plan::Flv(_) => is_described_in_band(sample),
+            Plan::Mp4(None) | Plan::Aac { .. } => false,
         };
         if is_wanted || self.facts.wants_frame(sample) {
             let len = sample.data_len.min(FRAME_HEAD_BYTES as u32);
-            source.read(span, sample.data_position(), len, &mut head)?;
+            source.peek(span, sample.data_position(), len, &mut head)?;
+            self.observer.listen(sample, &head);
         }
         self.pushed.push(source, span, &placed)?;
         if is_told {

@@ -39,8 +39,16 @@ const OBJECT_BYTES: usize = 256;
 /// What rows of the objects of a file say of how they were made: version and type of segments.
 pub(super) fn projector(segment_type: SegmentType) -> i64 {
     match segment_type {
-        SegmentType::Ts => 3,
-        SegmentType::Fmp4 => 4,
+        SegmentType::Ts => 5,
+        SegmentType::Fmp4 => 6,
+    }
+}
+
+/// The segments that such a row speaks of, whatever the version.
+fn segment_type_of(projector: i64) -> SegmentType {
+    match projector {
+        4 | 6 => SegmentType::Fmp4,
+        _ => SegmentType::Ts,
     }
 }
 
@@ -299,8 +307,7 @@ impl Delivery {
             return Ok(());
         }
         let row = self.db.media_upload(file.id).await?.unwrap_or_default();
-        let is_fmp4 = row.projector == projector(SegmentType::Fmp4);
-        let segment_type = if is_fmp4 { SegmentType::Fmp4 } else { SegmentType::Ts };
+        let segment_type = segment_type_of(row.projector);
         for name in names.iter().filter(|name| is_wrong(name)) {
             self.store.delete(&key_of(&main_key(file), Object::parse(name), segment_type)).await?;
         }

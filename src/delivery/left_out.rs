@@ -6,7 +6,7 @@
 use tracing::warn;
 
 use crate::{
-    db::{Db, DbError},
+    db::DbError,
     domain::{
         callback::{RecordException, stream_exception},
         media_file::MediaFile,

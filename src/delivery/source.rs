@@ -327,6 +327,31 @@ impl Source {
         Ok(())
     }
 
+    /// The same, for a few bytes whose surroundings are not wanted: nothing is read ahead.
+    pub fn peek(
+        &mut self,
+        span: usize,
+        position: u64,
+        len: u32,
+        out: &mut Vec<u8>,
+    ) -> Result<(), JournalError> {
+        let known =
+            usize::try_from(len).ok().and_then(|len| self.window.slice(span, position, len));
+        if let Some(known) = known {
+            out.extend_from_slice(known);
+            return Ok(());
+        }
+        let Some(reader) = self.spans.get_mut(span).and_then(|open| open.reader.as_mut()) else {
+            return Ok(());
+        };
+        let start = out.len();
+        out.resize(start + len as usize, 0);
+        match out.get_mut(start..) {
+            Some(bytes) => reader.read(position, bytes),
+            None => Ok(()),
+        }
+    }
+
     /// Reads ahead from `position`, at least `len` bytes.
     fn load(&mut self, span: usize, position: u64, len: usize) -> Result<(), JournalError> {
         let Some(open) = self.spans.get_mut(span) else { return Ok(()) };

@@ -196,15 +196,16 @@ impl Entries {
         let Some(slot) = self.slots.get(slot) else { return false };
         match (sample.track, slot.entry) {
             (Track::Audio, None) => !slot.is_waiting && slot.tries < TRIES_MAX,
-            (Track::Audio, Some(_)) => false,
-            // Pictures may change their size without a new configuration.
+            // Without a new configuration pictures may change their size, and sound all there is.
+            (Track::Audio, Some(_)) => describes_itself(slot.codec),
             (_, Some(_)) => sample.keyframe && describes_itself(slot.codec),
             (_, None) => sample.keyframe && !slot.is_waiting && slot.tries < TRIES_MAX,
         }
     }
 
     /// Takes in the beginning of a frame of a slot that wants it. Gives the slot that the frame and
-    /// those behind it are of: another one, if pictures have another size from here on.
+    /// those behind it are of: another one, if pictures have another size or sound other parameters
+    /// from here on.
     ///
     /// # Errors
     /// A box could not be written.
