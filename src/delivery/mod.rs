@@ -349,7 +349,7 @@ impl Delivery {
                 self.enqueue(&mut tx, file, exception).await?;
             }
         } else {
-            info!("a media file has no frame; nothing is stored");
+            info!("of a media file headers and onMetaData came at most; nothing is stored");
         }
         self.db.commit(tx, "commit a media file").await?;
         self.db.outbox_changed().notify_one();

@@ -10,7 +10,7 @@ use crate::support::{
     ffmpeg::Codecs,
     packets::Packets,
     publisher::Pusher,
-    pushing::{Source, as_in_product, assert_same_tags, journal_files, product_tags},
+    pushing::{Source, as_in_product, assert_same_tags, in_track_1, journal_files, product_tags},
     run,
     server::{BACKENDS, Backend, Server, eventually},
 };
@@ -154,23 +154,6 @@ fn a_journal_of_which_nothing_is_stored_is_kept() {
 
 fn files_in(server: &Server, state: &str) -> i64 {
     server.sql(&format!("SELECT count(*) AS n FROM media_file WHERE state = '{state}'"))
-}
-
-/// A tag of H.264 or AAC as one of track 1.
-fn in_track_1(tag: &Tag) -> Tag {
-    let payload = match (tag.kind, &tag.payload[..]) {
-        (TagKind::Script, payload) => payload.to_vec(),
-        (TagKind::Video, [head, packet, body @ ..]) => {
-            let skipped = if *packet == 1 { 0 } else { 3 };
-            let head = [0x80 | (head & 0x70) | 6, *packet];
-            [&head, &b"avc1\x01"[..], &body[skipped..]].concat()
-        }
-        (TagKind::Audio, [_, packet, body @ ..]) => {
-            [&[0x95, *packet], &b"mp4a\x01"[..], body].concat()
-        }
-        other => panic!("{other:?}"),
-    };
-    Tag { payload: Bytes::from(payload), ..tag.clone() }
 }
 
 /// A script message with one string.
