@@ -201,9 +201,8 @@ impl FirstWalk {
         }
         if sample.kind == SampleKind::Private
             && let Some(note) = source.note(span, sample)?.as_deref().and_then(Note::parse)
-            && let Note::Stall { cause, from_ms, until_ms } = note
         {
-            self.timeline.begin_stall(cause.as_str(), until_ms.saturating_sub(from_ms));
+            self.timeline.note(&note);
         }
         let placed = sample.moved_by(self.timeline.push(sample));
         // A file of sound alone has nothing else to tell of.

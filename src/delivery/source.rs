@@ -9,11 +9,11 @@ use bytes::Bytes;
 
 use super::damage::{self, Damage};
 use crate::{
-    domain::recording::Span,
+    domain::{container::Container, recording::Span},
     journal::{Journal, JournalError, Reader},
     media::{
         config::{Configs, TrackConfig},
-        sample::Sample,
+        sample::{Sample, SampleKind},
     },
 };
 
@@ -80,6 +80,7 @@ impl Source {
     /// timeline is not known then, nor, before its first frame, whether the file goes on at all.
     pub fn open_growing(
         journal: &Journal,
+        container: Container,
         spans: &[Span],
         decided: u64,
     ) -> Result<Self, JournalError> {
@@ -93,7 +94,10 @@ impl Source {
         let mut source = Self::open_spans(&spans, false, open)?;
         if grows && let Some(last @ 1..) = spans.len().checked_sub(1) {
             let first = source.first_samples(last, OPENING_SAMPLES)?;
-            if first.len() < OPENING_SAMPLES || Opening::find(&first).is_none() {
+            // Of frames of other tracks alone only FLV is made.
+            let counts = |sample: &Sample| sample.track_id == 0 || container == Container::Flv;
+            let is_shown = first.iter().any(|s| s.kind == SampleKind::Frame && counts(s));
+            if first.len() < OPENING_SAMPLES || !is_shown || Opening::find(&first).is_none() {
                 source.spans.truncate(last);
             }
         }
