@@ -40,14 +40,14 @@ const OBJECT_BYTES: usize = 256;
 pub(super) fn projector(segment_type: SegmentType) -> i64 {
     match segment_type {
         SegmentType::Ts => 5,
-        SegmentType::Fmp4 => 6,
+        SegmentType::Fmp4 => 8,
     }
 }
 
 /// The segments that such a row speaks of, whatever the version.
 fn segment_type_of(projector: i64) -> SegmentType {
     match projector {
-        4 | 6 => SegmentType::Fmp4,
+        4 | 6 | 8 => SegmentType::Fmp4,
         _ => SegmentType::Ts,
     }
 }

@@ -257,6 +257,36 @@ fn what_mp4_cannot_describe_is_counted_or_refused() {
 }
 
 #[test]
+fn the_data_of_both_tracks_take_turns() {
+    let turns_of = |samples: &[Sample]| -> Vec<(Track, usize)> {
+        let samples = samples.iter().map(|sample| (0, *sample)).collect();
+        let gathered = Gathered { segment: segment(1, false), samples };
+        let mut turns: Vec<(Track, usize)> = Vec::new();
+        for (_, sample) in gathered.in_data_order() {
+            match turns.last_mut() {
+                Some((track, count)) if *track == sample.track => *count += 1,
+                _ => turns.push((sample.track, 1)),
+            }
+        }
+        turns
+    };
+    // Sound that runs on a clock of its own.
+    let usual: Vec<Sample> =
+        (0..60).flat_map(|n| [video(n * 40, n == 0), audio(9_000_000 + n * 40)]).collect();
+    let (sound, pictures) = (Track::Audio, Track::Video);
+    let expected =
+        [(sound, 25), (pictures, 25), (sound, 25), (pictures, 25), (sound, 10), (pictures, 10)];
+    assert_eq!(turns_of(&usual), expected);
+    // What could not be told where it begins.
+    let large: Vec<Sample> =
+        usual.iter().map(|sample| Sample { data_len: 1 << 24, ..*sample }).collect();
+    assert_eq!(turns_of(&large), [(sound, 60), (pictures, 60)]);
+    // A step back does not end a turn, silence does not begin one.
+    let odd: Vec<Sample> = [0, 900, 400, 1000, 1900, 2000].map(|ms| video(ms, ms == 0)).to_vec();
+    assert_eq!(turns_of(&odd), [(pictures, 6)]);
+}
+
+#[test]
 fn what_has_no_record_is_described_by_its_first_frame() {
     let mut planner = InitPlanner::new(&configs(), 1000, 0);
     let sound = |dts_ms| Sample { codec: Codec::Mp3, config: 0, ..audio(dts_ms) };
