@@ -217,7 +217,18 @@ proptest! {
         partial_bytes in 0..100_000_usize,
     ) {
         let limits = Limits { message_bytes, partial_bytes };
-        let _ = read_in(&mut ChunkReader::new(limits), &wire, &cuts);
+        let [whole, cut] = [&[usize::MAX][..], &cuts].map(|cuts| {
+            let mut reader = ChunkReader::new(limits);
+            let outcome = read_in(&mut reader, &wire, cuts);
+            outcome.map(|messages| (messages, reader.finish(), reader.partial_bytes()))
+        });
+        let bare = |outcome: Result<(Vec<Message>, Option<Message>, usize), ChunkError>| {
+            outcome.map(|(messages, last, held)| {
+                assert!(held <= partial_bytes);
+                (messages, last)
+            })
+        };
+        prop_assert_eq!(bare(whole).ok(), bare(cut).ok());
     }
 }
 
