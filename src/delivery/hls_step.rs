@@ -332,3 +332,17 @@ pub(super) fn look_at(state: &FileUpload, stretch: u64) -> u64 {
     let pace = state.hls.as_ref().and_then(|hls| hls.growing.pace(stretch));
     stretch.saturating_add(pace.unwrap_or(1).max(1))
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn rows_of_every_version_say_what_their_objects_are() {
+        for segment_type in SegmentType::ALL {
+            assert_eq!(segment_type_of(projector(segment_type)), segment_type);
+        }
+        assert_eq!([3, 5].map(segment_type_of), [SegmentType::Ts; 2]);
+        assert_eq!([4, 6].map(segment_type_of), [SegmentType::Fmp4; 2]);
+    }
+}

@@ -17,6 +17,10 @@ use super::vp9::Vp9KeyFrame;
 /// largest, and a little. A frame may be shorter.
 pub const FRAME_HEAD_BYTES: usize = 9 << 10;
 
+/// So many changes that sound tells in band are followed in one recording: what goes on changing is
+/// garbage, and must not become a segment and a sample entry for every frame.
+pub const IN_BAND_CHANGES_MAX: usize = 256;
+
 /// True if the frames of this codec say themselves how they are coded, so that they need no
 /// configuration record.
 pub fn describes_itself(codec: Codec) -> bool {

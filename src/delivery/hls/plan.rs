@@ -9,7 +9,7 @@
 
 use crate::media::{
     config::{Configs, TrackConfig},
-    frame_head::{FrameHead, is_described_in_band},
+    frame_head::{FrameHead, IN_BAND_CHANGES_MAX, is_described_in_band},
     hls::{
         Error, Segment, SegmentType, Segmenter,
         inits::{Init, InitPlanner},
@@ -66,6 +66,8 @@ struct TsPlan {
     codecs: [Vec<Codec>; 2],
     /// What the latest frame of sound says of itself, if it does.
     sound: Option<FrameHead>,
+    /// How often that has changed.
+    changes: usize,
     /// By push.
     openings: Vec<Opening>,
 }
@@ -125,6 +127,7 @@ impl HlsPlan {
                 announced: Streams::default(),
                 codecs: Default::default(),
                 sound: None,
+                changes: 0,
                 openings: Vec::new(),
             })),
             SegmentType::Fmp4 => {
@@ -360,7 +363,8 @@ impl TsPlan {
         let Some(head) = FrameHead::parse(sample.codec, head) else { return false };
         let is_new = self.sound.as_ref().is_some_and(|before| !before.same_parameters(&head));
         self.sound = Some(head);
-        is_new
+        self.changes += usize::from(is_new);
+        is_new && self.changes <= IN_BAND_CHANGES_MAX
     }
 
     fn look_at(&mut self, sample: &Sample, push: usize) {

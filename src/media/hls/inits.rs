@@ -12,7 +12,7 @@ use std::collections::VecDeque;
 use super::segment_type::{Error, SegmentType};
 use super::{Segment, Segmenter};
 use crate::media::config::Configs;
-use crate::media::frame_head::is_described_in_band;
+use crate::media::frame_head::{IN_BAND_CHANGES_MAX, is_described_in_band};
 use crate::media::mp4::fragment::Descriptions;
 use crate::media::mp4::{self, Irregularities};
 use crate::media::sample::{Sample, Track};
@@ -66,6 +66,8 @@ pub struct InitPlanner {
     clocks: [Clock; 2],
     /// What the latest frame of sound has in force, where frames say that themselves.
     sound: Option<usize>,
+    /// How often that has changed.
+    changes: usize,
     irregularities: Irregularities,
 }
 
@@ -92,6 +94,7 @@ impl InitPlanner {
             lowest_ms: i64::MAX,
             clocks: Default::default(),
             sound: None,
+            changes: 0,
             irregularities: Irregularities::default(),
         }
     }
@@ -243,7 +246,10 @@ impl InitPlanner {
             return false;
         }
         let before = self.sound.replace(slot);
-        before.is_some_and(|before| self.descriptions.differ(Track::Audio, before, slot))
+        let is_other =
+            before.is_some_and(|before| self.descriptions.differ(Track::Audio, before, slot));
+        self.changes += usize::from(is_other);
+        is_other && self.changes <= IN_BAND_CHANGES_MAX
     }
 
     /// A segment is complete.

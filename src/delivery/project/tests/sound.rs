@@ -20,6 +20,21 @@ fn seconds(times: std::ops::Range<i64>, head: &[u8]) -> Vec<Tag> {
 }
 
 #[test]
+fn what_changes_at_every_frame_is_not_followed_for_ever() {
+    let place = Place::rolling(1 << 20);
+    let heads = (0..2000).map(|nth| if nth % 2 == 0 { STEREO } else { MONO });
+    let frame = |(at, head): (i64, &[u8])| tag(TagKind::Audio, at * 20, [head, &[7; 40]].concat());
+    let push = place.record(WALL_MS, (0..).zip(heads).map(frame).collect());
+    for segment_type in SegmentType::ALL {
+        let (made, ..) =
+            place.make_as(Container::Hls, &[span(&push)], HlsSettings { segment_type, ..HLS });
+        let text = &made[made.windows(7).rposition(|w| w == b"#EXTM3U").unwrap()..];
+        let text = std::str::from_utf8(text).unwrap();
+        assert_eq!(text.matches("#EXT-X-DISCONTINUITY\n").count(), 256, "{segment_type:?}");
+    }
+}
+
+#[test]
 fn parameters_that_change_in_band_are_a_discontinuity_and_a_sample_entry() {
     let place = Place::rolling(1 << 20);
     let mut tags = vec![tag(TagKind::Video, 0, AVC.to_vec())];
