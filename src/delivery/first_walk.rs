@@ -37,6 +37,7 @@ use super::{
 
 /// Remarks of products whose head has outgrown what was kept free for it.
 const MOOV_LAST: &str = "the moov is behind the media, larger than the room that was left for it";
+const NO_HEADER: &str = "no frame of sound came that an adts header can be written for";
 const THINNED: &str = "not every key frame is listed, for want of room in the head";
 
 /// What the first walk found out.
@@ -329,7 +330,7 @@ impl FirstWalk {
                 let reason = match adts::unsupported(&sound) {
                     _ if sound.is_empty() => Some("there is no sound".to_owned()),
                     Some(error) => Some(error.to_string()),
-                    None if total_len == 0 => return Err(undescribed(Container::Aac)),
+                    None if total_len == 0 && source.is_final() => Some(NO_HEADER.to_owned()),
                     None => None,
                 };
                 if let Some(reason) = reason {

@@ -49,10 +49,11 @@ impl Gathered {
         let mut turns = Vec::new();
         let mut begun: [Option<i64>; 2] = [None; 2];
         let (mut rest, mut len) = (self.samples.as_slice(), 0);
-        for (_, sample) in &self.samples {
+        for ((_, sample), may_begin) in self.samples.iter().zip(self.may_begin_turns()) {
             let nth = usize::from(sample.track == Track::Audio);
             let is_over = |begun_ms: i64| sample.dts_ms.saturating_sub(begun_ms) >= TURN_MS;
-            if begun.get(nth).copied().flatten().is_some_and(is_over)
+            if may_begin
+                && begun.get(nth).copied().flatten().is_some_and(is_over)
                 && let Some((turn, behind)) = rest.split_at_checked(len)
             {
                 turns.push(turn);
@@ -65,6 +66,27 @@ impl Gathered {
         }
         turns.push(rest);
         turns
+    }
+
+    /// For every sample whether a turn may begin with it: where the decoding times of both tracks go
+    /// on. ffmpeg passes over what comes in a run of its own at a time that it has seen.
+    fn may_begin_turns(&self) -> Vec<bool> {
+        let mut latest_ms = [i64::MIN; 2];
+        let goes_on = self.samples.iter().map(|(_, sample)| {
+            let [video, audio] = &mut latest_ms;
+            let latest_ms = if sample.track == Track::Audio { audio } else { video };
+            let before_ms = std::mem::replace(latest_ms, sample.dts_ms.max(*latest_ms));
+            sample.dts_ms > before_ms
+        });
+        let mut may_begin: Vec<bool> = goes_on.collect();
+        // What the next one of each track does.
+        let [mut video, mut audio] = [true; 2];
+        for ((_, sample), goes_on) in self.samples.iter().zip(&mut may_begin).rev() {
+            let next = if sample.track == Track::Audio { &mut audio } else { &mut video };
+            *next = *goes_on;
+            *goes_on = video && audio;
+        }
+        may_begin
     }
 
     /// True if a player can begin here: there are no pictures, or the first one is a keyframe.

@@ -284,6 +284,14 @@ fn the_data_of_both_tracks_take_turns() {
     // A step back does not end a turn, silence does not begin one.
     let odd: Vec<Sample> = [0, 900, 400, 1000, 1900, 2000].map(|ms| video(ms, ms == 0)).to_vec();
     assert_eq!(turns_of(&odd), [(pictures, 6)]);
+    // A turn does not begin where a track stands still, be it the other one.
+    let mut late: Vec<Sample> =
+        (0..40).flat_map(|n| [audio(n * 40), video(n * 40, n == 0)]).collect();
+    for sample in late.iter_mut().filter(|sample| sample.dts_ms >= 1000) {
+        sample.dts_ms -= if sample.track == Track::Video { 200 } else { 0 };
+    }
+    // Pictures are at 960 again with the 31st of them.
+    assert_eq!(turns_of(&late), [(sound, 30), (pictures, 30), (sound, 10), (pictures, 10)]);
 }
 
 #[test]
