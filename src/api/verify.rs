@@ -68,7 +68,9 @@ fn unready(state: MediaFileState, file_id: &str) -> Option<ApiError> {
         MediaFileState::Recording => "is still being recorded",
         MediaFileState::Ended => "was recorded and is not stored yet",
         MediaFileState::Failed => "could not be made",
-        MediaFileState::Empty => "has no frame",
+        MediaFileState::Empty => {
+            "was not made, since no more than headers and onMetaData was pushed"
+        }
         MediaFileState::Stored | MediaFileState::Deleted => return None,
     };
     let message = format!("The file {} {why}, so there is nothing to verify.", shown(file_id));

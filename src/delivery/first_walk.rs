@@ -14,7 +14,7 @@ use crate::{
     media::{
         adts::{self, AdtsWriter},
         config::Configs,
-        frame_head::FRAME_HEAD_BYTES,
+        frame_head::{FRAME_HEAD_BYTES, is_described_in_band},
         hls::{Error as HlsError, SegmentType},
         lazy_bytes::LazyBytes,
         mp4::{self, Mp4Builder},
@@ -37,6 +37,7 @@ use super::{
 
 /// Remarks of products whose head has outgrown what was kept free for it.
 const MOOV_LAST: &str = "the moov is behind the media, larger than the room that was left for it";
+const NO_HEADER: &str = "no frame of sound came that an adts header can be written for";
 const THINNED: &str = "not every key frame is listed, for want of room in the head";
 
 /// What the first walk found out.
@@ -201,9 +202,8 @@ impl FirstWalk {
         }
         if sample.kind == SampleKind::Private
             && let Some(note) = source.note(span, sample)?.as_deref().and_then(Note::parse)
-            && let Note::Stall { cause, from_ms, until_ms } = note
         {
-            self.timeline.begin_stall(cause.as_str(), until_ms.saturating_sub(from_ms));
+            self.timeline.note(&note);
         }
         let placed = sample.moved_by(self.timeline.push(sample));
         // A file of sound alone has nothing else to tell of.
@@ -216,11 +216,13 @@ impl FirstWalk {
         let is_wanted = match &mut self.plan {
             Plan::Mp4(Some(builder)) => builder.wants_frame(sample),
             Plan::Hls(hls) => hls.wants_frame(sample),
-            Plan::Mp4(None) | Plan::Flv(_) | Plan::Aac { .. } => false,
+            Plan::Flv(_) => is_described_in_band(sample),
+            Plan::Mp4(None) | Plan::Aac { .. } => false,
         };
         if is_wanted || self.facts.wants_frame(sample) {
             let len = sample.data_len.min(FRAME_HEAD_BYTES as u32);
-            source.read(span, sample.data_position(), len, &mut head)?;
+            source.peek(span, sample.data_position(), len, &mut head)?;
+            self.observer.listen(sample, &head);
         }
         self.pushed.push(source, span, &placed)?;
         if is_told {
@@ -325,9 +327,11 @@ impl FirstWalk {
                 (TimeRule::Mp4, layout.total_len, single(layout.head, layout.tail, Emit::Mp4))
             }
             Plan::Aac { total_len } => {
-                let reason = match sound.is_empty() {
-                    true => Some("there is no sound".to_owned()),
-                    false => adts::unsupported(&sound).map(|error| error.to_string()),
+                let reason = match adts::unsupported(&sound) {
+                    _ if sound.is_empty() => Some("there is no sound".to_owned()),
+                    Some(error) => Some(error.to_string()),
+                    None if total_len == 0 && source.is_final() => Some(NO_HEADER.to_owned()),
+                    None => None,
                 };
                 if let Some(reason) = reason {
                     return Err(ProjectError::Unsupported { container: Container::Aac, reason });
@@ -373,7 +377,7 @@ impl FirstWalk {
     }
 }
 
-/// There are frames, but none that MP4 could carry.
+/// There are frames, but none that the container could carry.
 fn undescribed(container: Container) -> ProjectError {
     let reason = "no frame came with a configuration that describes it".to_owned();
     ProjectError::Unsupported { container, reason }

@@ -39,8 +39,16 @@ const OBJECT_BYTES: usize = 256;
 /// What rows of the objects of a file say of how they were made: version and type of segments.
 pub(super) fn projector(segment_type: SegmentType) -> i64 {
     match segment_type {
-        SegmentType::Ts => 3,
-        SegmentType::Fmp4 => 4,
+        SegmentType::Ts => 5,
+        SegmentType::Fmp4 => 8,
+    }
+}
+
+/// The segments that such a row speaks of, whatever the version.
+fn segment_type_of(projector: i64) -> SegmentType {
+    match projector {
+        4 | 6 | 8 => SegmentType::Fmp4,
+        _ => SegmentType::Ts,
     }
 }
 
@@ -299,8 +307,7 @@ impl Delivery {
             return Ok(());
         }
         let row = self.db.media_upload(file.id).await?.unwrap_or_default();
-        let is_fmp4 = row.projector == projector(SegmentType::Fmp4);
-        let segment_type = if is_fmp4 { SegmentType::Fmp4 } else { SegmentType::Ts };
+        let segment_type = segment_type_of(row.projector);
         for name in names.iter().filter(|name| is_wrong(name)) {
             self.store.delete(&key_of(&main_key(file), Object::parse(name), segment_type)).await?;
         }
@@ -324,4 +331,18 @@ impl Delivery {
 pub(super) fn look_at(state: &FileUpload, stretch: u64) -> u64 {
     let pace = state.hls.as_ref().and_then(|hls| hls.growing.pace(stretch));
     stretch.saturating_add(pace.unwrap_or(1).max(1))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn rows_of_every_version_say_what_their_objects_are() {
+        for segment_type in SegmentType::ALL {
+            assert_eq!(segment_type_of(projector(segment_type)), segment_type);
+        }
+        assert_eq!([3, 5].map(segment_type_of), [SegmentType::Ts; 2]);
+        assert_eq!([4, 6].map(segment_type_of), [SegmentType::Fmp4; 2]);
+    }
 }

@@ -22,6 +22,7 @@ mod hls;
 mod hls_step;
 pub mod janitor;
 mod layout;
+mod left_out;
 mod objects;
 mod observe;
 mod part;
@@ -158,6 +159,7 @@ impl Delivery {
         if !was_announced {
             let stored = event::file_stored(&file, verification, self.settings.app_id, &url);
             self.enqueue(&mut tx, &file, stored).await?;
+            self.tell_left_out(&mut tx, &file, recording.as_ref(), verification).await?;
         }
         self.db.commit(tx, "commit a media file").await?;
         self.db.outbox_changed().notify_one();
@@ -221,7 +223,7 @@ impl Delivery {
                 self.enqueue(&mut tx, file, exception).await?;
             }
         } else {
-            info!("a media file has no frame; nothing is stored");
+            info!("of a media file headers and onMetaData came at most; nothing is stored");
         }
         self.db.commit(tx, "commit a media file").await?;
         self.db.outbox_changed().notify_one();

@@ -2,12 +2,14 @@
 //!
 //! Looks at samples and configurations alone; changes and decides nothing.
 
-use std::collections::BTreeMap;
+use std::{collections::BTreeMap, mem::discriminant};
 
 use crate::{
     domain::verification::IrregularityKind::{self, *},
     media::{
+        adts,
         config::{Configs, TrackConfig},
+        frame_head::{FrameHead, is_described_in_band},
         sample::{Codec, Sample, SampleKind, Track},
     },
 };
@@ -22,6 +24,8 @@ pub(super) struct Observer {
     counts: BTreeMap<IrregularityKind, u64>,
     /// Video, audio.
     tracks: [TrackState; 2],
+    /// What the latest frame of sound says of itself, if it does.
+    sound: Option<FrameHead>,
     /// Decoding time of the last key frame or, without one, of the first picture of the push.
     key_ms: Option<i64>,
 }
@@ -63,12 +67,33 @@ impl Observer {
         }
     }
 
-    /// Looks at a sample of a product without room for AAC that nothing has described yet.
+    /// Looks at a sample of a product that puts AAC behind ADTS headers: it has no room for frames
+    /// that nothing has described yet, nor for those that are too long for a header.
     pub fn describe(&mut self, sample: &Sample) {
-        let is_aac = sample.is_audio_frame() && sample.codec == Codec::Aac;
-        if is_aac && sample.config == 0 && sample.data_len > 0 {
-            self.count(UndescribedFrames);
+        if !sample.is_packet() || (sample.track, sample.codec) != (Track::Audio, Codec::Aac) {
+            return;
         }
+        if sample.config == 0 {
+            self.count(UndescribedFrames);
+        } else if adts::is_too_long(sample) {
+            self.count(OversizedFrames);
+        }
+    }
+
+    /// Looks at the beginning of a frame, if it is sound that says itself how it is coded.
+    pub fn listen(&mut self, sample: &Sample, head: &[u8]) {
+        if !is_described_in_band(sample) {
+            return;
+        }
+        let Some(head) = FrameHead::parse(sample.codec, head) else { return };
+        // Another codec has been counted as one.
+        let is_other = |before: &FrameHead| {
+            discriminant(before) == discriminant(&head) && !before.same_parameters(&head)
+        };
+        if self.sound.as_ref().is_some_and(is_other) {
+            self.count(ParameterChange);
+        }
+        self.sound = Some(head);
     }
 
     fn frame(&mut self, sample: &Sample) {

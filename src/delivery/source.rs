@@ -9,11 +9,11 @@ use bytes::Bytes;
 
 use super::damage::{self, Damage};
 use crate::{
-    domain::recording::Span,
+    domain::{container::Container, recording::Span},
     journal::{Journal, JournalError, Reader},
     media::{
         config::{Configs, TrackConfig},
-        sample::Sample,
+        sample::{Sample, SampleKind},
     },
 };
 
@@ -80,6 +80,7 @@ impl Source {
     /// timeline is not known then, nor, before its first frame, whether the file goes on at all.
     pub fn open_growing(
         journal: &Journal,
+        container: Container,
         spans: &[Span],
         decided: u64,
     ) -> Result<Self, JournalError> {
@@ -93,7 +94,10 @@ impl Source {
         let mut source = Self::open_spans(&spans, false, open)?;
         if grows && let Some(last @ 1..) = spans.len().checked_sub(1) {
             let first = source.first_samples(last, OPENING_SAMPLES)?;
-            if first.len() < OPENING_SAMPLES || Opening::find(&first).is_none() {
+            // Of frames of other tracks alone only FLV is made.
+            let counts = |sample: &Sample| sample.track_id == 0 || container == Container::Flv;
+            let is_shown = first.iter().any(|s| s.kind == SampleKind::Frame && counts(s));
+            if first.len() < OPENING_SAMPLES || !is_shown || Opening::find(&first).is_none() {
                 source.spans.truncate(last);
             }
         }
@@ -325,6 +329,31 @@ impl Source {
     ) -> Result<(), JournalError> {
         out.extend_from_slice(self.bytes(span, position, len)?);
         Ok(())
+    }
+
+    /// The same, for a few bytes whose surroundings are not wanted: nothing is read ahead.
+    pub fn peek(
+        &mut self,
+        span: usize,
+        position: u64,
+        len: u32,
+        out: &mut Vec<u8>,
+    ) -> Result<(), JournalError> {
+        let known =
+            usize::try_from(len).ok().and_then(|len| self.window.slice(span, position, len));
+        if let Some(known) = known {
+            out.extend_from_slice(known);
+            return Ok(());
+        }
+        let Some(reader) = self.spans.get_mut(span).and_then(|open| open.reader.as_mut()) else {
+            return Ok(());
+        };
+        let start = out.len();
+        out.resize(start + len as usize, 0);
+        match out.get_mut(start..) {
+            Some(bytes) => reader.read(position, bytes),
+            None => Ok(()),
+        }
     }
 
     /// Reads ahead from `position`, at least `len` bytes.

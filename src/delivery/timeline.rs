@@ -6,15 +6,22 @@
 //! one behind it is the wall-clock time between them. It is never shorter than the frames before it
 //! last (a push faster than real time runs ahead of the wall), so no time steps back.
 //!
+//! When the first frame of a push arrived its mark says, when the last one did its end note; without
+//! one (the process was killed) it is worked out from the last mark and the times behind it. The
+//! default tracks tell time. A push that has none of them is placed by those that it has.
+//!
 //! Pure: fed with the samples of the file in their order. Wall-clock times are the journal's marks.
 
 use crate::{
-    domain::verification::Gap,
+    domain::{journal_note::Note, verification::Gap},
     media::sample::{CLOCK_JUMP_MS, Sample, SampleKind, Track},
 };
 
-/// How far a frame's time is trusted to lie behind the last mark, which comes once a second.
-const BEHIND_MARK_MAX_MS: i64 = 2_000;
+/// How far a frame's time is trusted to lie before the first mark behind it.
+const BEFORE_MARK_MAX_MS: i64 = 2_000;
+/// No tag arrives so long after the mark before it: it would have a mark of its own. What is further
+/// from it on the encoder's clock came in a burst.
+const BEHIND_MARK_MAX_MS: i64 = 1_000;
 /// Gaps that are listed; a broken clock may jump at every frame.
 const GAPS_MAX: usize = 1_000;
 /// Cause of a gap where a part of the journal is gone.
@@ -36,7 +43,8 @@ pub(super) enum GapRule {
 /// Where a push begins.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct Opening {
-    /// Lowest decoding time among the first frames of its tracks.
+    /// Lowest decoding time among the first frames of its default tracks or, without any, of the
+    /// others.
     dts_ms: i64,
     /// Unix milliseconds at which that was; `None` without a mark nearby.
     wall_ms: Option<i64>,
@@ -46,7 +54,8 @@ impl Opening {
     /// From the first samples of a span, [`OPENING_SAMPLES`] of them; `None` without a frame.
     pub fn find<'a>(samples: impl IntoIterator<Item = &'a Sample>) -> Option<Self> {
         let mut first: [Option<i64>; 2] = [None; 2];
-        let (mut mark, mut at_mark) = (None, None);
+        let mut first_other = None;
+        let (mut mark, mut at_mark, mut other_at_mark) = (None, None, None);
         for sample in samples {
             if sample.kind == SampleKind::Clock {
                 mark = mark.or(Some(sample.dts_ms));
@@ -54,17 +63,22 @@ impl Opening {
                 if let Some(first) = first.get_mut(track) {
                     first.get_or_insert(sample.dts_ms);
                 }
-                if mark.is_some() {
-                    at_mark = at_mark.or(Some(sample.dts_ms));
-                }
+                at_mark = at_mark.or(mark.map(|_| sample.dts_ms));
+            } else if is_of_other_track(sample) {
+                let lowest = first_other.unwrap_or(sample.dts_ms);
+                first_other = Some(sample.dts_ms.min(lowest));
+                other_at_mark = other_at_mark.or(mark.map(|_| sample.dts_ms));
             }
         }
         let [video, audio] = first;
-        let dts_ms = [video, audio].into_iter().flatten().min()?;
+        let (dts_ms, at_mark) = match video.into_iter().chain(audio).min() {
+            Some(dts_ms) => (dts_ms, at_mark),
+            None => (first_other?, other_at_mark),
+        };
         let wall_ms = mark.map(|mark: i64| {
             // A span that begins in the middle of a push has frames before its first mark.
             let before = at_mark.map_or(0, |at: i64| at.saturating_sub(dts_ms));
-            mark.saturating_sub(before.clamp(0, BEHIND_MARK_MAX_MS))
+            mark.saturating_sub(before.clamp(0, BEFORE_MARK_MAX_MS))
         });
         Some(Self { dts_ms, wall_ms })
     }
@@ -78,13 +92,13 @@ pub(super) struct Timeline {
     shift_ms: i64,
     /// Video, audio; on the file's timeline.
     tracks: [Option<TrackTime>; 2],
-    /// Latest decoding time of a frame, on the file's timeline, and that of the first one.
-    latest_ms: Option<i64>,
-    first_ms: Option<i64>,
-    /// The last mark, and the time of the first frame behind it.
-    mark: Option<(i64, Option<i64>)>,
-    /// Unix milliseconds of the latest frame, by the mark before it.
-    wall_ms: Option<i64>,
+    /// Their frames.
+    frames: Seen,
+    /// The frames of other tracks in this push, as long as it has none of these.
+    others: Seen,
+    has_frames_of_push: bool,
+    /// The last mark.
+    mark: Option<i64>,
     /// The disk took nothing for a while: why, and how long on the wall; until the next frame.
     stall: Option<(String, i64)>,
     gaps: Vec<Gap>,
@@ -92,6 +106,43 @@ pub(super) struct Timeline {
     paused_ms: i64,
     /// A part of the journal is not there.
     is_lost: bool,
+}
+
+/// What was seen of some tracks. Times are decoding times on the file's timeline.
+#[derive(Debug, Default)]
+struct Seen {
+    first_ms: Option<i64>,
+    latest_ms: Option<i64>,
+    /// The latest step forward.
+    step_ms: i64,
+    /// The first one behind the last mark.
+    at_mark: Option<i64>,
+    /// Unix milliseconds at which the latest one came, by the mark before it.
+    wall_ms: Option<i64>,
+}
+
+impl Seen {
+    fn push(&mut self, dts_ms: i64, mark: Option<i64>) {
+        self.first_ms.get_or_insert(dts_ms);
+        let before_ms = self.latest_ms.unwrap_or(dts_ms);
+        let latest_ms = before_ms.max(dts_ms);
+        if (1..=CLOCK_JUMP_MS).contains(&latest_ms.saturating_sub(before_ms)) {
+            self.step_ms = latest_ms.saturating_sub(before_ms);
+        }
+        self.latest_ms = Some(latest_ms);
+        self.wall_ms = mark.map(|mark| {
+            let since_ms = latest_ms.saturating_sub(*self.at_mark.get_or_insert(dts_ms));
+            mark.saturating_add(since_ms.clamp(0, BEHIND_MARK_MAX_MS))
+        });
+    }
+
+    /// The push ended: its last tag came at `arrived_ms` or, if that is not known, before `ended_ms`.
+    fn end(&mut self, mark: Option<i64>, arrived_ms: Option<i64>, ended_ms: i64) {
+        // One before the last mark is no part of the last burst.
+        if let (Some(mark), Some(_), Some(wall_ms)) = (mark, self.at_mark, &mut self.wall_ms) {
+            *wall_ms = arrived_ms.unwrap_or(ended_ms.min(*wall_ms)).max(mark);
+        }
+    }
 }
 
 #[derive(Debug, Clone, Copy)]
@@ -107,10 +158,10 @@ impl Timeline {
             rule,
             shift_ms: 0,
             tracks: [None; 2],
-            latest_ms: None,
-            first_ms: None,
+            frames: Seen::default(),
+            others: Seen::default(),
+            has_frames_of_push: false,
             mark: None,
-            wall_ms: None,
             stall: None,
             gaps: Vec::new(),
             unlisted_gaps: 0,
@@ -123,15 +174,16 @@ impl Timeline {
     /// added to its times.
     pub fn begin_push(&mut self, opening: Option<Opening>, cause: &str) -> i64 {
         let cause = if self.is_lost { JOURNAL_LOST } else { cause };
-        let (Some(latest_ms), Some(opening)) = (self.latest_ms, opening) else {
+        let frame_ms = self.settle_push();
+        let (Some(latest_ms), Some(opening)) = (self.frames.latest_ms, opening) else {
             // Without a frame on both sides there is nothing to be apart.
             return self.shift_ms;
         };
-        let passed_ms = match (self.wall_ms, opening.wall_ms) {
+        let passed_ms = match (self.frames.wall_ms, opening.wall_ms) {
             (Some(before), Some(after)) => Some(after.saturating_sub(before).max(0)),
             _ => None,
         };
-        let least_ms = self.end_ms().saturating_sub(latest_ms);
+        let least_ms = self.end_ms().saturating_sub(latest_ms).max(frame_ms);
         let step_ms = match self.rule {
             GapRule::Shown => passed_ms.unwrap_or(0).max(least_ms),
             GapRule::LeftOut => least_ms,
@@ -140,37 +192,78 @@ impl Timeline {
         let wall_ms = passed_ms.unwrap_or(step_ms);
         self.note_gap(cause, latest_ms, wall_ms, step_ms, least_ms);
         self.is_lost = false;
-        (self.mark, self.wall_ms) = (None, None);
+        (self.mark, self.frames.at_mark, self.frames.wall_ms) = (None, None, None);
         // What lies between two pushes is neither how long a frame lasts nor a jump of a clock.
         let resumed_ms = latest_ms.saturating_add(step_ms);
-        self.latest_ms = Some(resumed_ms);
+        self.frames.latest_ms = Some(resumed_ms);
         for track in self.tracks.iter_mut().flatten() {
             track.last_ms = resumed_ms;
         }
         self.shift_ms
     }
 
+    /// What there was of the push that is over. Where it had other tracks alone, they stand in for the
+    /// default ones; answers how long their last frame lasts then.
+    fn settle_push(&mut self) -> i64 {
+        let others = std::mem::take(&mut self.others);
+        let has_frames = std::mem::take(&mut self.has_frames_of_push);
+        let Some(latest_ms) = others.latest_ms.filter(|_| !has_frames) else { return 0 };
+        let frames = &mut self.frames;
+        frames.first_ms = frames.first_ms.or(others.first_ms);
+        frames.latest_ms = frames.latest_ms.max(Some(latest_ms));
+        frames.wall_ms = others.wall_ms;
+        if others.step_ms > 0 { others.step_ms } else { LONE_FRAME_MS }
+    }
+
+    /// Takes in what the journal notes between the samples.
+    pub fn note(&mut self, note: &Note) {
+        match note {
+            Note::Stall { cause, from_ms, until_ms } => {
+                self.begin_stall(cause.as_str(), until_ms.saturating_sub(*from_ms));
+            }
+            Note::End { ended_ms, arrived_ms, .. } => self.end_push(*arrived_ms, *ended_ms),
+            Note::Attach { .. } | Note::Detach { .. } => {}
+        }
+    }
+
+    /// The push is over: its last tag came at `arrived_ms` (unix milliseconds) or, if that is not
+    /// known, at `ended_ms` or before.
+    fn end_push(&mut self, arrived_ms: Option<i64>, ended_ms: i64) {
+        for seen in [&mut self.frames, &mut self.others] {
+            seen.end(self.mark, arrived_ms, ended_ms);
+        }
+    }
+
     /// The disk took nothing for `wall_ms` because of `cause`, between the frame before and the next.
-    pub fn begin_stall(&mut self, cause: &str, wall_ms: i64) {
+    fn begin_stall(&mut self, cause: &str, wall_ms: i64) {
         self.stall = Some((cause.to_owned(), wall_ms.max(0)));
     }
 
     /// Takes in the next sample, with the times it came with. Answers what is added to them.
     pub fn push(&mut self, sample: &Sample) -> i64 {
         if sample.kind == SampleKind::Clock {
-            self.mark = Some((sample.dts_ms, None));
+            self.mark = Some(sample.dts_ms);
+            (self.frames.at_mark, self.others.at_mark) = (None, None);
             return self.shift_ms;
         }
-        let Some(nth) = track_of(sample) else { return self.shift_ms };
+        let Some(nth) = track_of(sample) else {
+            if is_of_other_track(sample) && !self.has_frames_of_push {
+                self.others.push(sample.dts_ms.saturating_add(self.shift_ms), self.mark);
+            }
+            return self.shift_ms;
+        };
+        self.has_frames_of_push = true;
         let is_known = self.tracks.get(nth).is_some_and(Option::is_some);
-        if self.is_lost && self.latest_ms.is_none() {
+        if self.is_lost && self.frames.latest_ms.is_none() {
             self.list_gap(JOURNAL_LOST, 0, 0, 0);
             self.is_lost = false;
         }
-        if let (Some(latest_ms), true) = (self.latest_ms, is_known || self.is_lost) {
+        if let (Some(latest_ms), true) = (self.frames.latest_ms, is_known || self.is_lost) {
             self.notice_jump(sample.dts_ms.saturating_add(self.shift_ms), latest_ms);
         }
-        if let (Some((cause, wall_ms)), Some(latest_ms)) = (self.stall.take(), self.latest_ms) {
+        if let (Some((cause, wall_ms)), Some(latest_ms)) =
+            (self.stall.take(), self.frames.latest_ms)
+        {
             // Whether the encoder waited or left something out: its clock says it, nothing is moved.
             let dts_ms = sample.dts_ms.saturating_add(self.shift_ms);
             let passed_ms = dts_ms.saturating_sub(latest_ms).max(0);
@@ -178,9 +271,6 @@ impl Timeline {
         }
         // Where gaps are left out, the jump has changed it.
         let dts_ms = sample.dts_ms.saturating_add(self.shift_ms);
-        if let Some((_, at_mark @ None)) = &mut self.mark {
-            *at_mark = Some(dts_ms);
-        }
         if let Some(track) = self.tracks.get_mut(nth) {
             let before = track.unwrap_or(TrackTime { last_ms: dts_ms, step_ms: LONE_FRAME_MS });
             let step_ms = dts_ms.saturating_sub(before.last_ms);
@@ -188,13 +278,7 @@ impl Timeline {
             let step_ms = if is_length { step_ms } else { before.step_ms };
             *track = Some(TrackTime { last_ms: dts_ms, step_ms });
         }
-        self.first_ms.get_or_insert(dts_ms);
-        let latest_ms = self.latest_ms.map_or(dts_ms, |latest| latest.max(dts_ms));
-        self.latest_ms = Some(latest_ms);
-        self.wall_ms = self.mark.and_then(|(mark, at_mark)| {
-            let since_ms = latest_ms.saturating_sub(at_mark?);
-            Some(mark.saturating_add(since_ms.clamp(0, BEHIND_MARK_MAX_MS)))
-        });
+        self.frames.push(dts_ms, self.mark);
         self.shift_ms
     }
 
@@ -217,7 +301,8 @@ impl Timeline {
     /// What the file has seen of time without media, and how much of its own time that is.
     pub fn finish(mut self) -> (Vec<Gap>, i64) {
         if self.is_lost {
-            let at_ms = self.latest_ms.unwrap_or(0).saturating_sub(self.first_ms.unwrap_or(0));
+            let Seen { first_ms, latest_ms, .. } = self.frames;
+            let at_ms = latest_ms.unwrap_or(0).saturating_sub(first_ms.unwrap_or(0));
             self.list_gap(JOURNAL_LOST, at_ms, 0, 0);
         }
         (self.gaps, self.paused_ms)
@@ -233,8 +318,8 @@ impl Timeline {
         self.is_lost = false;
         let least_ms = self.end_ms().saturating_sub(latest_ms);
         // Without a mark between the two frames, less than the time between two marks has passed.
-        let wall_ms = match (self.mark, self.wall_ms) {
-            (Some((mark, None)), Some(before_ms)) => mark.saturating_sub(before_ms).max(0),
+        let wall_ms = match (self.mark, self.frames.at_mark, self.frames.wall_ms) {
+            (Some(mark), None, Some(before_ms)) => mark.saturating_sub(before_ms).max(0),
             _ => 0,
         };
         let media_ms = match self.rule {
@@ -255,7 +340,7 @@ impl Timeline {
         };
         let paused_ms = step_ms.saturating_sub(least_ms).max(0);
         self.paused_ms = self.paused_ms.saturating_add(paused_ms);
-        let at_ms = at_ms.saturating_sub(self.first_ms.unwrap_or(at_ms));
+        let at_ms = at_ms.saturating_sub(self.frames.first_ms.unwrap_or(at_ms));
         self.list_gap(cause, at_ms, wall_ms, media_ms);
     }
 
@@ -270,7 +355,7 @@ impl Timeline {
     /// End of the frame that lasts longest.
     fn end_ms(&self) -> i64 {
         let ends = self.tracks.iter().flatten().map(|t| t.last_ms.saturating_add(t.step_ms));
-        ends.chain(self.latest_ms).max().unwrap_or(0)
+        ends.chain(self.frames.latest_ms).max().unwrap_or(0)
     }
 }
 
@@ -281,6 +366,11 @@ fn track_of(sample: &Sample) -> Option<usize> {
         Track::Audio if sample.is_audio_frame() => Some(1),
         _ => None,
     }
+}
+
+/// True for coded frames of the other tracks.
+fn is_of_other_track(sample: &Sample) -> bool {
+    sample.kind == SampleKind::Frame && sample.track_id != 0 && sample.track != Track::Script
 }
 
 #[cfg(test)]

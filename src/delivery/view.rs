@@ -22,7 +22,7 @@ impl View {
     pub fn open(&self, journal: &Journal) -> Result<Source, ProjectError> {
         let spans = &self.file.spans;
         Ok(match self.decided {
-            Some(decided) => Source::open_growing(journal, spans, decided)?,
+            Some(decided) => Source::open_growing(journal, self.file.container, spans, decided)?,
             None => Source::open_remaining(journal, spans)?,
         })
     }

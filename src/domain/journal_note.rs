@@ -54,6 +54,9 @@ pub enum Note {
         reason: EndReason,
         /// Unix milliseconds.
         ended_ms: i64,
+        /// Unix milliseconds at which the last tag arrived; not in journals of earlier versions.
+        #[serde(default)]
+        arrived_ms: Option<i64>,
     },
 }
 

@@ -150,6 +150,8 @@ pub enum IrregularityKind {
     /// Frames before the first configuration of their track. In MP4 if one follows, AAC not in HLS and
     /// AAC.
     UndescribedFrames,
+    /// AAC frames longer than their header in MPEG-TS and AAC files can say; they are left out there.
+    OversizedFrames,
     /// Frames that an MP4's edit list hides because nothing before them can be decoded.
     HiddenFrames,
     /// Frames whose presentation time the container could not keep.
@@ -182,6 +184,7 @@ impl IrregularityKind {
             Self::ParameterChange => "parameter_change",
             Self::MissingKeyframe => "missing_keyframe",
             Self::UndescribedFrames => "undescribed_frames",
+            Self::OversizedFrames => "oversized_frames",
             Self::HiddenFrames => "hidden_frames",
             Self::MovedFrames => "moved_frames",
             Self::EarlyDecodeMs => "early_decode_ms",

@@ -107,6 +107,12 @@ impl<S: ByteSource> Connection<S> {
                 }
             }
         }
+        let is_over =
+            matches!(cause, Cause::Closed | Cause::Network(_) | Cause::Shutdown | Cause::Idle);
+        if is_over && self.session.finish().is_ok() {
+            // A last command that cannot be read has no more effect.
+            let _ = self.handle_events(now_ms(), &token).await;
+        }
         cause.log(!self.streams.is_empty());
         for (id, publishing) in std::mem::take(&mut self.streams) {
             let reason = publishing.end_reason().unwrap_or(cause.end_reason());

@@ -143,7 +143,7 @@ impl Opening {
 
 /// Removes a journal that nobody was told of.
 async fn discard(context: &Context, id: SessionId, writer: Writer, reason: EndReason) {
-    let note = Note::End { reason, ended_ms: now_ms() };
+    let note = Note::End { reason, ended_ms: now_ms(), arrived_ms: None };
     let closed = writer.close(&note.to_json()).await;
     let journal = context.journal.clone();
     let released = context.journal.run_read(move || journal.release(id, None)).await;
@@ -259,7 +259,8 @@ impl Publishing {
         );
         let ended_ms = now_ms();
         let last_position = writer.position();
-        let note = Note::End { reason, ended_ms };
+        let arrived_ms = (tags > 0).then(|| writer.pushed().wall_ms);
+        let note = Note::End { reason, ended_ms, arrived_ms };
         let patience = context.settings.stall_timeout;
         let closed = writer.close_within(&note.to_json(), patience).await;
         let end_position = closed.unwrap_or_else(|error| {

@@ -282,6 +282,23 @@ fn signed(stream: &str) -> String {
     format!("{stream}?txSecret={}&txTime={time}", tx_secret(KEY, stream, time))
 }
 
+/// An audio message on chunk stream 8 in chunks of 128 bytes, whose extended timestamp is not
+/// repeated and whose last chunk begins like one.
+fn doubtful() -> (Tag, Vec<u8>) {
+    let time = 0x1701_0203_u32;
+    let payload = [&[0xAF, 1], &[9; 126][..], &[0x17, 1]].concat();
+    let wire = [
+        &[0x02, 0, 0, 0, 0, 0, 4, 1, 0, 0, 0, 0, 0, 0, 0, 128][..],
+        &[0x08, 0xFF, 0xFF, 0xFF, 0, 0, 130, 8, 1, 0, 0, 0],
+        &time.to_be_bytes(),
+        &payload[..128],
+        &[0xC8],
+        &payload[128..],
+    ];
+    let wire = wire.concat();
+    (Tag { kind: TagKind::Audio, time_ms: i64::from(time), payload: payload.into() }, wire)
+}
+
 /// Tags of all sizes and kinds, recognisable by their bytes.
 fn tags(count: usize) -> Vec<Tag> {
     let config = |kind, payload: &'static [u8]| Tag {
@@ -305,6 +322,34 @@ fn tags(count: usize) -> Vec<Tag> {
         Tag { kind, time_ms: n as i64 * 20, payload: payload.into() }
     }));
     tags
+}
+
+#[tokio::test]
+async fn the_last_message_is_journaled_although_its_end_was_in_doubt() {
+    let server = Server::start().await;
+    let (last, wire) = doubtful();
+    // Closed in good order, broken, and stopped by the server.
+    for (nth, way) in ["closed", "broken", "stopped"].into_iter().enumerate() {
+        let mut client = server.publishing(&format!("s{nth}")).await;
+        client.stream.write_all(&wire).await.unwrap();
+        let live = || server.live.get(&server.started()[nth].path);
+        match way {
+            "closed" => client.leave().await,
+            "broken" => {
+                sleep(Duration::from_millis(300)).await;
+                socket2::SockRef::from(&client.stream).set_linger(Some(Duration::ZERO)).unwrap();
+                drop(client);
+            }
+            _ => {
+                sleep(Duration::from_millis(300)).await;
+                assert!(live().is_some());
+                server.token.cancel();
+            }
+        }
+        let (session, _, end) = server.ended(nth).await;
+        let (tags, _) = server.journaled(session, end);
+        assert_eq!(tags, std::slice::from_ref(&last), "{way}");
+    }
 }
 
 #[tokio::test]

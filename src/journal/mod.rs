@@ -52,7 +52,7 @@ use tracing::warn;
 pub use checksum::is_intact;
 pub use error::JournalError;
 pub use lane::Stall;
-pub use progress::{Mark, Progress};
+pub use progress::{Lead, Mark, Progress};
 pub use reader::Reader;
 pub use recover::Recovered;
 pub use samples::Samples;

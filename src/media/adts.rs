@@ -5,7 +5,7 @@
 
 use std::collections::BTreeMap;
 
-use super::aac::{ADTS_HEADER_LEN, AdtsError, AudioSpecificConfig};
+use super::aac::{ADTS_FRAME_MAX, ADTS_HEADER_LEN, AdtsError, AudioSpecificConfig};
 use super::config::{ConfigError, Configs};
 use super::sample::{Codec, Sample, Track};
 
@@ -31,6 +31,15 @@ pub fn takes(sample: &Sample) -> bool {
     sample.is_packet()
         && (sample.track, sample.codec) == (Track::Audio, Codec::Aac)
         && sample.config != 0
+        && !is_too_long(sample)
+}
+
+/// True for an AAC frame that no header can be written for, whatever its configuration: the length
+/// has 13 bits. No AAC encoder makes such frames; if one comes all the same, the others need not be
+/// lost with it.
+pub fn is_too_long(sample: &Sample) -> bool {
+    let len = usize::try_from(sample.data_len).unwrap_or(usize::MAX);
+    sample.codec == Codec::Aac && len > ADTS_FRAME_MAX - ADTS_HEADER_LEN
 }
 
 /// Bytes that a sample takes in the file, header included; 0 if it is not in it. The length of
@@ -136,13 +145,14 @@ mod tests {
 
     #[test]
     fn takes_described_frames_of_the_default_track_only() {
-        assert!(takes(&frame(1, 1)));
+        assert!(takes(&frame(1, 1)) && takes(&frame(1, 8184)));
         for other in [
             frame(0, 1),
             frame(1, 0),
             Sample { track_id: 1, ..frame(1, 1) },
             Sample { kind: SampleKind::Other, ..frame(1, 1) },
             Sample { codec: Codec::Mp3, ..frame(1, 1) },
+            frame(1, 8185),
         ] {
             assert!(!takes(&other));
             assert_eq!(frame_len(&other), 0);

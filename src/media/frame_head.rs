@@ -9,7 +9,7 @@ use super::av1::SequenceHeader;
 use super::config::{CodecConfig, TrackConfig};
 use super::mp3::Mp3Header;
 use super::picture_form::PictureForm;
-use super::sample::Codec;
+use super::sample::{Codec, Sample};
 use super::vp8::Vp8KeyFrame;
 use super::vp9::Vp9KeyFrame;
 
@@ -17,10 +17,20 @@ use super::vp9::Vp9KeyFrame;
 /// largest, and a little. A frame may be shorter.
 pub const FRAME_HEAD_BYTES: usize = 9 << 10;
 
+/// So many changes that sound tells in band are followed in one recording: what goes on changing is
+/// garbage, and must not become a segment and a sample entry for every frame.
+pub const IN_BAND_CHANGES_MAX: usize = 256;
+
 /// True if the frames of this codec say themselves how they are coded, so that they need no
 /// configuration record.
 pub fn describes_itself(codec: Codec) -> bool {
     matches!(codec, Codec::Av1 | Codec::Vp9 | Codec::Vp8 | Codec::Ac3 | Codec::Eac3 | Codec::Mp3)
+}
+
+/// True for sound of which every frame says how it is coded: what another one says may be another
+/// thing, and no configuration tells of it.
+pub fn is_described_in_band(sample: &Sample) -> bool {
+    sample.is_audio_frame() && describes_itself(sample.codec)
 }
 
 /// The header in front of a frame.
@@ -66,6 +76,8 @@ impl FrameHead {
     pub fn same_parameters(&self, other: &Self) -> bool {
         match (self, other) {
             (FrameHead::Eac3(ours), FrameHead::Eac3(theirs)) => ours.same_parameters(theirs),
+            // The bit rate may vary.
+            (FrameHead::Ac3(ours), FrameHead::Ac3(theirs)) => ours.header == theirs.header,
             _ => self == other,
         }
     }

@@ -211,7 +211,7 @@ impl Tracker {
             }
             // Said of the file when it is made.
             Note::Stall { .. } => {}
-            Note::End { reason, ended_ms } => self.end = Some((reason, ended_ms)),
+            Note::End { reason, ended_ms, .. } => self.end = Some((reason, ended_ms)),
         }
         false
     }

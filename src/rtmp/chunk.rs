@@ -111,6 +111,9 @@ pub enum ChunkError {
 struct Body {
     slot: usize,
     left: usize,
+    /// What was taken for a repeated extended timestamp before this sender was known to repeat it,
+    /// and how many bytes of the message came before.
+    doubtful: Option<([u8; 4], usize)>,
 }
 
 /// Turns bytes into messages. One per connection and direction.
@@ -167,12 +170,50 @@ impl ChunkReader {
         }
     }
 
+    /// The message that is complete because nothing comes any more; call it when the connection is
+    /// over.
+    ///
+    /// Whether a type 3 header is followed by the extended timestamp is told from the bytes behind
+    /// it. Where a body is like it, or begins like it and ends there, only the end of everything
+    /// shows that it was a body: then it completes its message to the byte.
+    pub fn finish(&mut self) -> Option<Message> {
+        let message = match self.body.take() {
+            Some(body) => self.take_back(body),
+            None => self.take_rest(),
+        };
+        message.filter(|message| !matches!(message.type_id, SET_CHUNK_SIZE | ABORT))
+    }
+
+    /// The header that was held, for want of what tells its end, and what lies behind it as body.
+    fn take_rest(&mut self) -> Option<Message> {
+        let held = Bytes::from(std::mem::take(&mut self.header));
+        let header = Header::decode_last(&held, &self.streams)?;
+        let mut rest = held.slice(header.size..);
+        self.begin_chunk(header, None).ok()?;
+        self.read_body(&mut rest).ok().flatten()
+    }
+
+    /// The four bytes that were taken for an extended timestamp, as body, if just they are missing.
+    fn take_back(&mut self, body: Body) -> Option<Message> {
+        let (bytes, at) = body.doubtful.filter(|(bytes, _)| body.left == bytes.len())?;
+        let stream = self.streams.get_mut(body.slot)?;
+        let (before, behind) = stream.partial.split_at_checked(at)?;
+        if stream.partial.len() + bytes.len() != stream.length {
+            return None;
+        }
+        let payload = Bytes::from([before, &bytes, behind].concat());
+        self.partial_bytes -= stream.partial.capacity();
+        stream.partial = Vec::new();
+        Some(stream.message(payload))
+    }
+
     /// Reads one chunk header; false if its end has not arrived.
     fn read_header(&mut self, input: &mut Bytes) -> Result<bool, ChunkError> {
         if self.header.is_empty() {
             if let Some(header) = Header::decode(input, &self.streams)? {
+                let last = last_four(input, header.size);
                 input.advance(header.size);
-                self.begin_chunk(header)?;
+                self.begin_chunk(header, last)?;
                 return Ok(true);
             }
             self.header.extend_from_slice(input);
@@ -197,13 +238,14 @@ impl ChunkReader {
                 *input = joined.freeze();
             }
         }
+        let last = last_four(&self.header, header.size);
         self.header.clear();
-        self.begin_chunk(header)?;
+        self.begin_chunk(header, last)?;
         Ok(true)
     }
 
-    /// Makes a decoded header the current chunk.
-    fn begin_chunk(&mut self, header: Header) -> Result<(), ChunkError> {
+    /// Makes a decoded header the current chunk. `last` is what it ends with.
+    fn begin_chunk(&mut self, header: Header, last: Option<[u8; 4]>) -> Result<(), ChunkError> {
         let slot = match header.slot {
             Some(slot) => slot,
             None if self.streams.len() >= MAX_CHUNK_STREAMS => {
@@ -238,8 +280,11 @@ impl ChunkReader {
                 length: stream.length,
             });
         }
+        let is_doubtful = header.repeats == Some(true) && stream.repeats != Some(true);
+        let doubtful = last.filter(|_| is_doubtful).map(|last| (last, stream.partial.len()));
+        stream.repeats = header.repeats.or(stream.repeats);
         let left = (stream.length - stream.partial.len()).min(self.chunk_size);
-        self.body = Some(Body { slot, left });
+        self.body = Some(Body { slot, left, doubtful });
         Ok(())
     }
 
@@ -264,12 +309,7 @@ impl ChunkReader {
             self.partial_bytes -= stream.partial.capacity();
             Bytes::from(std::mem::take(&mut stream.partial))
         };
-        let message = Message {
-            type_id: stream.type_id,
-            timestamp: stream.timestamp,
-            stream_id: stream.stream_id,
-            payload,
-        };
+        let message = stream.message(payload);
         self.body = None;
         Ok(Some(message))
     }
@@ -291,6 +331,11 @@ impl ChunkReader {
         }
         Ok(())
     }
+}
+
+/// The last four bytes of a header of this size.
+fn last_four(bytes: &[u8], size: usize) -> Option<[u8; 4]> {
+    bytes.get(..size)?.last_chunk().copied()
 }
 
 fn take(input: &mut Bytes, length: usize) -> Bytes {

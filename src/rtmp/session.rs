@@ -227,6 +227,20 @@ impl ServerSession {
         }
     }
 
+    /// Nothing will be received any more. What that settles is handed out by [`Self::next_event`]:
+    /// a last message of which it could not be told whether it was complete.
+    pub fn finish(&mut self) -> Result<(), SessionError> {
+        let is_read = self.handshake.is_none() && self.aggregate.is_none() && !self.is_waiting();
+        if is_read
+            && self.input.is_empty()
+            && let Some(message) = self.reader.finish()
+            && let Some(event) = self.handle(message)?
+        {
+            self.events.push_back(event);
+        }
+        Ok(())
+    }
+
     /// True between [`Event::Publish`] and the decision.
     pub fn is_waiting(&self) -> bool {
         self.streams.iter().any(|stream| stream.state == State::Asked)

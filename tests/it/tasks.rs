@@ -12,6 +12,7 @@ use serde_json::{Value, json};
 use crate::support::{
     ffmpeg::{Codecs, make_source},
     publisher::{LivePush, Pusher, is_header, is_keyframe, parse_tags, read_tags},
+    pushing::in_track_1,
     receiver::{Receiver, SIGN_KEY},
     server::{BACKENDS, Backend, Server, eventually, fetch},
 };
@@ -161,6 +162,28 @@ fn a_task_on_a_live_stream_begins_at_the_last_key_frame_and_stops_at_once() {
         let sent: Vec<&Tag> = sent.iter().skip(from).take(frames.len()).collect();
         assert_eq!(frames, sent);
     }
+}
+
+#[test]
+fn a_task_begins_at_the_last_key_frame_of_another_track_where_there_is_no_default_one() {
+    let (server, receiver) = set_up(Backend::Plain);
+    let template = template(&server, &["Flv"]);
+    let tags: Vec<Tag> = source(&server, 4).iter().map(in_track_1).collect();
+    let begun = Instant::now();
+    let pusher = Pusher::connect(server.rtmp, "other", 4096).accepted();
+    let push = LivePush::start(pusher, tags);
+    sleep(Duration::from_millis(2500));
+    let created_ms = i64::try_from(begun.elapsed().as_millis()).unwrap();
+    task(&server, "other", template);
+    wait(&receiver, 332, "other", 1);
+    sleep(Duration::from_millis(500));
+    push.stop();
+    let found = product(&wait(&receiver, 100, "other", 1).remove(0));
+    // H.264 in enhanced RTMP: the packet type is in the second byte, behind it the codec and track.
+    let is_frame = |tag: &&Tag| tag.payload[1] == 1;
+    let first = found.iter().find(is_frame).unwrap();
+    assert_eq!((first.kind, first.payload[0]), (TagKind::Video, 0x96), "{first:?}");
+    assert!((created_ms - 2000..=created_ms).contains(&first.time_ms), "{first:?} {created_ms}");
 }
 
 #[test]

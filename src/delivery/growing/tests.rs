@@ -18,9 +18,9 @@ fn view(pushes: &[Push], decided: Option<u64>) -> Vec<Span> {
     pushes.iter().enumerate().map(span).collect()
 }
 
-fn open(place: &Journals, spans: &[Span], decided: Option<u64>) -> Source {
+fn open(place: &Journals, container: Container, spans: &[Span], decided: Option<u64>) -> Source {
     match decided {
-        Some(decided) => Source::open_growing(&place.journal, spans, decided).unwrap(),
+        Some(decided) => Source::open_growing(&place.journal, container, spans, decided).unwrap(),
         None => Source::open(&place.journal, spans).unwrap(),
     }
 }
@@ -55,7 +55,7 @@ fn grow(
     for (pushes, decided) in moments {
         let spans = view(pushes, *decided);
         loop {
-            let mut source = open(place, &spans, *decided);
+            let mut source = open(place, container, &spans, *decided);
             growing.set_spans(&spans, causes(&spans));
             if decided.is_some() && growing.has(&mut source, part as u64).unwrap() < part as u64 {
                 break;
@@ -79,7 +79,7 @@ fn grow(
             }
         }
     }
-    let mut source = open(place, &last, None);
+    let mut source = open(place, container, &last, None);
     let facts = MediaFacts::default();
     let ends = growing.finish(&mut source, &last, causes(&last), facts, reserve).unwrap();
     let summary = growing.verification(Vec::new());
@@ -147,7 +147,7 @@ fn what_was_assumed_is_checked_at_the_end() {
     let pushes = two_pushes(&place);
     let spans = view(&pushes, None);
     let mut growing = Growing::new(Container::Mp4, 0, 5);
-    let mut source = open(&place, &spans, None);
+    let mut source = open(&place, Container::Mp4, &spans, None);
     growing.set_spans(&spans, causes(&spans));
     while growing.take(&mut source, 1000).unwrap().len() == 1000 {}
     let ended = growing.finish(&mut source, &spans, causes(&spans), <_>::default(), 4000);

@@ -9,6 +9,7 @@
 
 use crate::media::{
     config::{Configs, TrackConfig},
+    frame_head::{FrameHead, IN_BAND_CHANGES_MAX, is_described_in_band},
     hls::{
         Error, Segment, SegmentType, Segmenter,
         inits::{Init, InitPlanner},
@@ -63,6 +64,10 @@ struct TsPlan {
     announced: Streams,
     /// All codecs of pictures and sound.
     codecs: [Vec<Codec>; 2],
+    /// What the latest frame of sound says of itself, if it does.
+    sound: Option<FrameHead>,
+    /// How often that has changed.
+    changes: usize,
     /// By push.
     openings: Vec<Opening>,
 }
@@ -121,6 +126,8 @@ impl HlsPlan {
                 segmenter: Segmenter::new(&configs, wanted_ms, SegmentType::Ts),
                 announced: Streams::default(),
                 codecs: Default::default(),
+                sound: None,
+                changes: 0,
                 openings: Vec::new(),
             })),
             SegmentType::Fmp4 => {
@@ -182,7 +189,7 @@ impl HlsPlan {
     /// True if the beginning of this frame would say what no configuration has said.
     pub fn wants_frame(&mut self, sample: &Sample) -> bool {
         match &mut self.kind {
-            Kind::Ts(_) => false,
+            Kind::Ts(_) => ts::takes(sample) && is_described_in_band(sample),
             Kind::Fmp4(planner) => planner.wants_frame(sample),
         }
     }
@@ -203,7 +210,8 @@ impl HlsPlan {
         let (closed, is_taken) = match &mut self.kind {
             Kind::Ts(ts) => {
                 ts.look_at(sample, push);
-                (ts.segmenter.push(sample), ts::takes(sample))
+                let is_new = ts.has_other_sound(sample, head);
+                (ts.segmenter.push_described(sample, is_new), ts::takes(sample))
             }
             Kind::Fmp4(planner) => (
                 planner.push_with_frame(&sample.moved_by(shift_ms), head)?,
@@ -347,6 +355,18 @@ impl HlsPlan {
 }
 
 impl TsPlan {
+    /// True for sound whose frames say from this one on that they are coded otherwise.
+    fn has_other_sound(&mut self, sample: &Sample, head: &[u8]) -> bool {
+        if !ts::takes(sample) || !is_described_in_band(sample) {
+            return false;
+        }
+        let Some(head) = FrameHead::parse(sample.codec, head) else { return false };
+        let is_new = self.sound.as_ref().is_some_and(|before| !before.same_parameters(&head));
+        self.sound = Some(head);
+        self.changes += usize::from(is_new);
+        is_new && self.changes <= IN_BAND_CHANGES_MAX
+    }
+
     fn look_at(&mut self, sample: &Sample, push: usize) {
         if !sample.is_packet() {
             return;

@@ -137,7 +137,8 @@ fn stepped(
         spans[push].to = None;
         let tags = &pushes[push].positions;
         let decided = tags[(tags.len() - 1) * part / 1000];
-        let mut source = Source::open_growing(&place.journal, &spans, decided).unwrap();
+        let mut source =
+            Source::open_growing(&place.journal, Container::Hls, &spans, decided).unwrap();
         assert!(!source.is_final());
         growing.set_spans(&spans, causes(&spans));
         growing.look_ahead(&mut source)?;

@@ -16,6 +16,7 @@ use super::*;
 
 mod damage;
 mod duration;
+mod sound;
 mod tracks;
 
 pub(in crate::delivery) const HLS: HlsSettings =

@@ -108,11 +108,72 @@ fn hls_and_adts_go_on_at_once() {
 fn a_push_that_ran_ahead_of_the_wall_is_not_stepped_back_on() {
     let mut ahead = vec![mark(WALL_MS)];
     ahead.extend((0..600_000).step_by(40).map(|at| frame(Track::Video, at)));
-    let pushes = [ahead, push(WALL_MS + 1_500, 0, 1000)];
+    let pushes = [ahead, push(WALL_MS + 500, 0, 1000)];
     let (times, gaps, _) = walk(GapRule::Shown, &pushes);
     let first = times[15_000].1;
     assert_eq!(first, 600_000);
     assert_eq!((gaps[0].wall_ms, gaps[0].media_ms), (0, 40));
+}
+
+/// The end note of a push.
+fn end(ended_ms: i64, arrived_ms: Option<i64>) -> Note {
+    Note::End { reason: crate::domain::session::EndReason::Network, ended_ms, arrived_ms }
+}
+
+#[test]
+fn what_came_in_a_burst_before_the_break_does_not_shorten_it() {
+    // Three seconds of media in a tenth of one; the break lasts ten.
+    let mut first = push(WALL_MS, 0, 2_000);
+    first.extend(push(WALL_MS, 2_000, 3_000).into_iter().filter(|s| track_of(s).is_some()));
+    let second = push(WALL_MS + 12_000, 0, 1_000);
+    let gap_after = |note: Option<Note>| {
+        let mut timeline = Timeline::new(GapRule::Shown);
+        first.iter().for_each(|sample| _ = timeline.push(sample));
+        note.iter().for_each(|note| timeline.note(note));
+        let shift_ms = timeline.begin_push(Opening::find(&second), "network");
+        let (gaps, _) = timeline.finish();
+        assert_eq!(shift_ms, 4_980 + gaps[0].media_ms);
+        assert_eq!(gaps[0].wall_ms, gaps[0].media_ms);
+        gaps[0].wall_ms
+    };
+    // The last mark was written at WALL_MS + 1000.
+    assert_eq!(gap_after(Some(end(WALL_MS + 1_900, Some(WALL_MS + 1_200)))), 10_800);
+    assert_eq!(gap_after(Some(end(WALL_MS + 1_300, None))), 10_700, "of an earlier version");
+    assert_eq!(gap_after(Some(end(WALL_MS + 30_000, None))), 10_000);
+    assert_eq!(gap_after(None), 10_000, "killed: no tag came a second after the mark");
+}
+
+#[test]
+fn pushes_without_a_default_track_are_placed_by_the_others() {
+    let other =
+        |sample: Sample| Sample { track_id: u8::from(track_of(&sample).is_some()), ..sample };
+    let others = |wall_ms, first_ms, length_ms| -> Vec<Sample> {
+        push(wall_ms, first_ms, length_ms).into_iter().map(other).collect()
+    };
+    let pushes = [
+        others(WALL_MS, 500, 2_000),
+        others(WALL_MS + 5_000, 90_000, 2_000),
+        push(WALL_MS + 12_000, 0, 2_000),
+        others(WALL_MS + 15_000, 7, 2_000),
+        // Faster than the wall.
+        others(WALL_MS + 15_000, 7, 2_000),
+    ];
+    let mut timeline = Timeline::new(GapRule::Shown);
+    let mut begins = Vec::new();
+    for (nth, samples) in pushes.iter().enumerate() {
+        if nth > 0 {
+            timeline.begin_push(Opening::find(samples), "network");
+        }
+        let shifts: Vec<i64> = samples.iter().map(|sample| timeline.push(sample)).collect();
+        assert!(shifts.iter().all(|shift_ms| *shift_ms == shifts[0]));
+        begins.push(samples[1].dts_ms + shifts[0]);
+    }
+    assert_eq!(begins, [500, 5_500, 12_500, 15_500, 17_500]);
+    let (gaps, _) = timeline.finish();
+    let steps: Vec<_> = gaps.iter().map(|gap| (gap.at_ms, gap.wall_ms, gap.media_ms)).collect();
+    let expected =
+        [(1_980, 3_020, 3_020), (6_980, 5_020, 5_020), (13_980, 1_020, 1_020), (16_980, 0, 20)];
+    assert_eq!(steps, expected);
 }
 
 #[test]

@@ -145,6 +145,28 @@ fn progress_tells_marks_and_codecs() {
 }
 
 #[test]
+fn the_key_frames_of_another_track_count_where_there_is_no_default_one() {
+    let place = Place::new(1 << 20);
+    let (_, mut writer) = place.begin();
+    let of_track = |track_id: u8, time_ms: i64| {
+        let payload = [&[0x96, 1][..], b"avc1", &[track_id, 0, 0, 0, 0, 0, 0, 1, 0x65]].concat();
+        Tag { kind: TagKind::Video, time_ms, payload: payload.into() }
+    };
+    let mut push = |tag: &Tag| {
+        writer.push(tag, WALL_MS + tag.time_ms);
+        writer.pushed().last_keyframe.map(|mark| mark.dts_ms)
+    };
+    assert_eq!(push(&of_track(2, 10)), Some(10));
+    assert_eq!(push(&of_track(1, 20)), Some(20), "the lowest id leads");
+    assert_eq!(push(&of_track(2, 30)), Some(20));
+    assert_eq!(push(&inter(40, 9)), None, "the default track has come, without a key frame yet");
+    assert_eq!(push(&of_track(1, 50)), None);
+    assert_eq!(push(&keyframe(60, 9)), Some(60));
+    assert_eq!(push(&of_track(1, 60_060)), Some(60));
+    assert_eq!(push(&of_track(1, 60_061)), Some(60_061), "it has ended");
+}
+
+#[test]
 fn notes_and_clock_marks_stand_between_the_tags() {
     for roll_bytes in [0, 90, 1 << 20] {
         let place = Place::new(roll_bytes);

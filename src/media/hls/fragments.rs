@@ -1,5 +1,8 @@
 //! From the samples of a segment to the head of a fragmented MP4 segment: what each sample's time
-//! becomes.
+//! becomes, and in which order their data lie.
+//!
+//! The data of both tracks take turns of about a second. Who reads a segment in order has both at
+//! hand, as ffmpeg wants it, which looks at 5 s of a stream before it decides how to read it.
 //!
 //! All times are the sender's plus one shift for the whole recording, and exact. Decoding times
 //! never step back within a run of continuous segments: a sample that does gets the decoding time
@@ -11,9 +14,13 @@ use crate::media::mp4::fragment::{FragmentSample, FragmentTrack, encode_head};
 use crate::media::mp4::{Error, MAX_OFFSET_MS, Result};
 use crate::media::sample::{Sample, Track};
 
-/// The order of the tracks' data in a segment. Sound comes first because it is small: where the
+/// The order of the tracks' data in each turn. Sound comes first because it is small: where the
 /// pictures begin must fit into 31 bits.
 const DATA_ORDER: [Track; 2] = [Track::Audio, Track::Video];
+/// A turn is over when one of the tracks has so much of it.
+const TURN_MS: i64 = 1_000;
+/// A segment of more bytes is one turn: where the last one begins might not fit into 31 bits.
+const TURNS_MAX_BYTES: u64 = 1 << 30;
 
 /// A segment and its samples, each with the number of the session that it is of.
 #[derive(Debug, Clone, Default)]
@@ -27,7 +34,59 @@ pub struct Gathered {
 impl Gathered {
     /// The samples in the order of their data in a fragmented MP4 segment.
     pub fn in_data_order(&self) -> impl Iterator<Item = &(usize, Sample)> {
-        DATA_ORDER.into_iter().flat_map(|track| self.of(track))
+        self.turns()
+            .into_iter()
+            .flat_map(|turn| DATA_ORDER.into_iter().flat_map(move |track| of_track(turn, track)))
+    }
+
+    /// The samples in turns. They follow the order of arrival, whatever the tracks' clocks say of
+    /// each other.
+    fn turns(&self) -> Vec<&[(usize, Sample)]> {
+        let bytes: u64 = self.samples.iter().map(|(_, sample)| u64::from(sample.data_len)).sum();
+        if bytes > TURNS_MAX_BYTES {
+            return vec![&self.samples];
+        }
+        let mut turns = Vec::new();
+        let mut begun: [Option<i64>; 2] = [None; 2];
+        let (mut rest, mut len) = (self.samples.as_slice(), 0);
+        for ((_, sample), may_begin) in self.samples.iter().zip(self.may_begin_turns()) {
+            let nth = usize::from(sample.track == Track::Audio);
+            let is_over = |begun_ms: i64| sample.dts_ms.saturating_sub(begun_ms) >= TURN_MS;
+            if may_begin
+                && begun.get(nth).copied().flatten().is_some_and(is_over)
+                && let Some((turn, behind)) = rest.split_at_checked(len)
+            {
+                turns.push(turn);
+                (rest, len, begun) = (behind, 0, [None; 2]);
+            }
+            if let Some(begun_ms) = begun.get_mut(nth) {
+                begun_ms.get_or_insert(sample.dts_ms);
+            }
+            len += 1;
+        }
+        turns.push(rest);
+        turns
+    }
+
+    /// For every sample whether a turn may begin with it: where the decoding times of both tracks go
+    /// on. ffmpeg passes over what comes in a run of its own at a time that it has seen.
+    fn may_begin_turns(&self) -> Vec<bool> {
+        let mut latest_ms = [i64::MIN; 2];
+        let goes_on = self.samples.iter().map(|(_, sample)| {
+            let [video, audio] = &mut latest_ms;
+            let latest_ms = if sample.track == Track::Audio { audio } else { video };
+            let before_ms = std::mem::replace(latest_ms, sample.dts_ms.max(*latest_ms));
+            sample.dts_ms > before_ms
+        });
+        let mut may_begin: Vec<bool> = goes_on.collect();
+        // What the next one of each track does.
+        let [mut video, mut audio] = [true; 2];
+        for ((_, sample), goes_on) in self.samples.iter().zip(&mut may_begin).rev() {
+            let next = if sample.track == Track::Audio { &mut audio } else { &mut video };
+            *next = *goes_on;
+            *goes_on = video && audio;
+        }
+        may_begin
     }
 
     /// True if a player can begin here: there are no pictures, or the first one is a keyframe.
@@ -36,8 +95,12 @@ impl Gathered {
     }
 
     fn of(&self, track: Track) -> impl Iterator<Item = &(usize, Sample)> {
-        self.samples.iter().filter(move |(_, sample)| sample.track == track)
+        of_track(&self.samples, track)
     }
+}
+
+fn of_track(samples: &[(usize, Sample)], track: Track) -> impl Iterator<Item = &(usize, Sample)> {
+    samples.iter().filter(move |(_, sample)| sample.track == track)
 }
 
 /// Writes the heads of the fragmented MP4 segments of one recording, in order.
@@ -126,7 +189,9 @@ fn fragment(
     })?;
     let decode_ms = u64::try_from(first_ms.saturating_add(shift_ms))
         .map_err(|_| Error::TooLarge("negative decoding time"))?;
-    Ok(Some(FragmentTrack { track, decode_ms, samples }))
+    let turns = gathered.turns();
+    let runs = turns.into_iter().map(|turn| of_track(turn, track).count()).collect();
+    Ok(Some(FragmentTrack { track, decode_ms, samples, runs }))
 }
 
 impl DecodeClock {

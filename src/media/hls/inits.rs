@@ -12,6 +12,7 @@ use std::collections::VecDeque;
 use super::segment_type::{Error, SegmentType};
 use super::{Segment, Segmenter};
 use crate::media::config::Configs;
+use crate::media::frame_head::{IN_BAND_CHANGES_MAX, is_described_in_band};
 use crate::media::mp4::fragment::Descriptions;
 use crate::media::mp4::{self, Irregularities};
 use crate::media::sample::{Sample, Track};
@@ -63,6 +64,10 @@ pub struct InitPlanner {
     maps: Vec<Map>,
     lowest_ms: i64,
     clocks: [Clock; 2],
+    /// What the latest frame of sound has in force, where frames say that themselves.
+    sound: Option<usize>,
+    /// How often that has changed.
+    changes: usize,
     irregularities: Irregularities,
 }
 
@@ -88,6 +93,8 @@ impl InitPlanner {
             maps: Vec::new(),
             lowest_ms: i64::MAX,
             clocks: Default::default(),
+            sound: None,
+            changes: 0,
             irregularities: Irregularities::default(),
         }
     }
@@ -142,7 +149,8 @@ impl InitPlanner {
         if !head.is_empty() {
             slot = self.descriptions.look_at(slot, sample.track, head)?;
         }
-        let closed = self.segmenter.push(sample);
+        let is_new = self.has_other_sound(sample, slot);
+        let closed = self.segmenter.push_described(sample, is_new);
         if let Some(segment) = closed {
             self.close(segment);
         }
@@ -229,6 +237,19 @@ impl InitPlanner {
     /// A box does not fit into its size.
     pub fn encode(&self, init: &Init) -> Result<Vec<u8>, Error> {
         Ok(self.descriptions.encode_init(init.described, self.creation_unix_s)?)
+    }
+
+    /// True for sound whose frames say from this one on that they are coded otherwise. Pictures that
+    /// change their size so are for the decoder: it is told by each key frame.
+    fn has_other_sound(&mut self, sample: &Sample, slot: usize) -> bool {
+        if !is_described_in_band(sample) {
+            return false;
+        }
+        let before = self.sound.replace(slot);
+        let is_other =
+            before.is_some_and(|before| self.descriptions.differ(Track::Audio, before, slot));
+        self.changes += usize::from(is_other);
+        is_other && self.changes <= IN_BAND_CHANGES_MAX
     }
 
     /// A segment is complete.

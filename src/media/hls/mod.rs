@@ -134,10 +134,16 @@ impl Segmenter {
     /// Takes in the next sample in journal order. If a segment ends before it, gives that segment;
     /// the sample is the first of the next one.
     pub fn push(&mut self, sample: &Sample) -> Option<Segment> {
+        self.push_described(sample, false)
+    }
+
+    /// The same, where it is known whether the frame says itself (`is_new`) that it has other
+    /// parameters than the one before it on its track.
+    pub fn push_described(&mut self, sample: &Sample, is_new: bool) -> Option<Segment> {
         if !self.takes(sample) {
             return None;
         }
-        let cut = self.open.map(|open| (open, self.cut_before(sample, &open)));
+        let cut = self.open.map(|open| (open, self.cut_before(sample, is_new, &open)));
         self.is_new_session = false;
         let (closed, is_discontinuous) = match cut {
             None => (None, Some(false)),
@@ -170,14 +176,15 @@ impl Segmenter {
         Segment { duration_ms: duration_ms.unsigned_abs(), is_discontinuous: open.is_discontinuous }
     }
 
-    fn cut_before(&self, sample: &Sample, open: &Open) -> Cut {
+    fn cut_before(&self, sample: &Sample, is_new: bool, open: &Open) -> Cut {
         let [video, _] = &self.tracks;
         let track = self.track(sample.track);
         let elapsed_ms = self.elapsed_ms(track, sample, open);
         if self.is_new_session || is_gap(track, sample, open) || elapsed_ms > self.longest_ms() {
             return Cut::Break;
         }
-        if self.has_changed(track, sample) || self.has_stepped_back(track, sample) {
+        let has_changed = is_new || self.has_changed(track, sample);
+        if has_changed || self.has_stepped_back(track, sample) {
             return if track.begun_ms.is_some() { Cut::Break } else { Cut::Mark };
         }
         let is_video_key = sample.track == Track::Video && sample.keyframe;

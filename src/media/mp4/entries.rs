@@ -8,7 +8,7 @@
 use super::sample_entry::{self, SampleEntry};
 use super::{Error, Result};
 use crate::media::config::{Configs, TrackConfig};
-use crate::media::frame_head::{FrameHead, describes_itself};
+use crate::media::frame_head::{FrameHead, IN_BAND_CHANGES_MAX, describes_itself};
 use crate::media::sample::{Codec, Sample, Track};
 
 /// Frames that are looked at for one slot. One is enough unless it is damaged.
@@ -196,15 +196,18 @@ impl Entries {
         let Some(slot) = self.slots.get(slot) else { return false };
         match (sample.track, slot.entry) {
             (Track::Audio, None) => !slot.is_waiting && slot.tries < TRIES_MAX,
-            (Track::Audio, Some(_)) => false,
-            // Pictures may change their size without a new configuration.
+            // Without a new configuration pictures may change their size, and sound all there is.
+            (Track::Audio, Some(_)) => {
+                describes_itself(slot.codec) && self.entries.len() < IN_BAND_CHANGES_MAX
+            }
             (_, Some(_)) => sample.keyframe && describes_itself(slot.codec),
             (_, None) => sample.keyframe && !slot.is_waiting && slot.tries < TRIES_MAX,
         }
     }
 
     /// Takes in the beginning of a frame of a slot that wants it. Gives the slot that the frame and
-    /// those behind it are of: another one, if pictures have another size from here on.
+    /// those behind it are of: another one, if pictures have another size or sound other parameters
+    /// from here on.
     ///
     /// # Errors
     /// A box could not be written.

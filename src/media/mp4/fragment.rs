@@ -58,19 +58,37 @@ pub struct FragmentTrack {
     pub decode_ms: u64,
     /// In decoding order, at least one.
     pub samples: Vec<FragmentSample>,
+    /// How many samples lie together each time that it is the track's turn; 0 where it has none then.
+    /// All samples together.
+    pub runs: Vec<usize>,
 }
 
 impl FragmentTrack {
     fn bytes(&self) -> u64 {
-        self.samples.iter().map(|sample| u64::from(sample.size)).sum()
+        bytes_of(&self.samples)
+    }
+
+    /// The samples of each turn.
+    fn turns(&self) -> impl Iterator<Item = &[FragmentSample]> {
+        let mut rest = self.samples.as_slice();
+        self.runs.iter().map(move |run| {
+            let (turn, behind) = rest.split_at_checked(*run).unwrap_or((rest, &[]));
+            rest = behind;
+            turn
+        })
     }
 }
 
+fn bytes_of(samples: &[FragmentSample]) -> u64 {
+    samples.iter().map(|sample| u64::from(sample.size)).sum()
+}
+
 /// Everything of a media segment that comes before the data: `styp`, `moof` and the header of
-/// `mdat`. The data of all samples follow, track after track in the order of `tracks`. `number`
-/// counts the segments from 0.
+/// `mdat`. The data of all samples follow, turn after turn, in each turn in the order of `tracks`.
+/// `number` counts the segments from 0.
 ///
-/// A small track should come first: where the second one's data begin is a signed 32-bit number.
+/// A small track should come first, and a segment of more than 2 GiB should be one turn: where a run
+/// begins is a signed 32-bit number.
 ///
 /// # Errors
 /// [`Error::TooLarge`] if a place or a count does not fit into its field.
@@ -108,29 +126,53 @@ fn encode_moof(
     data_at: u64,
     out: &mut Vec<u8>,
 ) -> Result<()> {
-    let mut data_at = data_at;
+    let places = places(tracks, data_at);
     nested(out, b"moof", |out| {
         // Only its growth means something: after 2^32 segments it may start again.
         Mfhd { sequence_number: (number as u32).wrapping_add(1) }.encode(out)?;
-        for track in tracks {
-            nested(out, b"traf", |out| encode_traf(track, data_at, out))?;
-            data_at += track.bytes();
+        for (track, places) in tracks.iter().zip(&places) {
+            nested(out, b"traf", |out| encode_traf(track, places, out))?;
         }
         Ok(())
     })
 }
 
-fn encode_traf(track: &FragmentTrack, data_at: u64, out: &mut Vec<u8>) -> Result<()> {
-    let data_at = i32::try_from(data_at).map_err(|_| Error::TooLarge("media segment"))?;
+/// Where the data of each track's turns begin.
+fn places(tracks: &[FragmentTrack], data_at: u64) -> Vec<Vec<u64>> {
+    let mut places: Vec<Vec<u64>> = vec![Vec::new(); tracks.len()];
+    let mut turns: Vec<_> = tracks.iter().map(FragmentTrack::turns).collect();
+    let most = tracks.iter().map(|track| track.runs.len()).max().unwrap_or(0);
+    let mut at = data_at;
+    for _ in 0..most {
+        for (turns, places) in turns.iter_mut().zip(&mut places) {
+            if let Some(turn) = turns.next() {
+                places.push(at);
+                at += bytes_of(turn);
+            }
+        }
+    }
+    places
+}
+
+fn encode_traf(track: &FragmentTrack, places: &[u64], out: &mut Vec<u8>) -> Result<()> {
     Tfhd { track_id: track_id(track.track), default_base_is_moof: true, ..Tfhd::default() }
         .encode(out)?;
     Tfdt { base_media_decode_time: track.decode_ms }.encode(out)?;
-    let count =
-        u32::try_from(track.samples.len()).map_err(|_| Error::TooLarge("number of samples"))?;
+    let turns = track.turns().zip(places).filter(|(turn, _)| !turn.is_empty());
+    for (turn, place) in turns {
+        encode_trun(turn, *place, out)?;
+    }
+    Ok(())
+}
+
+/// Samples whose data lie together, from `data_at` on.
+fn encode_trun(samples: &[FragmentSample], data_at: u64, out: &mut Vec<u8>) -> Result<()> {
+    let data_at = i32::try_from(data_at).map_err(|_| Error::TooLarge("media segment"))?;
+    let count = u32::try_from(samples.len()).map_err(|_| Error::TooLarge("number of samples"))?;
     full(out, b"trun", TRUN_VERSION_FLAGS, |out| {
         out.extend_from_slice(&count.to_be_bytes());
         out.extend_from_slice(&data_at.to_be_bytes());
-        for sample in &track.samples {
+        for sample in samples {
             let flags = if sample.is_sync { IS_SYNC } else { IS_NO_SYNC };
             for field in [sample.duration_ms, sample.size, flags, sample.offset_ms as u32] {
                 out.extend_from_slice(&field.to_be_bytes());

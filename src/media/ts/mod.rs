@@ -79,12 +79,12 @@ fn stream_type(codec: Codec) -> Result<u8, Error> {
 }
 
 /// True for the samples whose data are in the stream, in journal order: coded frames of the default
-/// tracks, of codecs that MPEG-TS takes. AAC needs its configuration; video goes without, for its
-/// parameter sets may be among the frames.
+/// tracks, of codecs that MPEG-TS takes. AAC needs its configuration and a length that ADTS can say;
+/// video goes without, for its parameter sets may be among the frames.
 pub fn takes(sample: &Sample) -> bool {
     sample.is_packet()
         && stream_type(sample.codec).is_ok()
-        && (sample.codec != Codec::Aac || sample.config != 0)
+        && (sample.codec != Codec::Aac || adts::takes(sample))
 }
 
 /// Why these codecs cannot go into MPEG-TS; none if they can.

@@ -196,7 +196,8 @@ fn says_what_it_cannot_carry() {
     let error = muxer.write_sample(&opus, b"x", &mut out).unwrap_err();
     assert_eq!(error.to_string(), "mpeg-ts cannot carry opus: its sound must be aac or mp3");
     let huge = vec![0; 9000];
-    assert!(matches!(muxer.write_sample(&audio(0, &huge), &huge, &mut out), Err(Error::Adts(_))));
+    assert!(!takes(&audio(0, &huge)));
+    muxer.write_sample(&audio(0, &huge), &huge, &mut out).unwrap();
     assert!(out.is_empty());
     assert_eq!(unsupported(&[Codec::Hevc, Codec::Mp3]), None);
     assert!(unsupported(&[Codec::H264, Codec::Av1]).is_some());

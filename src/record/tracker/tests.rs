@@ -106,7 +106,7 @@ fn a_recording_with_a_window_is_suspended_with_its_session() {
         tracker.note(0, Note::Attach { recording: waiting, from: 0 }, &mut changes);
         tracker.note(5, Note::Attach { recording: ends, from: 0 }, &mut changes);
         tracker.push(&frame(10, 0), &mut changes);
-        let end = Note::End { reason: EndReason::Closed, ended_ms: 7_000 };
+        let end = Note::End { reason: EndReason::Closed, ended_ms: 7_000, arrived_ms: None };
         tracker.note(20, end, &mut changes);
         tracker.finish(30, may_suspend, &mut changes);
         let suspend = Change::Suspend { recording: waits, ordinal: 0, to: 30, ended_ms: 7_000 };
@@ -263,7 +263,7 @@ fn a_disk_that_gives_up_is_said_of_what_runs() {
     assert!(matches!(changes[1..], [Change::CloseFile { to: 20, .. }, Change::End { .. }]));
     // Found after a crash, the end note alone says that the disk had been given up.
     let (mut tracker, mut changes) = (begin(), Vec::new());
-    let end = Note::End { reason: EndReason::Journal, ended_ms: 5 };
+    let end = Note::End { reason: EndReason::Journal, ended_ms: 5, arrived_ms: None };
     tracker.note(20, end, &mut changes);
     assert_eq!(tracker.finish(20, true, &mut changes), (EndReason::Journal, 5));
     let unknown = StoreFailure { cause: StallCause::DiskError, lost_tags: 0, lost_bytes: 0 };

@@ -23,9 +23,34 @@ pub(super) struct Header {
     pub(super) length: usize,
     pub(super) type_id: u8,
     pub(super) stream_id: u32,
+    /// Whether a type 3 header is followed by the extended timestamp; none where there is nothing
+    /// to repeat.
+    pub(super) repeats: Option<bool>,
 }
 
 impl Header {
+    /// The header that `bytes` begin with, which [`Self::decode`] could not tell the end of, if
+    /// nothing comes behind them: a type 3 header without the extended timestamp, and the bytes
+    /// behind it are body. `None` if it is another one, or if the sender is known to repeat it.
+    pub(super) fn decode_last(bytes: &[u8], streams: &[ChunkStream]) -> Option<Self> {
+        let (format, csid, size) = basic_header(bytes)?;
+        let slot = streams.iter().position(|stream| stream.csid == csid)?;
+        let previous = streams.get(slot)?;
+        let is_open = format == 3 && previous.is_extended && previous.repeats != Some(true);
+        is_open.then_some(Self {
+            size,
+            format,
+            csid,
+            slot: Some(slot),
+            time_field: previous.time_field,
+            is_extended: true,
+            length: previous.length,
+            type_id: previous.type_id,
+            stream_id: previous.stream_id,
+            repeats: Some(false),
+        })
+    }
+
     /// Decodes a header from the front of `bytes`; `None` if it may be longer than `bytes`, which
     /// cannot be with [`MAX_HEADER`] bytes.
     pub(super) fn decode(
@@ -47,6 +72,7 @@ impl Header {
                 length: previous.length,
                 type_id: previous.type_id,
                 stream_id: previous.stream_id,
+                repeats: None,
             },
             None if format >= 2 => return Err(ChunkError::NoPreviousHeader { csid, format }),
             // Some encoders begin a chunk stream with type 1, meaning message stream 0 and time 0.
@@ -60,6 +86,7 @@ impl Header {
                 length: 0,
                 type_id: 0,
                 stream_id: 0,
+                repeats: None,
             },
         };
         if format == 3 {
@@ -68,6 +95,7 @@ impl Header {
             };
             return Ok(previous.repeats_extended(rest).map(|is_repeated| {
                 header.size += if is_repeated { 4 } else { 0 };
+                header.repeats = Some(is_repeated);
                 header
             }));
         }

@@ -1,7 +1,9 @@
 //! What is remembered of one chunk stream between its chunks: the header that later ones refer to
 //! and the message that is being assembled.
 
-use super::{ChunkError, header::Header};
+use bytes::Bytes;
+
+use super::{ChunkError, Message, header::Header};
 
 /// What is remembered of a chunk stream.
 pub(super) struct ChunkStream {
@@ -16,6 +18,8 @@ pub(super) struct ChunkStream {
     pub(super) length: usize,
     pub(super) type_id: u8,
     pub(super) stream_id: u32,
+    /// Whether the extended timestamp was repeated when this could be told last.
+    pub(super) repeats: Option<bool>,
     /// What has arrived of a message spread over several chunks or reads.
     pub(super) partial: Vec<u8>,
 }
@@ -30,7 +34,18 @@ impl ChunkStream {
             length: 0,
             type_id: 0,
             stream_id: 0,
+            repeats: None,
             partial: Vec::new(),
+        }
+    }
+
+    /// The message begun last, with its body.
+    pub(super) fn message(&self, payload: Bytes) -> Message {
+        Message {
+            type_id: self.type_id,
+            timestamp: self.timestamp,
+            stream_id: self.stream_id,
+            payload,
         }
     }
 

@@ -217,7 +217,18 @@ proptest! {
         partial_bytes in 0..100_000_usize,
     ) {
         let limits = Limits { message_bytes, partial_bytes };
-        let _ = read_in(&mut ChunkReader::new(limits), &wire, &cuts);
+        let [whole, cut] = [&[usize::MAX][..], &cuts].map(|cuts| {
+            let mut reader = ChunkReader::new(limits);
+            let outcome = read_in(&mut reader, &wire, cuts);
+            outcome.map(|messages| (messages, reader.finish(), reader.partial_bytes()))
+        });
+        let bare = |outcome: Result<(Vec<Message>, Option<Message>, usize), ChunkError>| {
+            outcome.map(|(messages, last, held)| {
+                assert!(held <= partial_bytes);
+                (messages, last)
+            })
+        };
+        prop_assert_eq!(bare(whole).ok(), bare(cut).ok());
     }
 }
 
@@ -268,6 +279,60 @@ fn extended_timestamps_on_type_3_may_be_there_absolute_or_missing() {
     let short = message(9, 1, 0x0200_0000, &[&body[..128], &[2, 9]].concat());
     let wire = [full(6, &short), body[..128].to_vec(), vec![0xC6, 2, 9]].concat();
     assert_eq!(read(&wire).unwrap(), [short]);
+}
+
+/// What comes out of the wire, and what the end of it settles.
+fn read_to_the_end(wire: &[u8]) -> Vec<Message> {
+    let ends = [usize::MAX, 1].map(|cut| {
+        let mut reader = ChunkReader::new(ROOMY);
+        let mut messages = read_in(&mut reader, wire, &[cut]).unwrap();
+        messages.extend(reader.finish());
+        assert_eq!(reader.finish(), None);
+        messages
+    });
+    let [whole, bytewise] = ends;
+    assert_eq!(bytewise, whole);
+    whole
+}
+
+#[test]
+fn the_end_settles_whether_a_last_extended_timestamp_was_body() {
+    let time = 0x1701_0203_u32;
+    let extended = time.to_be_bytes();
+    let head = vec![7; 128];
+    // So many bytes of the body like those of a repetition that is not there, and more behind them.
+    for tail in [&extended[..1], &extended[..2], &extended[..3], &extended, &[23, 1, 2, 3, 9]] {
+        let sent = message(8, 1, time, &[&head[..], tail].concat());
+        let wire = [full(4, &sent), head.clone(), vec![0xC4], tail.to_vec()].concat();
+        assert_eq!(read_to_the_end(&wire), [sent], "{tail:?}");
+    }
+    // A message of its own, as short as a message can be.
+    for body in [&b""[..], b"\x17", &extended] {
+        let first = message(8, 1, time, body);
+        let second = message(8, 1, time.wrapping_mul(2), body);
+        let wire = [full(4, &first), body.to_vec(), vec![0xC4], body.to_vec()].concat();
+        assert_eq!(read_to_the_end(&wire), [first, second], "{body:?}");
+    }
+}
+
+#[test]
+fn the_end_makes_no_message_of_one_that_was_cut_short() {
+    let time = 0x1701_0203_u32;
+    let extended = time.to_be_bytes();
+    let (head, tail) = (vec![7; 128], [7; 4]);
+    // This encoder repeats it, as has been seen; the second message ends somewhere in its chunk.
+    let first = message(8, 1, time, &[&head[..], &[7; 128], &tail].concat());
+    let chunk = [&[0xC4], &extended[..], &[7; 128]].concat();
+    let mut wire = [full(4, &first), head.clone(), chunk.clone()].concat();
+    wire.extend([&[0xC4], &extended[..], &tail].concat());
+    let second = [full(4, &first), head.clone(), chunk, vec![0xC4], extended.to_vec()].concat();
+    for cut in second.len() - 4..second.len() + 1 {
+        let wire = [&wire[..], &second[..cut]].concat();
+        assert_eq!(read_to_the_end(&wire), std::slice::from_ref(&first), "{cut}");
+    }
+    // Nobody knows of this one, but no reading of it is complete.
+    let wire = [full(4, &first), head, vec![0xC4, 0x17]].concat();
+    assert_eq!(read_to_the_end(&wire), []);
 }
 
 #[test]

@@ -169,6 +169,21 @@ fn exchange(publisher: &mut Publisher, session: &mut ServerSession, step: usize)
 }
 
 #[test]
+fn the_end_of_a_connection_settles_its_last_message() {
+    // The last chunk is one byte, such as an extended timestamp would begin with.
+    let (time, body) = (0x1701_0203_u32, [&[0xAF, 1], &[9; 126][..], &[0x17]].concat());
+    let mut last = wire(8, 1, time, &body[..128]);
+    last[6] = 129;
+    last.extend_from_slice(&[0xC3, 0x17]);
+    let mut peer = Peer::publishing();
+    assert_eq!(peer.feed(&last).unwrap(), []);
+    peer.session.finish().unwrap();
+    assert_eq!(peer.events().unwrap(), [tag(1, TagKind::Audio, i64::from(time), &body)]);
+    peer.session.finish().unwrap();
+    assert_eq!(peer.events().unwrap(), []);
+}
+
+#[test]
 fn a_publisher_is_heard_however_its_bytes_are_cut() {
     let tags = [
         Tag { kind: TagKind::Script, time_ms: 0, payload: Bytes::from_static(b"\x02\0\x01a") },

@@ -10,8 +10,8 @@ use super::{
 };
 
 const AT_OPEN: &str = "it shows the streams that it found when it opened the file";
-const MOOV: &str = "Found duplicated MOOV Atom. Skipped it";
-const MOOV_REASON: &str = "it keeps to the first initialisation segment";
+pub const MOOV: &str = "Found duplicated MOOV Atom. Skipped it";
+pub const MOOV_REASON: &str = "it keeps to the first initialisation segment";
 const SHOWN: &str = "a lead-in is not hidden where parameters change later";
 const UNDESCRIBED: &str = "pictures before their parameter sets";
 

@@ -188,18 +188,19 @@ pub fn fmp4(segment: &[u8]) -> Vec<Found> {
         let is_video = number(&header[4..8]) == 1;
         let time = inner(track, &[b"tfdt"]).unwrap();
         let mut dts = number(&time[4..]) as i64;
-        let run = inner(track, &[b"trun"]).unwrap();
-        // Version 1; place, and four fields for every sample.
-        assert_eq!(run[..4], [1, 0, 0xf, 1]);
-        let mut at = moof_at + number(&run[8..12]) as usize;
-        for fields in run[12..].chunks(16) {
-            let [duration, size, _flags, offset] =
-                [0, 4, 8, 12].map(|field| number(&fields[field..field + 4]));
-            let pts = dts + i64::from(offset as u32 as i32);
-            let data = &segment[at..at + size as usize];
-            frames.push(Found { is_video, dts, pts, payload: bare(is_video, data) });
-            at += size as usize;
-            dts += duration as i64;
+        for (_, run) in boxes(track).into_iter().filter(|(name, _)| name == b"trun") {
+            // Version 1; place, and four fields for every sample.
+            assert_eq!(run[..4], [1, 0, 0xf, 1]);
+            let mut at = moof_at + number(&run[8..12]) as usize;
+            for fields in run[12..].chunks(16) {
+                let [duration, size, _flags, offset] =
+                    [0, 4, 8, 12].map(|field| number(&fields[field..field + 4]));
+                let pts = dts + i64::from(offset as u32 as i32);
+                let data = &segment[at..at + size as usize];
+                frames.push(Found { is_video, dts, pts, payload: bare(is_video, data) });
+                at += size as usize;
+                dts += duration as i64;
+            }
         }
     }
     frames

@@ -247,7 +247,8 @@ impl Publish {
 
     /// The last byte has come.
     pub async fn close(self) -> SessionId {
-        let note = Note::End { reason: EndReason::Unpublished, ended_ms: now_ms() };
+        let note =
+            Note::End { reason: EndReason::Unpublished, ended_ms: now_ms(), arrived_ms: None };
         self.writer.close(&note.to_json()).await.unwrap();
         self.session
     }

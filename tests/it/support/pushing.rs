@@ -115,6 +115,23 @@ fn is_metadata(tag: &Tag) -> bool {
     tag.kind == TagKind::Script && tag.payload.starts_with(b"\x02\0\x0aonMetaData")
 }
 
+/// A tag of H.264 or AAC as one of track 1.
+pub fn in_track_1(tag: &Tag) -> Tag {
+    let payload = match (tag.kind, &tag.payload[..]) {
+        (TagKind::Script, payload) => payload.to_vec(),
+        (TagKind::Video, [head, packet, body @ ..]) => {
+            let skipped = if *packet == 1 { 0 } else { 3 };
+            let head = [0x80 | (head & 0x70) | 6, *packet];
+            [&head, &b"avc1\x01"[..], &body[skipped..]].concat()
+        }
+        (TagKind::Audio, [_, packet, body @ ..]) => {
+            [&[0x95, *packet], &b"mp4a\x01"[..], body].concat()
+        }
+        other => panic!("{other:?}"),
+    };
+    Tag { payload: Bytes::from(payload), ..tag.clone() }
+}
+
 /// The same tags in the same order; names the first difference.
 pub fn assert_same_tags(found: &[Tag], expected: &[Tag], what: &str) {
     for (index, (found, expected)) in found.iter().zip(expected).enumerate() {

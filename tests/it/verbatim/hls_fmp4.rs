@@ -41,6 +41,69 @@ fn h264_with_b_frames_and_aac() {
 }
 
 #[test]
+fn segments_longer_than_ffmpeg_probes_are_read_as_they_are() {
+    let settings = [("hls.segment_duration", "12s"), ("hls.segment_type", "fmp4")];
+    let (server, receiver) = recorder(Backend::Plain, &["Hls"], 7200, &settings);
+    let source = Source::make(&server, Codecs::H264Aac, 30);
+    source.push(&server.push_url("show"));
+    let files = receiver.wait_for(100, 1);
+    let url = files[0]["video_url"].as_str().unwrap();
+    let pushed = Packets::of(source.name());
+    Packets::of(url).assert_payloads_and_times(&pushed, url);
+    assert_players_say_nothing(url);
+
+    let (folder, _) = url.rsplit_once('/').unwrap();
+    let init = fetch(&format!("{folder}/init-0.mp4"));
+    let path = server.folder().join("segment.mp4");
+    fs::write(&path, [init, fetch(&format!("{folder}/0.m4s"))].concat()).unwrap();
+    let file = path.to_str().unwrap();
+    let joined = Packets::of(file);
+    assert_eq!((joined.video.len(), joined.video[0].key), (300, true));
+    joined.assert_payloads_and_times(&pushed.first(300, joined.audio.len()), file);
+    // Each track lies in pieces of a second, so that whoever reads it in order has both.
+    let gaps = ffmpeg::probe(file, "packet=stream_index,pos");
+    let mut order: Vec<(i64, i64)> = gaps["packets"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .map(|packet| {
+            let pos = packet["pos"].as_str().unwrap().parse().unwrap();
+            (pos, packet["stream_index"].as_i64().unwrap())
+        })
+        .collect();
+    order.sort_unstable();
+    let turns = order.windows(2).filter(|pair| pair[0].1 != pair[1].1).count();
+    assert!((22..=26).contains(&turns), "{turns} turns");
+    for input in [url, file] {
+        let entries = "stream=codec_name,width,height,pix_fmt,r_frame_rate,has_b_frames,sample_rate,channels,sample_fmt";
+        let found = ffmpeg::probe(input, entries);
+        let expected = json!([
+            {"codec_name": "h264", "width": 320, "height": 180, "pix_fmt": "yuv420p",
+             "r_frame_rate": "25/1", "has_b_frames": 2},
+            {"codec_name": "aac", "sample_rate": "48000", "channels": 2, "sample_fmt": "fltp",
+             "r_frame_rate": "0/0"},
+        ]);
+        assert_eq!(found["streams"], expected, "{input}");
+        let mut decode = Command::new("ffmpeg");
+        decode.args([
+            "-nostdin",
+            "-v",
+            "error",
+            "-i",
+            input,
+            "-map",
+            "0:v",
+            "-f",
+            "framehash",
+            "-",
+        ]);
+        let frames = String::from_utf8(run(&mut decode)).unwrap();
+        let count = frames.lines().filter(|line| !line.starts_with('#')).count();
+        assert_eq!(count, if input == url { 750 } else { 300 }, "{input}");
+    }
+}
+
+#[test]
 fn av1_and_opus() {
     let (server, receiver) = recorder(Backend::Plain, &["Hls"], 7200, &SETTINGS);
     let path = server.folder().join("av1.flv");

@@ -3,13 +3,14 @@
 
 use bytes::Bytes;
 use liverec::media::tag::{Tag, TagKind};
+use serde_json::Value;
 
 use super::{FORMATS, format_of, recorder};
 use crate::support::{
     ffmpeg::Codecs,
     packets::Packets,
     publisher::Pusher,
-    pushing::{Source, as_in_product, assert_same_tags, journal_files, product_tags},
+    pushing::{Source, as_in_product, assert_same_tags, in_track_1, journal_files, product_tags},
     run,
     server::{BACKENDS, Backend, Server, eventually},
 };
@@ -98,6 +99,43 @@ fn what_is_in_no_default_track_is_in_flv() {
 }
 
 #[test]
+fn a_frame_of_sound_that_adts_cannot_say_costs_that_frame_alone() {
+    let settings = [("journal.retention", "1h")];
+    let (mut server, receiver) = recorder(Backend::Plain, &FORMATS, 7200, &settings);
+    server.expect("AAC frames longer than their header can say");
+    let source = Source::make(&server, Codecs::H264Aac, 3);
+    let mut tags = source.tags.clone();
+    // The largest that fits, and the smallest that does not.
+    let sound = |tag: &&mut Tag| tag.kind == TagKind::Audio && tag.payload[1] == 1;
+    for (tag, len) in tags.iter_mut().filter(sound).skip(50).zip([8184, 8185]) {
+        tag.payload = [&b"\xaf\x01"[..], &vec![7; len]].concat().into();
+    }
+    let mut pusher = Pusher::connect(server.rtmp, "show", 4096).accepted();
+    pusher.send(&tags);
+    pusher.finish();
+    let sent = tags.iter().filter(|tag| tag.kind == TagKind::Audio && tag.payload[1] == 1).count();
+    for file in receiver.wait_for(100, FORMATS.len()) {
+        run(server.cli().args(["verify", file["file_id"].as_str().unwrap()]));
+        let extension: Value =
+            serde_json::from_str(file["callback_ext"].as_str().unwrap()).unwrap();
+        let summary = &extension["liverec"];
+        let is_short = matches!(format_of(&file), "aac" | "hls");
+        let tracks = summary["tracks"].as_array().unwrap();
+        let packets = &tracks.iter().find(|track| track["track"] == "audio").unwrap()["packets"];
+        assert_eq!(packets, sent - usize::from(is_short), "{file:#}");
+        let seen = summary["irregularities"].as_array().unwrap().iter();
+        let seen: Vec<_> = seen.filter(|seen| seen["kind"] == "oversized_frames").collect();
+        assert_eq!(seen.len(), usize::from(is_short), "{file:#}");
+        assert!(seen.iter().all(|seen| seen["count"] == 1), "{file:#}");
+    }
+    let told = receiver.wait_for(341, 2);
+    let mut formats: Vec<_> = told.iter().map(|event| event["file_format"].as_str()).collect();
+    formats.sort();
+    assert_eq!(formats, [Some("aac"), Some("ts")]);
+    assert!(told.iter().all(|event| event["exception"]["type"] == -104), "{told:#?}");
+}
+
+#[test]
 fn a_journal_of_which_nothing_is_stored_is_kept() {
     let (mut server, receiver) = recorder(Backend::Plain, &["Mp4"], 7200, &[]);
     server.expect("no frame came in a default track");
@@ -116,23 +154,6 @@ fn a_journal_of_which_nothing_is_stored_is_kept() {
 
 fn files_in(server: &Server, state: &str) -> i64 {
     server.sql(&format!("SELECT count(*) AS n FROM media_file WHERE state = '{state}'"))
-}
-
-/// A tag of H.264 or AAC as one of track 1.
-fn in_track_1(tag: &Tag) -> Tag {
-    let payload = match (tag.kind, &tag.payload[..]) {
-        (TagKind::Script, payload) => payload.to_vec(),
-        (TagKind::Video, [head, packet, body @ ..]) => {
-            let skipped = if *packet == 1 { 0 } else { 3 };
-            let head = [0x80 | (head & 0x70) | 6, *packet];
-            [&head, &b"avc1\x01"[..], &body[skipped..]].concat()
-        }
-        (TagKind::Audio, [_, packet, body @ ..]) => {
-            [&[0x95, *packet], &b"mp4a\x01"[..], body].concat()
-        }
-        other => panic!("{other:?}"),
-    };
-    Tag { payload: Bytes::from(payload), ..tag.clone() }
 }
 
 /// A script message with one string.

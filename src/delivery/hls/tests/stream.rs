@@ -20,6 +20,7 @@ const AVC: &[u8] =
     \xe3\xcb\x22\xc0\xfd\xf8\xf8\x00";
 const AAC: &[u8] = b"\xaf\0\x12\x10";
 const MP3: &[u8] = b"\x2f\xff\xfb\x90\x64\x00\x01\x02\x03";
+const MP3_MONO: &[u8] = b"\x2f\xff\xfb\x90\xc4\x00\x01\x02\x03";
 
 /// A frame or a configuration.
 #[derive(Debug, Clone, Copy)]
@@ -60,7 +61,11 @@ impl Item {
             (Track::Video, Kind::Key) => (TagKind::Video, frame(0x17, 0x65)),
             (Track::Video, _) => (TagKind::Video, frame(0x27, 0x41)),
             (_, Kind::Config(_)) => (TagKind::Audio, AAC.to_vec()),
-            (_, Kind::Mp3) => (TagKind::Audio, [MP3, &number].concat()),
+            // Now and then it says for a while that it is coded otherwise.
+            (_, Kind::Mp3) => {
+                let head = if number[3] % 64 < 48 { MP3 } else { MP3_MONO };
+                (TagKind::Audio, [head, &number].concat())
+            }
             _ => (TagKind::Audio, [&[0xaf, 1], &number[..]].concat()),
         };
         Tag { kind, time_ms: self.time_ms, payload: payload.into() }

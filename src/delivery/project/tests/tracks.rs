@@ -171,6 +171,30 @@ fn what_is_pushed_without_a_default_track_is_in_flv_and_elsewhere_a_failure() {
 }
 
 #[test]
+fn a_second_push_without_a_default_track_is_shown_and_placed() {
+    let place = Place::rolling(1 << 20);
+    let others = |wall_ms: i64, first_ms: i64| {
+        let frame = |at: i64| video(first_ms + at, one_track(1, 1, &picture(7)));
+        let tags = [vec![video(first_ms, one_track(1, 0, SMALL))], (0..5000).map(frame).collect()];
+        place.record(wall_ms, tags.concat())
+    };
+    let pushes = [others(WALL_MS, 100), others(WALL_MS + 9_000, 70_000)];
+    let (file, _, summary) = place.make(Container::Flv, &pushes.each_ref().map(span));
+    let times: Vec<i64> = tags_of(&file)[1..].iter().map(|tag| tag.time_ms).collect();
+    assert_eq!((times[0], times[1], times[5000], times[5001]), (100, 100, 5_099, 9_100));
+    assert!(times.is_sorted());
+    assert_eq!((summary.gaps[0].wall_ms, summary.gaps[0].media_ms), (4_001, 4_001));
+    // As long as the second one grows.
+    let mut spans = pushes.each_ref().map(span);
+    spans[1].to = None;
+    for (container, shown) in [(Container::Flv, 2), (Container::Mp4, 1)] {
+        let end = pushes[1].end;
+        let source = Source::open_growing(&place.journal, container, &spans, end).unwrap();
+        assert_eq!(source.spans(), shown, "{container}");
+    }
+}
+
+#[test]
 fn headers_alone_are_nothing() {
     let place = Place::new();
     let tags = vec![

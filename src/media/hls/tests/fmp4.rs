@@ -257,13 +257,51 @@ fn what_mp4_cannot_describe_is_counted_or_refused() {
 }
 
 #[test]
+fn the_data_of_both_tracks_take_turns() {
+    let turns_of = |samples: &[Sample]| -> Vec<(Track, usize)> {
+        let samples = samples.iter().map(|sample| (0, *sample)).collect();
+        let gathered = Gathered { segment: segment(1, false), samples };
+        let mut turns: Vec<(Track, usize)> = Vec::new();
+        for (_, sample) in gathered.in_data_order() {
+            match turns.last_mut() {
+                Some((track, count)) if *track == sample.track => *count += 1,
+                _ => turns.push((sample.track, 1)),
+            }
+        }
+        turns
+    };
+    // Sound that runs on a clock of its own.
+    let usual: Vec<Sample> =
+        (0..60).flat_map(|n| [video(n * 40, n == 0), audio(9_000_000 + n * 40)]).collect();
+    let (sound, pictures) = (Track::Audio, Track::Video);
+    let expected =
+        [(sound, 25), (pictures, 25), (sound, 25), (pictures, 25), (sound, 10), (pictures, 10)];
+    assert_eq!(turns_of(&usual), expected);
+    // What could not be told where it begins.
+    let large: Vec<Sample> =
+        usual.iter().map(|sample| Sample { data_len: 1 << 24, ..*sample }).collect();
+    assert_eq!(turns_of(&large), [(sound, 60), (pictures, 60)]);
+    // A step back does not end a turn, silence does not begin one.
+    let odd: Vec<Sample> = [0, 900, 400, 1000, 1900, 2000].map(|ms| video(ms, ms == 0)).to_vec();
+    assert_eq!(turns_of(&odd), [(pictures, 6)]);
+    // A turn does not begin where a track stands still, be it the other one.
+    let mut late: Vec<Sample> =
+        (0..40).flat_map(|n| [audio(n * 40), video(n * 40, n == 0)]).collect();
+    for sample in late.iter_mut().filter(|sample| sample.dts_ms >= 1000) {
+        sample.dts_ms -= if sample.track == Track::Video { 200 } else { 0 };
+    }
+    // Pictures are at 960 again with the 31st of them.
+    assert_eq!(turns_of(&late), [(sound, 30), (pictures, 30), (sound, 10), (pictures, 10)]);
+}
+
+#[test]
 fn what_has_no_record_is_described_by_its_first_frame() {
     let mut planner = InitPlanner::new(&configs(), 1000, 0);
     let sound = |dts_ms| Sample { codec: Codec::Mp3, config: 0, ..audio(dts_ms) };
     assert!(planner.wants_frame(&sound(0)) && !planner.wants_frame(&video(0, true)));
     planner.push_with_frame(&sound(0), b"\xff\xfb\x90\x64").unwrap();
-    assert!(!planner.wants_frame(&sound(24)));
-    planner.push_with_frame(&sound(24), &[]).unwrap();
+    assert!(planner.wants_frame(&sound(24)), "the next one may say another thing");
+    planner.push_with_frame(&sound(24), b"\xff\xfb\x90\x64").unwrap();
     let plan = InitPlan::of(planner, 0).unwrap();
     assert_eq!(plan.maps, [(0, 0)]);
     let mut demuxer = Fmp4SegmentDemuxer::new();

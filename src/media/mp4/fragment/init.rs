@@ -43,7 +43,7 @@ impl Descriptions {
     }
 
     /// Takes in the beginning of a frame of a slot. Gives the slot that the frame is of: another one
-    /// where it says that the pictures have another size from here on.
+    /// where it says that pictures have another size or sound other parameters from here on.
     ///
     /// # Errors
     /// A box could not be written.
@@ -73,6 +73,14 @@ impl Descriptions {
         };
         let [of_video, of_audio] = slots;
         Some([number(video, of_video)?, number(audio, of_audio)?])
+    }
+
+    /// True if what describes these two slots of a track is known, and not the same.
+    pub fn differ(&self, track: Track, before: usize, now: usize) -> bool {
+        let [video, audio] = &self.tracks;
+        let entries = if track == Track::Audio { audio } else { video };
+        let known = entries.settled(before).zip(entries.settled(now));
+        known.is_some_and(|(before, now)| before != now)
     }
 
     /// An initialisation segment for the tracks that have a number, which says it was created at

@@ -41,8 +41,8 @@ fn tracks() -> [FragmentTrack; 2] {
     let audio = vec![sample(23, 0, 3, true), sample(23, 0, 4, true)];
     let video = vec![sample(40, 80, 10, true), sample(0, -5, 2, false)];
     [
-        FragmentTrack { track: Track::Audio, decode_ms: 7, samples: audio },
-        FragmentTrack { track: Track::Video, decode_ms: 1 << 33, samples: video },
+        FragmentTrack { track: Track::Audio, decode_ms: 7, samples: audio, runs: vec![2] },
+        FragmentTrack { track: Track::Video, decode_ms: 1 << 33, samples: video, runs: vec![2] },
     ]
 }
 
@@ -72,6 +72,31 @@ fn a_head_byte_by_byte() {
     000000280000000a0200000000000050
     000000000000000201010000fffffffb
     0000001b6d646174
+    ");
+}
+
+#[test]
+fn a_head_of_turns_byte_by_byte() {
+    let [mut audio, mut video] = tracks();
+    (audio.runs, video.runs) = (vec![1, 0, 1], vec![0, 2, 0]);
+    insta::assert_snapshot!(dump(&encode_head(6, &[audio, video]).unwrap()), @"
+    00000018737479706d73646800000000
+    6d73646869736f36000000ec6d6f6f66
+    000000106d6668640000000000000007
+    00000074747261660000001074666864
+    00020000000000020000001474666474
+    01000000000000000000000700000024
+    7472756e01000f0100000001000000f4
+    00000017000000030200000000000000
+    000000247472756e01000f0100000001
+    00000103000000170000000402000000
+    00000000000000607472616600000010
+    74666864000200000000000100000014
+    74666474010000000000000200000000
+    000000347472756e01000f0100000002
+    000000f7000000280000000a02000000
+    00000050000000000000000201010000
+    fffffffb0000001b6d646174
     ");
 }
 
@@ -125,6 +150,6 @@ fn more_than_four_gib_of_pictures() {
     assert!(rest.windows(4).any(|field| field == first.to_be_bytes()));
     // The other way round, the place of the sound does not fit.
     let huge = vec![sample(23, 0, 1 << 31, true)];
-    let misplaced = [FragmentTrack { samples: huge, ..audio.clone() }, audio];
+    let misplaced = [FragmentTrack { samples: huge, runs: vec![1], ..audio.clone() }, audio];
     assert!(matches!(encode_head(0, &misplaced), Err(Error::TooLarge("media segment"))));
 }

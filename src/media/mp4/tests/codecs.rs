@@ -164,6 +164,33 @@ fn the_first_key_frame_describes_the_lead_in() {
 }
 
 #[test]
+fn sound_may_change_without_a_record() {
+    let mut builder = Mp4Builder::new(&Configs::new(), 0);
+    // A damaged frame is no change, and another bit rate is none.
+    let heads = [MP3, MP3, MP3_HALF, b"no frame", MP3_HALF, b"\xff\xfb\xa0\x64data"];
+    for (head, at) in heads.into_iter().zip(0..) {
+        assert!(walk(&mut builder, &frame(Codec::Mp3, 0, at * 26, true), head));
+    }
+    let layout = Mp4File::from(builder.finish(None).unwrap());
+    let entries: Vec<u32> = seen(&moov(&layout).trak[0]).iter().map(|s| s.entry).collect();
+    assert_eq!((entries, layout.irregularities.parameter_changes), (vec![1, 1, 2, 2, 2, 1], 2));
+
+    let mut builder = Mp4Builder::new(&Configs::new(), 0);
+    // Another bit rate, then another number of channels.
+    let heads = [
+        AC3,
+        b"\x0b\x77\x1e\x8b\x1e\x40\xeb\xf8\x40\x3e",
+        b"\x0b\x77\x1e\x8b\x1c\x40\x4b\xf8\x40\x3e",
+    ];
+    for (head, at) in heads.into_iter().zip(0..) {
+        assert!(walk(&mut builder, &frame(Codec::Ac3, 0, at * 32, true), head));
+    }
+    let layout = Mp4File::from(builder.finish(None).unwrap());
+    let entries: Vec<u32> = seen(&moov(&layout).trak[0]).iter().map(|s| s.entry).collect();
+    assert_eq!(entries, [1, 1, 2]);
+}
+
+#[test]
 fn what_nothing_describes() {
     // A record is enough where no frame can be read: the size is not known then.
     let mut builder = Mp4Builder::new(&with(&[(Codec::Vp9, VPCC)]), 0);

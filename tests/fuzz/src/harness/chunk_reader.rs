@@ -33,5 +33,11 @@ fn read(data: &[u8], step: usize) -> (Vec<Message>, bool) {
         }
         assert!(input.is_empty(), "what is not a message is remembered");
     }
+    if let Some(last) = reader.finish() {
+        assert!(last.payload.len() <= LIMITS.message_bytes);
+        messages.push(last);
+    }
+    assert_eq!(reader.finish(), None);
+    assert!(reader.partial_bytes() <= LIMITS.partial_bytes);
     (messages, true)
 }
