@@ -7,10 +7,11 @@ use std::{
     io::{self, Write},
     path::Path,
     sync::Arc,
+    time::Duration,
 };
 
 use anyhow::{Context, Result};
-use tokio::sync::Semaphore;
+use tokio::{sync::Semaphore, time::sleep};
 use tokio_util::sync::CancellationToken;
 use tracing::{error, info, warn};
 
@@ -22,6 +23,9 @@ use crate::{
     journal::{self, Journal},
     storage::ObjectStore,
 };
+
+/// Pause before a look at the start that found a failure is taken once more.
+const LOOK_AGAIN: Duration = Duration::from_secs(5);
 
 /// Examines everything and prints what was found; true if nothing failed.
 ///
@@ -148,9 +152,19 @@ pub(super) fn of_server(
 
 /// The look at the start of the server: reads only, and says what an operator should know.
 pub(super) async fn look(doctor: Doctor, token: CancellationToken) {
+    let examined = async {
+        match doctor.examine(Depth::Look).await {
+            // One answer that went wrong is not worth waking anybody.
+            Ok(report) if report.status() == Status::Fail => {
+                sleep(LOOK_AGAIN).await;
+                doctor.examine(Depth::Look).await
+            }
+            examined => examined,
+        }
+    };
     let examined = tokio::select! {
         () = token.cancelled() => return,
-        examined = doctor.examine(Depth::Look) => examined,
+        examined = examined => examined,
     };
     let Ok(report) = examined else { return };
     for finding in &report.findings {

@@ -12,29 +12,23 @@ use uuid::Uuid;
 
 use super::{advice, report::Finding};
 
-/// Less room than this is a warning, in bytes.
+/// Less room than this is a warning, in bytes, or than a tenth of a small disk.
 const LITTLE_ROOM: u64 = 1 << 30;
-/// Less room than this is a failure, in bytes.
+/// Less room than this is a failure, in bytes, or than a fiftieth of a small disk.
 const NO_ROOM: u64 = 64 << 20;
 /// A sync that takes longer is a warning.
 const SLOW_SYNC: Duration = Duration::from_millis(500);
 /// File times that differ more from the clock are a warning, in milliseconds.
 const OTHER_CLOCK_MS: i64 = 5_000;
 
-/// How much may be written to a directory's file system, in bytes.
-///
-/// # Errors
-/// The directory is not there.
-pub fn room(directory: &Path) -> std::io::Result<u64> {
-    let stat = rustix::fs::statvfs(directory)?;
-    Ok(stat.f_bavail.saturating_mul(stat.f_frsize))
-}
-
 /// Looks at the directory. Blocks.
 pub(super) fn look(directory: &Path, is_server: bool) -> Vec<Finding> {
     let shown = directory.display();
-    let room = match room(directory) {
-        Ok(room) => room,
+    let (room, size) = match rustix::fs::statvfs(directory) {
+        Ok(stat) => {
+            let bytes = |blocks: u64| blocks.saturating_mul(stat.f_frsize);
+            (bytes(stat.f_bavail), bytes(stat.f_blocks))
+        }
         Err(error) => {
             let found = format!("{shown}: {error}");
             let advice = advice::for_disk(&error.to_string());
@@ -44,8 +38,8 @@ pub(super) fn look(directory: &Path, is_server: bool) -> Vec<Finding> {
     let found = format!("{shown} has {} left", mebibytes(room));
     let advice = "make room: journals stay here until their files are stored";
     let mut findings = vec![match room {
-        ..NO_ROOM => Finding::fail("data_dir.room", found, advice),
-        NO_ROOM..LITTLE_ROOM => Finding::warn("data_dir.room", found, advice),
+        _ if room < NO_ROOM.min(size / 50) => Finding::fail("data_dir.room", found, advice),
+        _ if room < LITTLE_ROOM.min(size / 10) => Finding::warn("data_dir.room", found, advice),
         _ => Finding::ok("data_dir.room", found),
     }];
     if !is_server {
