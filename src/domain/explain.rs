@@ -118,9 +118,11 @@ pub fn explain<'a>(
         path: path.clone(),
         rule_template: plan::rule_template(snapshot, path),
         running_tasks: BTreeSet::new(),
+        idle_tasks: BTreeSet::new(),
     };
     let (templates, default_format) = (&snapshot.record_templates, question.default_task_format);
-    let wanted = plan::plan(at_ms, &[push], tasks, templates, default_format);
+    let mut wanted = plan::plan(at_ms, &[push], tasks, templates, default_format);
+    wanted.retain(Wanted::has_format);
     let recording: BTreeSet<&str> = wanted.iter().filter_map(|w| w.origin.task_id()).collect();
     let tasks = tasks.iter().map(|task| {
         let template = plan::task_template(task, templates, default_format);
