@@ -88,6 +88,9 @@ fn effect_reason(
 ) -> String {
     let reason = match effect {
         TaskEffect::Applies => match (&task.profile, template) {
+            (None, None) if task.template_id == 0 => {
+                "its window is open; it names no template, so it records the default format"
+            }
             (None, None) => {
                 "its window is open; its template does not exist, so it records the default format"
             }

@@ -91,6 +91,20 @@ async fn a_task_whose_template_enables_no_format_records_nothing() {
 }
 
 #[tokio::test]
+async fn a_task_without_a_template_is_not_said_to_have_lost_one() {
+    for server in servers().await {
+        registered(&server, "push.example.com").await;
+        for (template, reason) in [(0, "it names no template"), (99, "does not exist")] {
+            let task = with(json!({ "EndTime": NOW_S + 60, "TemplateId": template }));
+            let id = server.ok("CreateRecordTask", task).await["TaskId"].clone();
+            let told = server.ok(EXPLAIN, with(json!({}))).await;
+            let told = told["TaskList"].as_array().unwrap().iter().find(|t| t["TaskId"] == id);
+            assert!(told.unwrap()["Reason"].as_str().unwrap().contains(reason), "{told:?}");
+        }
+    }
+}
+
+#[tokio::test]
 async fn a_task_that_was_deleted_while_it_records_applies_to_no_new_push() {
     for server in servers().await {
         registered(&server, "push.example.com").await;
