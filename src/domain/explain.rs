@@ -90,6 +90,8 @@ pub struct Explanation<'a> {
     pub wanted: Vec<Wanted>,
     /// Whose push keys are asked.
     pub keys: KeySource,
+    /// Whether a push from this very machine needs no signature.
+    pub trusts_loopback: bool,
     /// Why the push would be refused, all reasons.
     pub refusals: Vec<Refusal>,
     /// The registered domain that the push would belong to instead, since its parameters name it.
@@ -149,6 +151,7 @@ pub fn explain<'a>(
         rules,
         tasks,
         keys: push_domain::key_source(snapshot, &path.domain, policy),
+        trusts_loopback: push_domain::trusts_loopback(snapshot, &path.domain, policy),
         refusals,
         elsewhere,
         wanted,

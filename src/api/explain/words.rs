@@ -160,6 +160,9 @@ pub(super) fn summary(
         })
         .collect();
     let signed = match told.keys {
+        KeySource::Own | KeySource::Default if told.trusts_loopback => {
+            Some("it is signed or comes over loopback")
+        }
         KeySource::Own | KeySource::Default => Some("it is signed"),
         KeySource::Off | KeySource::None => None,
     };
