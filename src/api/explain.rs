@@ -25,7 +25,7 @@ use crate::{
         domain_limits::month_of,
         explain::{Explanation, Question, explain},
         plan::Wanted,
-        push_domain::{Policy, Refusal},
+        push_domain::{Policy, Refusal, SignatureError},
         recording::Origin,
         snapshot::Snapshot,
         stream::StreamPath,
@@ -230,6 +230,9 @@ fn refusals(told: &Explanation<'_>, path: &StreamPath, policy: &Policy) -> Vec<O
                         "{refusal}; a push that only connects to that name belongs to {}",
                         policy.default_domain
                     )
+                }
+                Refusal::Signature(SignatureError::Missing) if told.trusts_loopback => {
+                    format!("{refusal}; a push over loopback needs none (rtmp.trust_loopback)")
                 }
                 _ => refusal.to_string(),
             },

@@ -23,7 +23,12 @@ use crate::domain::{
 pub async fn forbid(state: &State, _caller: &Caller, mut params: Params) -> Result<Value> {
     let now_ms = state.now_ms();
     let path = stream::path(&mut params)?;
-    path.check_pushable().map_err(odd_name)?;
+    match state.settings.forbid_scope {
+        // The other names are not looked at.
+        ForbidScope::Name => path.stream.check_pushable(),
+        ForbidScope::Path => path.check_pushable(),
+    }
+    .map_err(odd_name)?;
     let resume_ms = match params.opt_str("ResumeTime")? {
         Some(text) => parse_utc("ResumeTime", &text)?,
         None => now_ms.saturating_add(DEFAULT_BAN_MS),

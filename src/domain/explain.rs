@@ -90,6 +90,8 @@ pub struct Explanation<'a> {
     pub wanted: Vec<Wanted>,
     /// Whose push keys are asked.
     pub keys: KeySource,
+    /// Whether a push from this very machine needs no signature.
+    pub trusts_loopback: bool,
     /// Why the push would be refused, all reasons.
     pub refusals: Vec<Refusal>,
     /// The registered domain that the push would belong to instead, since its parameters name it.
@@ -118,9 +120,11 @@ pub fn explain<'a>(
         path: path.clone(),
         rule_template: plan::rule_template(snapshot, path),
         running_tasks: BTreeSet::new(),
+        idle_tasks: BTreeSet::new(),
     };
     let (templates, default_format) = (&snapshot.record_templates, question.default_task_format);
-    let wanted = plan::plan(at_ms, &[push], tasks, templates, default_format);
+    let mut wanted = plan::plan(at_ms, &[push], tasks, templates, default_format);
+    wanted.retain(Wanted::has_format);
     let recording: BTreeSet<&str> = wanted.iter().filter_map(|w| w.origin.task_id()).collect();
     let tasks = tasks.iter().map(|task| {
         let template = plan::task_template(task, templates, default_format);
@@ -147,6 +151,7 @@ pub fn explain<'a>(
         rules,
         tasks,
         keys: push_domain::key_source(snapshot, &path.domain, policy),
+        trusts_loopback: push_domain::trusts_loopback(snapshot, &path.domain, policy),
         refusals,
         elsewhere,
         wanted,

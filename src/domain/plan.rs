@@ -31,6 +31,9 @@ pub struct LiveStream {
     pub rule_template: Option<RecordTemplate>,
     /// Ids of tasks already recording this session.
     pub running_tasks: BTreeSet<String>,
+    /// Ids of tasks whose template enabled no format when they were due: they record nothing of this
+    /// session, whatever becomes of the template.
+    pub idle_tasks: BTreeSet<String>,
 }
 
 /// A recording that should be running, in every container its template enables.
@@ -41,7 +44,15 @@ pub struct Wanted {
     /// Because of this.
     pub origin: Origin,
     /// With this template; for a recording that is already running the template it started with counts.
+    /// One that enables no format is of a task that is to be idle.
     pub template: RecordTemplate,
+}
+
+impl Wanted {
+    /// Whether anything is recorded.
+    pub fn has_format(&self) -> bool {
+        self.template.containers().next().is_some()
+    }
 }
 
 /// The template that the rules give a push of `path` starting now. `None` when no rule matches;
@@ -94,19 +105,27 @@ pub fn plan(
                 template: template.clone(),
             });
         }
-        let mut due: Vec<(bool, &RecordTask, RecordTemplate)> = tasks
-            .iter()
-            .filter(|t| t.path == stream.path && t.is_open_at(now_ms))
-            .map(|t| {
-                let is_running = stream.running_tasks.contains(&t.id);
-                (is_running, t, task_template(t, templates, default_format))
-            })
-            // What enables no format takes no place from others; a recording that runs keeps to the
-            // template it began with.
-            .filter(|(is_running, t, template)| {
-                *is_running || (t.deleted_ms == 0 && template.containers().next().is_some())
-            })
-            .collect();
+        let mut due: Vec<(bool, &RecordTask, RecordTemplate)> = Vec::new();
+        for task in tasks.iter().filter(|t| t.path == stream.path && t.is_open_at(now_ms)) {
+            let is_running = stream.running_tasks.contains(&task.id);
+            let template = task_template(task, templates, default_format);
+            let has_format = template.containers().next().is_some();
+            if is_running {
+                // A recording that runs keeps to the template it began with.
+                due.push((true, task, template));
+            } else if task.deleted_ms != 0 {
+                // Only what it records already goes on.
+            } else if has_format && !stream.idle_tasks.contains(&task.id) {
+                due.push((false, task, template));
+            } else {
+                // Takes no place from others.
+                wanted.push(Wanted {
+                    session: stream.session,
+                    origin: Origin::Task { task_id: task.id.clone() },
+                    template: RecordTemplate::default(),
+                });
+            }
+        }
         // Those already recording keep their place; then the earliest.
         due.sort_by_key(|(is_running, t, _)| (!is_running, t.start_s, t.created_ms, &t.id));
         for (_, task, template) in due.into_iter().take(MAX_TASKS_PER_STREAM) {
@@ -164,6 +183,7 @@ mod tests {
             path: path("a"),
             rule_template: rule,
             running_tasks: running.iter().map(|s| (*s).to_owned()).collect(),
+            idle_tasks: BTreeSet::new(),
         }
     }
 
@@ -230,12 +250,31 @@ mod tests {
         });
         let templates = BTreeMap::from([(1, RecordTemplate::default())]);
         let run = |running: &[&str]| {
-            let wanted = plan(15_000, &[live(None, running)], &tasks, &templates, Container::Hls);
+            let mut wanted =
+                plan(15_000, &[live(None, running)], &tasks, &templates, Container::Hls);
+            wanted.retain(|w| w.has_format() || running.contains(&w.origin.task_id().unwrap()));
             ids(&wanted).into_iter().map(str::to_owned).collect::<Vec<_>>()
         };
         assert_eq!(run(&[]), ["d"]);
         // Its template was changed while it records.
         assert_eq!(run(&["b"]), ["b", "d"]);
+    }
+
+    /// A change of a template is for the pushes that begin after it.
+    #[test]
+    fn a_task_without_a_format_stays_idle_for_the_push() {
+        let tasks = [RecordTask { template_id: 1, ..task("t", 10, 20) }];
+        let run = |idle: &[&str], template: RecordTemplate| {
+            let idle_tasks = idle.iter().map(|id| (*id).to_owned()).collect();
+            let stream = LiveStream { idle_tasks, ..live(None, &[]) };
+            let templates = BTreeMap::from([(1, template)]);
+            let wanted = plan(15_000, &[stream], &tasks, &templates, Container::Hls);
+            wanted.iter().map(Wanted::has_format).collect::<Vec<_>>()
+        };
+        let (none, mp4) = (RecordTemplate::default(), default_profile(Container::Mp4));
+        assert_eq!(run(&[], none), [false]);
+        assert_eq!(run(&["t"], mp4.clone()), [false]);
+        assert_eq!(run(&[], mp4), [true]);
     }
 
     #[test]

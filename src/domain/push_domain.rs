@@ -240,6 +240,12 @@ pub fn key_source(snapshot: &Snapshot, domain: &DomainName, policy: &Policy) -> 
     }
 }
 
+/// Whether a publisher on this very machine may push to a domain without a signature.
+pub fn trusts_loopback(snapshot: &Snapshot, domain: &DomainName, policy: &Policy) -> bool {
+    let domain = snapshot.push_domains.get(domain);
+    policy.trust_loopback && domain.is_some_and(|domain| leaves_room(domain, policy))
+}
+
 /// Everything that stands against a publish of `path` from elsewhere at `at_ms` (unix milliseconds),
 /// where [`authorise`] stops at the first. `stream_param` is what stands behind the `?` of the stream
 /// key; without it no signature is looked at. `pushed_ms` is how much was pushed to the domain in the
@@ -309,5 +315,11 @@ fn is_trusted(domain: &PushDomain, request: &PublishRequest<'_>, policy: &Policy
         && !request.is_forwarded
         && is_loopback(request.peer)
         && is_loopback(request.local)
-        && (domain.keys.is_none() || domain.name == policy.default_domain)
+        && leaves_room(domain, policy)
+}
+
+/// Keys of its own say that the domain wants signatures of everybody; the default domain has some
+/// from the start.
+fn leaves_room(domain: &PushDomain, policy: &Policy) -> bool {
+    domain.keys.is_none() || domain.name == policy.default_domain
 }

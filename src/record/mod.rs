@@ -83,6 +83,7 @@ impl Settings {
 struct Running {
     live: Arc<LiveSession>,
     rule_template: Option<RecordTemplate>,
+    /// Of an idle task: none.
     groups: HashMap<Origin, Vec<RecordingId>>,
 }
 
@@ -202,7 +203,7 @@ impl Supervisor {
             &snapshot.record_templates,
             self.settings.default_task_format,
         );
-        if wanted.is_empty() {
+        if !wanted.iter().any(Wanted::has_format) {
             info!(stream.path = %path, "no rule or task asks for a recording of this stream");
         }
         let recordings: Vec<Recording> =
@@ -296,15 +297,17 @@ pub struct Found {
 }
 
 fn as_live_stream(running: &Running) -> LiveStream {
+    let tasks = |idle: bool| {
+        let groups =
+            running.groups.iter().filter(move |(_, recordings)| recordings.is_empty() == idle);
+        groups.filter_map(|(origin, _)| origin.task_id().map(ToOwned::to_owned)).collect()
+    };
     LiveStream {
         session: running.live.session.id,
         path: running.live.session.path.clone(),
         rule_template: running.rule_template.clone(),
-        running_tasks: running
-            .groups
-            .keys()
-            .filter_map(|o| o.task_id().map(ToOwned::to_owned))
-            .collect(),
+        running_tasks: tasks(false),
+        idle_tasks: tasks(true),
     }
 }
 
@@ -348,6 +351,10 @@ fn begin(
 /// Attaches to a stream that is already live. False if it has to be tried again: no recent key
 /// frame yet, or the journal takes no notes at the moment.
 fn attach(running: &mut Running, wanted: &Wanted, now_ms: i64, settings: &Settings) -> bool {
+    if !wanted.has_format() {
+        begin(running, wanted, now_ms, settings);
+        return true;
+    }
     let progress = *running.live.progress.borrow();
     let max_preroll_ms = i64::try_from(settings.max_preroll.as_millis()).unwrap_or(i64::MAX);
     let from = match progress.last_keyframe {

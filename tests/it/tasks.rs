@@ -164,6 +164,34 @@ fn a_task_on_a_live_stream_begins_at_the_last_key_frame_and_stops_at_once() {
     }
 }
 
+/// Neither a changed template nor one that is gone begins a recording in the middle of a push.
+#[test]
+fn a_task_without_a_format_stays_idle_until_the_next_push() {
+    for backend in BACKENDS {
+        let (server, receiver) = set_up(backend);
+        let tags = source(&server, 4);
+        let (changed, deleted) = (template(&server, &[]), template(&server, &[]));
+        let id = task(&server, "idle", changed);
+        task(&server, "idle", deleted);
+        let push_now =
+            LivePush::start(Pusher::connect(server.rtmp, "idle", 4096).accepted(), tags.clone());
+        wait(&receiver, 1, "idle", 1);
+        server.live(
+            "ModifyLiveRecordTemplate",
+            json!({"TemplateId": changed, "FlvParam": {"Enable": 1}}),
+        );
+        server.live("DeleteLiveRecordTemplate", json!({"TemplateId": deleted}));
+        sleep(Duration::from_millis(1500));
+        push_now.stop();
+        assert_not_recorded(&receiver, "idle", 1, 0);
+        push(&server, "live", "idle", &tags);
+        let files = wait(&receiver, 100, "idle", 2);
+        let flv = files.iter().find(|file| file["file_format"] == "flv").unwrap();
+        assert_eq!(flv["task_id"], id.as_str());
+        assert!(files.iter().any(|file| file["file_format"] == "hls"), "the default: {files:#?}");
+    }
+}
+
 #[test]
 fn a_task_begins_at_the_last_key_frame_of_another_track_where_there_is_no_default_one() {
     let (server, receiver) = set_up(Backend::Plain);

@@ -88,6 +88,9 @@ fn effect_reason(
 ) -> String {
     let reason = match effect {
         TaskEffect::Applies => match (&task.profile, template) {
+            (None, None) if task.template_id == 0 => {
+                "its window is open; it names no template, so it records the default format"
+            }
             (None, None) => {
                 "its window is open; its template does not exist, so it records the default format"
             }
@@ -157,6 +160,9 @@ pub(super) fn summary(
         })
         .collect();
     let signed = match told.keys {
+        KeySource::Own | KeySource::Default if told.trusts_loopback => {
+            Some("it is signed or comes over loopback")
+        }
         KeySource::Own | KeySource::Default => Some("it is signed"),
         KeySource::Off | KeySource::None => None,
     };

@@ -90,6 +90,50 @@ async fn a_task_whose_template_enables_no_format_records_nothing() {
     }
 }
 
+/// Unsigned pushes from this machine are let in where the domain has no keys of its own.
+#[tokio::test]
+async fn who_needs_no_signature_is_told() {
+    for server in servers().await {
+        registered(&server, "live.local").await;
+        registered(&server, "own.example.com").await;
+        server
+            .ok("AddLiveDomain", json!({ "DomainName": "push.example.com", "DomainType": 0 }))
+            .await;
+        for (domain, is_trusted) in
+            [("live.local", true), ("push.example.com", true), ("own.example.com", false)]
+        {
+            let domain = json!({ "DomainName": domain });
+            let task = json!({ "EndTime": NOW_S + 60 });
+            let mut task = with(task);
+            task["DomainName"] = domain["DomainName"].clone();
+            server.ok("CreateRecordTask", task).await;
+            let told = server.ok(EXPLAIN, with(domain.clone())).await;
+            let summary = told["Summary"].as_str().unwrap();
+            assert_eq!(summary.contains("signed or comes over loopback"), is_trusted, "{told}");
+            let mut unsigned = with(domain);
+            unsigned["StreamParam"] = json!("a=b");
+            let told = server.ok(EXPLAIN, unsigned).await;
+            assert_eq!(kinds(&told), ["unsigned"]);
+            let reason = told["ObstacleList"][0]["Reason"].as_str().unwrap();
+            assert_eq!(reason.contains("loopback"), is_trusted, "{told}");
+        }
+    }
+}
+
+#[tokio::test]
+async fn a_task_without_a_template_is_not_said_to_have_lost_one() {
+    for server in servers().await {
+        registered(&server, "push.example.com").await;
+        for (template, reason) in [(0, "it names no template"), (99, "does not exist")] {
+            let task = with(json!({ "EndTime": NOW_S + 60, "TemplateId": template }));
+            let id = server.ok("CreateRecordTask", task).await["TaskId"].clone();
+            let told = server.ok(EXPLAIN, with(json!({}))).await;
+            let told = told["TaskList"].as_array().unwrap().iter().find(|t| t["TaskId"] == id);
+            assert!(told.unwrap()["Reason"].as_str().unwrap().contains(reason), "{told:?}");
+        }
+    }
+}
+
 #[tokio::test]
 async fn a_task_that_was_deleted_while_it_records_applies_to_no_new_push() {
     for server in servers().await {

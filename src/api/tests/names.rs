@@ -3,6 +3,7 @@
 use serde_json::{Value, json};
 
 use super::client::*;
+use crate::domain::forbidden_stream::ForbidScope;
 
 fn with(domain: &str, extra: Value) -> Value {
     let mut body = json!({ "DomainName": domain });
@@ -65,8 +66,11 @@ async fn nothing_is_stored_for_a_name_that_no_push_can_have() {
             let mut calls = vec![
                 ("CreateLiveRecordRule", named(json!({ "TemplateId": template["TemplateId"] }))),
                 ("CreateRecordTask", named(json!({ "EndTime": NOW_S + 60 }))),
-                ("ForbidLiveStream", named(json!({}))),
             ];
+            // A ban looks at the stream name alone.
+            if stream != "s" {
+                calls.push(("ForbidLiveStream", named(json!({}))));
+            }
             let window =
                 json!({ "StartTime": "2026-11-22 18:50:00", "EndTime": "2026-11-22 19:50:00" });
             calls.push(("CreateLiveRecord", named(window)));
@@ -81,6 +85,25 @@ async fn nothing_is_stored_for_a_name_that_no_push_can_have() {
             }
         }
         assert!(server.state.snapshot.load().push_domains.is_empty());
+    }
+}
+
+/// A ban is refused only for the names that it looks at: with `publish.forbid_scope = "name"` it works
+/// whatever the application is called.
+#[tokio::test]
+async fn a_ban_is_held_to_the_names_it_looks_at() {
+    for server in servers().await {
+        let ban =
+            |app: &str| with("push.example.com", json!({ "AppName": app, "StreamName": "s" }));
+        server.ok("ForbidLiveStream", ban("live/")).await;
+        let state = server.ok("DescribeLiveStreamState", ban("live")).await;
+        assert_eq!(state["StreamState"], "forbid");
+        let server = server.with(|state| {
+            let mut settings = (*state.settings).clone();
+            settings.forbid_scope = ForbidScope::Path;
+            state.settings = settings.into();
+        });
+        assert_eq!(server.refused("ForbidLiveStream", ban("a/")).await, "InvalidParameter");
     }
 }
 
