@@ -23,7 +23,7 @@ use crate::{
     db::{recording::RecordedFiles, session::EndedSession},
     domain::{
         domain_limits::month_of,
-        explain::{Explanation, Question, explain},
+        explain::{Explanation, Question, TaskEffect, explain},
         plan::Wanted,
         push_domain::{Policy, Refusal, SignatureError},
         recording::Origin,
@@ -36,8 +36,10 @@ use words::{
     task_reason,
 };
 
-/// Tasks of the stream that are looked at.
-const MAX_TASKS: i64 = 100;
+/// Tasks of the stream that are told of.
+const MAX_TASKS: usize = 100;
+/// Tasks of the stream that are looked at; more than `limits.tasks` usually allows of all streams.
+const MAX_TASKS_READ: i64 = 5_000;
 /// Pushes of the stream that are told of.
 const MAX_SESSIONS: i64 = 10;
 /// Longest StreamParam, in bytes.
@@ -92,7 +94,7 @@ pub async fn explain_record(state: &State, _caller: &Caller, mut params: Params)
         return Err(ApiError::invalid_value("Time is more than a hundred years from now."));
     }
 
-    let tasks = state.db.record_tasks_of(&path, at_ms.div_euclid(1000), MAX_TASKS).await?;
+    let tasks = state.db.record_tasks_of(&path, at_ms.div_euclid(1000), MAX_TASKS_READ).await?;
     let mut sessions = Vec::new();
     // A time in a request is a whole second.
     let from_ms = at_ms.min(now_ms);
@@ -132,7 +134,10 @@ pub async fn explain_record(state: &State, _caller: &Caller, mut params: Params)
         pushed_ms: pushed_ms(state, &snapshot, &path, at_ms, now_ms).await?,
         default_task_format: state.settings.default_task_format,
     };
-    let told = explain(&snapshot, &tasks, &policy, &question);
+    let mut told = explain(&snapshot, &tasks, &policy, &question);
+    // Those that record are told in any case.
+    told.tasks.sort_by_key(|(_, effect)| *effect != TaskEffect::Applies);
+    told.tasks.truncate(MAX_TASKS);
     let mut obstacles = refusals(&told, &path, &policy);
     if phase != Phase::Past {
         let limits = snapshot.domain_limits.get(&path.domain).copied().unwrap_or_default();

@@ -82,7 +82,8 @@ pub async fn add(state: &State, _caller: &Caller, mut params: Params) -> Result<
             Err(ApiError::new("FailedOperation.DomainAdded", message))
         }
         Addition::Full => {
-            let message = format!("There are {} domains already.", state.db.limits().domains);
+            let message =
+                format!("There are at least {} domains already.", state.db.limits().domains);
             Err(ApiError::new("FailedOperation.HostOutLimit", message))
         }
     }

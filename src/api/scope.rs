@@ -111,7 +111,8 @@ pub fn unregistered(state: &State, domain: &DomainName, why: Unregistered) -> Ap
         )),
         Unregistered::Full => {
             let max = state.db.limits().domains;
-            let message = format!("There are {max} domains already, and {domain} is none of them.");
+            let message =
+                format!("There are at least {max} domains already, and {domain} is none of them.");
             ApiError::new("LimitExceeded", message)
         }
     }

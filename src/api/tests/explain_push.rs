@@ -80,13 +80,18 @@ async fn a_task_whose_template_enables_no_format_records_nothing() {
         assert_eq!(told["WillRecord"], false, "{told}");
         assert_eq!(told["TaskList"][0]["Effect"], "no_format");
         assert!(told["TaskList"][0]["Reason"].as_str().unwrap().contains("enables no format"));
-        // Nor do three of them keep a fourth from recording.
+        for _ in 0..100 {
+            server.ok("CreateRecordTask", task(none)).await;
+        }
+        // Nor do more of them than are told keep another from recording.
         let flv = json!({ "TemplateName": "flv", "FlvParam": { "Enable": 1 } });
         let flv = server.ok("CreateLiveRecordTemplate", flv).await["TemplateId"].clone();
         let id = server.ok("CreateRecordTask", task(&flv)).await["TaskId"].clone();
         let told = server.ok(EXPLAIN, with(json!({}))).await;
         assert_eq!(told["WillRecord"], true, "{told}");
         assert_eq!(told["WantedList"][0]["TaskId"], id);
+        assert_eq!(told["TaskList"][0]["TaskId"], id);
+        assert_eq!(told["TaskList"].as_array().unwrap().len(), 100);
     }
 }
 
