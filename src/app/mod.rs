@@ -388,7 +388,7 @@ impl Server {
         self.tasks.wait_for("record").await;
         // What the store refuses at the moment is left to the next start.
         while let Ok(true) = self.db.has_media_files_due(&self.node_id, now_ms()).await {
-            self.db.media_changed().notify_one();
+            self.db.media_changed().notify_waiters();
             sleep(Duration::from_millis(50)).await;
         }
     }

@@ -282,7 +282,7 @@ impl Db {
         &self.outbox
     }
 
-    /// Wakes delivery: a media file has ended.
+    /// Wakes delivery, all of its workers: a media file has ended.
     pub fn media_changed(&self) -> &Notify {
         &self.media
     }

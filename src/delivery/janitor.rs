@@ -136,7 +136,7 @@ impl Janitor {
                 Ok(0) => {}
                 Ok(rows) => {
                     info!(rows, "the clock was set back: what it had put off is due");
-                    self.db.media_changed().notify_one();
+                    self.db.media_changed().notify_waiters();
                     self.db.outbox_changed().notify_one();
                 }
                 Err(error) => debug!(%error, "what a clock put off cannot be looked for"),

@@ -163,7 +163,7 @@ impl Uploads {
             && !std::mem::replace(&mut slot.is_queued, true)
         {
             self.due().push_back(due);
-            self.wake.notify_one();
+            self.wake.notify_waiters();
         }
     }
 

@@ -69,7 +69,8 @@ impl Delivery {
         let mut is_stale = false;
         let mut is_growing_next = false;
         while !token.is_cancelled() {
-            // Registered before the query, so that a nudge in between is not missed.
+            // Registered before the query, so that a nudge in between is not missed. All are woken: what
+            // came may not be what the one would take who looks first.
             let changed = self.db.media_changed().notified();
             let grown = self.uploads.woken().notified();
             is_growing_next = !is_growing_next && role == Role::Oldest;
@@ -80,8 +81,6 @@ impl Delivery {
             match self.db.claim_media_file(claim, node_id, &owner, now_ms, LEASE_MS).await {
                 Ok(Some((file, fence))) => {
                     is_stale = false;
-                    // One nudge may stand for several files: let the next worker look too.
-                    self.db.media_changed().notify_one();
                     let span = info_span!("deliver", file.id = %file.id, stream.path = %file.path, container = %file.container);
                     self.handle(file, fence, &token).instrument(span).await;
                     continue;
@@ -99,7 +98,7 @@ impl Delivery {
             tokio::select! {
                 () = token.cancelled() => {}
                 () = changed => {}
-                () = grown => {}
+                () = grown, if role != Role::Small => {}
                 () = sleep(POLL) => {}
             }
         }

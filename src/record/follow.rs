@@ -112,7 +112,7 @@ impl Follow {
     fn let_go(&self) {
         self.shared.journal.clear_floor(self.session.id);
         self.shared.journal.clear_decided(self.session.id);
-        self.shared.db.media_changed().notify_one();
+        self.shared.db.media_changed().notify_waiters();
     }
 
     /// Follows from the beginning as often as the disk refuses to read: what the rows have is not

@@ -87,7 +87,7 @@ impl Expiry {
         }
         if has_ended {
             shared.db.outbox_changed().notify_one();
-            shared.db.media_changed().notify_one();
+            shared.db.media_changed().notify_waiters();
         }
         let wait_ms = next_ms.map(|next| next.saturating_sub(now_ms).max(1));
         Ok(wait_ms

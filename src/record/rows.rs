@@ -125,7 +125,7 @@ impl Rows {
             matches!(change, Change::CloseFile { .. } | Change::LeaveFile { .. } | Change::Settle)
         };
         if changes.iter().any(ends_files) {
-            self.shared.db.media_changed().notify_one();
+            self.shared.db.media_changed().notify_waiters();
         }
     }
 

@@ -272,7 +272,7 @@ impl Db {
         .execute(self.pool())
         .await
         .map_err(at("give a media file back to delivery"))?;
-        self.media_changed().notify_one();
+        self.media_changed().notify_waiters();
         Ok(())
     }
 }

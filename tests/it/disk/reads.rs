@@ -3,9 +3,9 @@
 use super::{assert_holds, assert_nothing_left, files_of, live, shim};
 use crate::support::{
     ffmpeg::Codecs,
-    pushing::Source,
+    pushing::{Source, journaled_frames},
     receiver::{Receiver, SIGN_KEY},
-    server::{Backend, Server},
+    server::{Backend, Server, eventually},
 };
 
 #[test]
@@ -23,6 +23,7 @@ fn what_cannot_be_read_or_recovered_is_tried_again() {
     shim.set("load /00000001.flv$ EIO 2 0");
     let (push, _) = live(&server, "a", &source.tags);
     server.logs.wait_for("the journal of a session cannot be read; trying again");
+    eventually("frames in the journal", || (journaled_frames(&server).len() >= 20).then_some(()));
     let sent = push.stop();
     assert_holds(&server, &files_of(&receiver, "a", 2), &sent, None);
     server.logs.wait_for("the journal of a session could be read again");
