@@ -23,7 +23,7 @@ use tracing::{error, info, warn};
 use crate::{
     db::{Db, DbError},
     domain::{ids::SessionId, journal_note::JournalHead, session::Session},
-    journal::{Journal, JournalError, Progress},
+    journal::{Journal, JournalError},
     record::{
         Found,
         turns::{Turn, Turns},
@@ -121,14 +121,6 @@ impl Recovery {
                 sleep(RECOVER_AGAIN).await;
             }
         }
-        for session in known.into_values() {
-            if !self.sessions.contains(&session.id)
-                && self.is_lost(session.id).await
-                && self.found.send(lost(session)).await.is_err()
-            {
-                return;
-            }
-        }
         self.recovered.send_replace(true);
     }
 
@@ -161,17 +153,8 @@ impl Recovery {
         serde_json::from_str(&head.await.ok()?).ok()
     }
 
-    /// Whether the rows of a session wait for a journal that is not there. Those of a session that
-    /// has begun since the start have one.
-    async fn is_lost(&self, session: SessionId) -> bool {
-        let journal = self.journal.clone();
-        let read = self.journal.run_read(move || journal.reader(session).map(|_| ())).await;
-        matches!(read, Err(JournalError::Missing(_)))
-            && self.retry(|| self.db.session_has_ended(session)).await == Some(false)
-    }
-
     /// Makes a journal whole. `known` is what the rows have of its session, if they say that it goes
-    /// on: it is followed even if its own head cannot be read, or nothing is left of it.
+    /// on: it is followed even if its own head cannot be read.
     async fn recover(
         &self,
         session: SessionId,
@@ -195,9 +178,6 @@ impl Recovery {
                 if self.retry(|| self.db.session_has_ended(session)).await == Some(true) =>
             {
                 return Ok(None);
-            }
-            Err(JournalError::Missing(_)) if known.is_some() => {
-                return Ok(known.cloned().map(lost));
             }
             recovered => recovered?,
         };
@@ -237,12 +217,6 @@ impl Recovery {
             sleep(RETRY).await;
         }
     }
-}
-
-/// A session without a journal, for whoever ends its rows.
-fn lost(session: Session) -> Found {
-    let (_, progress) = watch::channel(Progress::default());
-    Found { session, progress, turn: None }
 }
 
 #[cfg(test)]

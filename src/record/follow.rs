@@ -23,7 +23,7 @@ use crate::{
 };
 
 use super::{
-    continuation, lost,
+    continuation,
     rows::{Begun, Rows},
     tracker::{Change, Tracker},
     turns::Turn,
@@ -89,17 +89,6 @@ impl Follow {
             }
             outcome = self.follow_to_the_end() => match outcome {
                 Ok(()) => self.let_go(),
-                Err(error @ JournalError::Missing(_)) => {
-                    tracing::error!(
-                        session.id = %id, stream.path = %self.session.path, %error,
-                        "the journal of a session is gone; what was recorded of it and not stored is lost"
-                    );
-                    let rows = Rows { shared: self.shared.clone(), session: self.session.clone() };
-                    tokio::select! {
-                        () = abandon.cancelled() => {}
-                        () = lost::end(&rows) => self.let_go(),
-                    }
-                }
                 Err(error) => tracing::error!(
                     session.id = %id, %error,
                     "the journal of a session cannot be read; its folder is kept as it is"

@@ -9,7 +9,6 @@
 mod continuation;
 pub mod cut;
 pub mod follow;
-mod lost;
 pub mod resume;
 mod rows;
 pub mod tracker;

@@ -190,6 +190,18 @@ async fn an_upload_whose_object_is_there_already_does_not_stay_open() {
 }
 
 #[tokio::test]
+async fn an_upload_that_may_not_be_aborted_now_is_not_taken_for_gone() {
+    let s3 = start();
+    let upload = s3.store.start(&key("a/f0.mp4"), PART).await.unwrap();
+    s3.server.inject(Op::Abort, 1, 1, UNKNOWN_KEY);
+    let error = s3.store.abort(&upload).await.unwrap_err();
+    assert!(error.to_string().contains("InvalidAccessKeyId"), "{error}");
+    s3.store.abort(&upload).await.unwrap();
+    assert_eq!(s3.server.open_uploads(), BTreeMap::new());
+    s3.store.abort(&upload).await.unwrap();
+}
+
+#[tokio::test]
 async fn an_upload_is_begun_once() {
     let s3 = start();
     let name = key("a/f0.mp4");

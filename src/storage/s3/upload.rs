@@ -15,6 +15,9 @@ use super::{
 };
 use crate::storage::{MAX_PARTS, Part, Result, StorageError, Upload, check_parts};
 
+/// How often a listing is asked for that the server refuses.
+const LISTINGS: usize = 3;
+
 impl S3Store {
     /// Begins an upload; answers its id. Where the store does not say that it has not, there may be
     /// one, and another attempt would leave it open for ever: that is the caller's to clear up first.
@@ -124,13 +127,27 @@ impl S3Store {
         let is_forbidden = is_forbidden(&error);
         match upload_error("abort an upload", upload, error) {
             StorageError::NoSuchUpload { .. } => Ok(()),
-            // s3s-fs says AccessDenied for an upload it does not know. Nothing held, nothing to free.
-            error if is_forbidden => match self.uploaded_parts(upload).await {
-                Ok(parts) if parts.is_empty() => Ok(()),
-                Err(StorageError::NoSuchUpload { .. }) => Ok(()),
-                _ => Err(error),
+            // s3s-fs says AccessDenied for an upload it does not know.
+            error if is_forbidden => match self.is_open(upload).await {
+                true => Err(error),
+                false => Ok(()),
             },
             error => Err(error),
+        }
+    }
+
+    /// Whether an upload is there, as far as the server says. One without parts is taken not to be
+    /// where uploads cannot be listed: it holds nothing.
+    async fn is_open(&self, upload: &Upload) -> bool {
+        for _ in 0..LISTINGS {
+            if let Ok(open) = self.list_open_uploads(upload.key.as_str()).await {
+                return open.iter().any(|open| open.id == upload.id);
+            }
+        }
+        match self.uploaded_parts(upload).await {
+            Ok(parts) => !parts.is_empty(),
+            Err(StorageError::NoSuchUpload { .. }) => false,
+            Err(_) => true,
         }
     }
 
