@@ -14,7 +14,7 @@ use crate::media::{
         Error, Segment, SegmentType, Segmenter,
         inits::{Init, InitPlanner},
     },
-    mp4::fragment,
+    mp4::{self, fragment},
     sample::{Codec, Sample, SampleKind, Track},
     ts::{self, Streams},
 };
@@ -248,6 +248,10 @@ impl HlsPlan {
             Kind::Fmp4(planner) => planner.finish()?,
         };
         self.close(last);
+        // As fragments say it: a playlist without a segment is no product, and would free the journal.
+        if self.segments.is_empty() {
+            return Err(mp4::Error::Empty.into());
+        }
         self.is_complete = true;
         Ok(())
     }

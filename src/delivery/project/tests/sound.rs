@@ -62,3 +62,27 @@ fn parameters_that_change_in_band_are_a_discontinuity_and_a_sample_entry() {
     let (_, _, summary) = place.make(Container::Flv, &spans);
     assert_eq!(changes(&summary), Some(2));
 }
+
+#[test]
+fn sound_of_which_segments_can_say_nothing_is_a_failure_and_keeps_its_journal() {
+    let place = Place::rolling(1 << 20);
+    let frame = |at: i64| tag(TagKind::Audio, at * 23, [&b"\xaf\x01"[..], &[7; 9000]].concat());
+    let header = tag(TagKind::Audio, 0, b"\xaf\0\x12\x10".to_vec());
+    let oversized =
+        place.record(WALL_MS, [header].into_iter().chain((1..300).map(frame)).collect());
+    // Nothing that says how they are coded.
+    let undescribed = place.record(WALL_MS, (1..300).map(frame).collect());
+    for push in [oversized, undescribed] {
+        let facts = MediaFacts::default();
+        let opened = Projection::open(
+            &place.journal,
+            Container::Hls,
+            &[span(&push)],
+            Vec::new(),
+            facts,
+            HLS,
+        );
+        let error = opened.err().unwrap();
+        assert!(matches!(error, ProjectError::Unsupported { .. }), "{error}");
+    }
+}
