@@ -5,11 +5,7 @@
 //! places in line first: of a session that begins meanwhile the journal is written at once, its
 //! rows when they have.
 
-use std::{
-    collections::{HashMap, HashSet},
-    sync::Arc,
-    time::Duration,
-};
+use std::{collections::HashSet, sync::Arc, time::Duration};
 
 use anyhow::{Result, bail};
 use futures_util::{StreamExt, stream};
@@ -22,7 +18,7 @@ use tracing::{error, info, warn};
 
 use crate::{
     db::{Db, DbError},
-    domain::{ids::SessionId, journal_note::JournalHead, session::Session},
+    domain::{ids::SessionId, journal_note::JournalHead},
     journal::{Journal, JournalError},
     record::{
         Found,
@@ -84,16 +80,13 @@ impl Recovery {
     }
 
     async fn recover_all(&self) {
-        let known = self.retry(|| self.db.unfinished_sessions(&self.node_id)).await;
-        let known: HashMap<SessionId, Session> =
-            known.into_iter().map(|session| (session.id, session)).collect();
         let mut left_behind = self.line_up().await;
         self.turns.all_found();
         let mut told = HashSet::new();
         while !left_behind.is_empty() {
             let mut again = Vec::new();
             for (session, turn) in left_behind {
-                match self.recover(session, known.get(&session)).await {
+                match self.recover(session).await {
                     Ok(Some(unfinished)) => {
                         if told.contains(&session) {
                             info!(session.id = %session, "a journal could be recovered after all");
@@ -153,13 +146,7 @@ impl Recovery {
         serde_json::from_str(&head.await.ok()?).ok()
     }
 
-    /// Makes a journal whole. `known` is what the rows have of its session, if they say that it goes
-    /// on: it is followed even if its own head cannot be read.
-    async fn recover(
-        &self,
-        session: SessionId,
-        known: Option<&Session>,
-    ) -> Result<Option<Found>, JournalError> {
+    async fn recover(&self, session: SessionId) -> Result<Option<Found>, JournalError> {
         let journal = self.journal.clone();
         let recovered = self
             .journal
@@ -186,8 +173,12 @@ impl Recovery {
             return Ok(None);
         }
         let head = recovered.head.as_deref().map(serde_json::from_str::<JournalHead>);
-        let Some(session) = head.and_then(Result::ok).map(|head| head.session).or(known.cloned())
-        else {
+        let known = match head {
+            Some(Ok(head)) => Some(head.session),
+            // Its rows may know what its own head cannot say any more.
+            _ => self.retry(|| self.db.session(session)).await,
+        };
+        let Some(session) = known else {
             // Nothing was ever acknowledged for it: a publish needs the head first.
             info!(session.id = %session, "a journal without a readable head is kept as it is");
             return Ok(None);
@@ -255,8 +246,8 @@ mod tests {
             found: mpsc::channel(1).0,
             recovered: watch::channel(false).0,
         };
-        assert!(recovery.recover(ended, None).await.unwrap().is_none());
-        assert!(recovery.recover(live, None).await.unwrap().is_none());
-        assert!(matches!(recovery.recover(unknown, None).await, Err(JournalError::Missing(_))));
+        assert!(recovery.recover(ended).await.unwrap().is_none());
+        assert!(recovery.recover(live).await.unwrap().is_none());
+        assert!(matches!(recovery.recover(unknown).await, Err(JournalError::Missing(_))));
     }
 }

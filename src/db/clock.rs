@@ -21,34 +21,31 @@ impl Db {
     /// future has just been. How many rows that were.
     pub async fn pull_back(&self, node_id: &str, now_ms: i64, longest_ms: i64) -> Result<u64> {
         const ACTION: &str = "put right what a clock that was ahead has put off";
-        const OF_NODE: [&str; 3] = [
-            "UPDATE media_file SET next_try_ms = $2 \
-             WHERE state = 'ended' AND node_id = $1 AND next_try_ms > $3",
-            "UPDATE media_file SET lease_until = $2 \
-             WHERE state = 'ended' AND node_id = $1 AND lease_until > $3",
-            "UPDATE recording SET suspended_ms = $2 \
-             WHERE node_id = $1 AND suspended_ms > $3 AND ended_ms = 0",
-        ];
         let far_ms = now_ms.saturating_add(longest_ms);
+        let later = |sql| sqlx::query(sql).bind(now_ms).bind(far_ms);
+        let statements = [
+            later(
+                "UPDATE media_file SET next_try_ms = $1 \
+                 WHERE state = 'ended' AND next_try_ms > $2 AND node_id = $3",
+            )
+            .bind(node_id),
+            later(
+                "UPDATE media_file SET lease_until = $1 \
+                 WHERE state = 'ended' AND lease_until > $2 AND node_id = $3",
+            )
+            .bind(node_id),
+            later(
+                "UPDATE recording SET suspended_ms = $1 \
+                 WHERE ended_ms = 0 AND suspended_ms > $2 AND node_id = $3",
+            )
+            .bind(node_id),
+            later("UPDATE callback_queue SET ready_ms = $1 WHERE ready_ms > $2"),
+        ];
         let mut tx = self.begin().await?;
         let mut rows = 0;
-        for sql in OF_NODE {
-            let done = sqlx::query(sql)
-                .bind(node_id)
-                .bind(now_ms)
-                .bind(far_ms)
-                .execute(&mut *tx)
-                .await
-                .map_err(at(ACTION))?;
-            rows += done.rows_affected();
+        for statement in statements {
+            rows += statement.execute(&mut *tx).await.map_err(at(ACTION))?.rows_affected();
         }
-        let done = sqlx::query("UPDATE callback_queue SET ready_ms = $1 WHERE ready_ms > $2")
-            .bind(now_ms)
-            .bind(far_ms)
-            .execute(&mut *tx)
-            .await
-            .map_err(at(ACTION))?;
-        rows += done.rows_affected();
         self.commit(tx, ACTION).await?;
         Ok(rows)
     }

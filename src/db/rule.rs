@@ -2,7 +2,7 @@
 
 use sqlx::{AnyConnection, Row};
 
-use super::{Result, at, domain_name::Unregistered};
+use super::{Db, Result, at, domain_name::Unregistered};
 
 /// What became of a new rule.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -19,13 +19,16 @@ pub enum RuleCreation {
     NoDomain(Unregistered),
 }
 
-/// Whether a statement without parameters that counts rows answers `max` or more.
+/// Whether there are `max` rules in a table, or more. Whoever asks waits for those who are about to
+/// add one.
 pub(super) async fn is_full(
     connection: &mut AnyConnection,
-    count: &'static str,
+    table: &'static str,
     max: i64,
 ) -> Result<bool> {
-    let row = sqlx::query(count).fetch_one(connection).await.map_err(at("count rules"))?;
-    let count: i64 = row.try_get(0).map_err(at("count rules"))?;
+    Db::next_number(connection, table).await?;
+    let count = format!("SELECT COUNT(*) FROM {table}");
+    let row = sqlx::query(sqlx::AssertSqlSafe(count)).fetch_one(connection).await;
+    let count: i64 = row.and_then(|row| row.try_get(0)).map_err(at("count rules"))?;
     Ok(count >= max)
 }

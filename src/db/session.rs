@@ -178,14 +178,14 @@ impl Db {
         Ok(Some(ended_ms != 0))
     }
 
-    /// The sessions of a node of which the rows do not say that they have ended.
-    pub async fn unfinished_sessions(&self, node_id: &str) -> Result<Vec<Session>> {
-        let rows = sqlx::query("SELECT body FROM session WHERE node_id = $1 AND ended_ms = 0")
-            .bind(node_id)
-            .fetch_all(self.reader())
+    /// What was known of a session from its beginning; `None` if there is no row.
+    pub async fn session(&self, id: SessionId) -> Result<Option<Session>> {
+        let row = sqlx::query("SELECT body FROM session WHERE id = $1")
+            .bind(id.to_string())
+            .fetch_optional(self.reader())
             .await
-            .map_err(at("list the unfinished sessions"))?;
-        rows.iter().map(read_session).collect()
+            .map_err(at("read a session"))?;
+        row.as_ref().map(read_session).transpose()
     }
 
     /// Why a session ended, as [`EndReason::as_str`]; `None` if there is no row or it goes on.

@@ -2,14 +2,14 @@
 //!
 //! Looks at samples and configurations alone; changes and decides nothing.
 
-use std::{collections::BTreeMap, mem::discriminant};
+use std::collections::BTreeMap;
 
 use crate::{
     domain::verification::IrregularityKind::{self, *},
     media::{
         adts,
         config::{Configs, TrackConfig},
-        frame_head::{FrameHead, is_described_in_band},
+        frame_head::{OtherSound, SoundHeads},
         sample::{Codec, Sample, SampleKind, Track},
     },
 };
@@ -24,8 +24,8 @@ pub(super) struct Observer {
     counts: BTreeMap<IrregularityKind, u64>,
     /// Video, audio.
     tracks: [TrackState; 2],
-    /// What the latest frame of sound says of itself, if it does.
-    sound: Option<FrameHead>,
+    /// What frames of sound say of themselves.
+    sound: SoundHeads,
     /// Decoding time of the last key frame or, without one, of the first picture of the push.
     key_ms: Option<i64>,
 }
@@ -82,18 +82,10 @@ impl Observer {
 
     /// Looks at the beginning of a frame, if it is sound that says itself how it is coded.
     pub fn listen(&mut self, sample: &Sample, head: &[u8]) {
-        if !is_described_in_band(sample) {
-            return;
-        }
-        let Some(head) = FrameHead::parse(sample.codec, head) else { return };
         // Another codec has been counted as one.
-        let is_other = |before: &FrameHead| {
-            discriminant(before) == discriminant(&head) && !before.same_parameters(&head)
-        };
-        if self.sound.as_ref().is_some_and(is_other) {
+        if self.sound.push(sample, head) == Some(OtherSound::Parameters) {
             self.count(ParameterChange);
         }
-        self.sound = Some(head);
     }
 
     fn frame(&mut self, sample: &Sample) {

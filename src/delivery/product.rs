@@ -20,6 +20,7 @@ use super::{
     check::Proof,
     project::{Block, Object, Projection},
     step::{MAIN, main_key},
+    strays,
     upload::{self, StoredPart},
 };
 
@@ -134,11 +135,14 @@ impl Delivery {
         let Some((name, id)) = earlier.upload_id.split_once(':') else { return Ok(()) };
         let key = key_of(main, Object::parse(name), self.settings.hls.segment_type);
         let upload = Upload { key: key.clone(), id: id.to_owned(), part_size: earlier.part_size };
+        if id.is_empty() {
+            self.note_stray(file, &key).await?;
+        }
         let mut tries = 0;
         let freed = loop {
             let freed = match id.is_empty() {
                 // The process that was to begin it died, or the store's answer was lost.
-                true => self.free_strays(file, &key).await?,
+                true => strays::free_all(&*self.store, &key).await,
                 false => self.store.abort(&upload).await,
             };
             tries += 1;

@@ -339,9 +339,7 @@ impl Source {
         len: u32,
         out: &mut Vec<u8>,
     ) -> Result<(), JournalError> {
-        let known =
-            usize::try_from(len).ok().and_then(|len| self.window.slice(span, position, len));
-        if let Some(known) = known {
+        if let Some(known) = self.window.slice(span, position, len as usize) {
             out.extend_from_slice(known);
             return Ok(());
         }

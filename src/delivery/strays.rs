@@ -11,7 +11,7 @@ use tokio::time::sleep;
 use tokio_util::sync::CancellationToken;
 use tracing::{debug, info};
 
-use super::{DeliverError, Delivery};
+use super::Delivery;
 use crate::{
     db::{Db, DbError, media_file::StrayUpload},
     domain::media_file::MediaFile,
@@ -28,21 +28,21 @@ const FIRST_LOOK_MS: i64 = 5_000;
 const LOOKED_AT_MS: i64 = 3_600_000;
 
 impl Delivery {
-    /// Frees every upload of this key, none of which has an id that is known, and sees to those that
-    /// may yet come.
-    pub(super) async fn free_strays(
+    /// Sees to it that strays of this key which may yet come are looked for.
+    pub(super) async fn note_stray(
         &self,
         file: &MediaFile,
         key: &StorageKey,
-    ) -> Result<storage::Result<()>, DeliverError> {
+    ) -> Result<(), DbError> {
         let now_ms = (self.now_ms)();
         let due_ms = now_ms.saturating_add(FIRST_LOOK_MS);
-        self.db.note_stray_upload(file.id, key.as_str(), now_ms, due_ms).await?;
-        Ok(match self.store.uploads_of(key).await {
-            Ok(uploads) => free(&*self.store, key, uploads, "").await,
-            Err(error) => Err(error),
-        })
+        self.db.note_stray_upload(file.id, key.as_str(), now_ms, due_ms).await
     }
+}
+
+/// Frees every upload of a key of which no id is known.
+pub(super) async fn free_all(store: &dyn ObjectStore, key: &StorageKey) -> storage::Result<()> {
+    free(store, key, store.uploads_of(key).await?, "").await
 }
 
 /// Frees these uploads, but for the one that is known.
@@ -96,38 +96,30 @@ impl Strays {
         let Ok(key) = StorageKey::parse(&stray.key) else {
             return self.db.forget_stray_upload(stray).await;
         };
-        let freed = self.free(stray, &key).await?;
+        // Listed first and asked for afterwards: one that is begun meanwhile is not in the list, and
+        // one that was begun before is in the row, or the row says that one is being begun.
+        let freed = match self.store.uploads_of(&key).await {
+            Ok(listed) if listed.is_empty() => Ok(()),
+            Ok(listed) => {
+                let row = self.db.media_upload(stray.file).await?.unwrap_or_default();
+                match row.upload_id.split_once(':').map_or("none", |(_, id)| id) {
+                    "" => Ok(()),
+                    known => free(&*self.store, &key, listed, known).await,
+                }
+            }
+            Err(error) => Err(error),
+        };
         let now_ms = (self.now_ms)();
         let age_ms = now_ms.saturating_sub(stray.noted_ms).max(FIRST_LOOK_MS);
         if let Err(error) = &freed {
             debug!(%error, key = stray.key, "uploads of an object cannot be freed now");
         }
         // One that the store refuses to list is not worth an eternity.
-        let is_over = freed.is_ok() || freed.is_err_and(|error| !error.is_transient());
+        let is_over = !freed.is_err_and(|error| error.is_transient());
         if age_ms > LOOKED_AT_MS && is_over {
             return self.db.forget_stray_upload(stray).await;
         }
         let pause_ms = age_ms.min(LOOKED_AT_MS);
         self.db.defer_stray_upload(stray, now_ms, now_ms.saturating_add(pause_ms)).await
-    }
-
-    async fn free(
-        &self,
-        stray: &StrayUpload,
-        key: &StorageKey,
-    ) -> Result<storage::Result<()>, DbError> {
-        // Listed first and asked for afterwards: one that is begun meanwhile is not in the list, and
-        // one that was begun before is in the row, or the row says that one is being begun.
-        let listed = match self.store.uploads_of(key).await {
-            Ok(listed) if listed.is_empty() => return Ok(Ok(())),
-            Ok(listed) => listed,
-            Err(error) => return Ok(Err(error)),
-        };
-        let row = self.db.media_upload(stray.file).await?.unwrap_or_default();
-        let known = row.upload_id.split_once(':').map(|(_, id)| id);
-        if known == Some("") {
-            return Ok(Ok(()));
-        }
-        Ok(free(&*self.store, key, listed, known.unwrap_or_default()).await)
     }
 }

@@ -41,14 +41,12 @@ impl Delivery {
             info!(%error, "leases of an earlier process run out by themselves");
         }
         let mut workers = JoinSet::new();
-        for number in 0..self.settings.workers.max(1) {
+        let others = std::iter::repeat_n(Role::Oldest, self.settings.workers.saturating_sub(1));
+        let roles = [Role::Smallest].into_iter().chain(others).chain([Role::Small]);
+        for (number, role) in roles.enumerate() {
             let (worker, token) = (self.clone(), token.clone());
-            let role = if number == 0 { Role::Smallest } else { Role::Oldest };
             workers.spawn(async move { worker.work(number, role, token).await });
         }
-        let (worker, token_of_small) = (self.clone(), token.clone());
-        let number = self.settings.workers.max(1);
-        workers.spawn(async move { worker.work(number, Role::Small, token_of_small).await });
         workers.spawn(self.clone().scout(token.clone()));
         workers.spawn(self.read_back(token));
         while let Some(joined) = workers.join_next().await {

@@ -25,13 +25,16 @@ pub fn begin_after(id: &str) {
 /// their ids.
 pub fn event_id(now_ms: i64) -> Uuid {
     static LAST_MS: AtomicU64 = AtomicU64::new(0);
-    let now_ms = ordered_ms(now_ms);
-    let next = |last: u64| Some(now_ms.max(last + 1));
+    of_ms(increasing(&LAST_MS, ordered_ms(now_ms)))
+}
+
+/// What is wanted or, if it is not more than the `last` one, one more than that. Becomes the last one.
+fn increasing(last: &AtomicU64, wanted: u64) -> u64 {
+    let next = |last: u64| wanted.max(last + 1);
     // The closure never answers None, so both arms carry the previous value.
-    let last = match LAST_MS.fetch_update(Ordering::Relaxed, Ordering::Relaxed, next) {
-        Ok(last) | Err(last) => last,
-    };
-    of_ms(now_ms.max(last + 1))
+    match last.fetch_update(Ordering::Relaxed, Ordering::Relaxed, |last| Some(next(last))) {
+        Ok(before) | Err(before) => next(before),
+    }
 }
 
 /// This time, or one a millisecond behind the last one.
@@ -100,12 +103,7 @@ impl DecimalId {
         const CEILING_MS: u64 = 8_500_000_000_000;
         let ms = u64::try_from(now_ms).unwrap_or(0).clamp(FLOOR_MS, CEILING_MS);
         let wanted = (ms << 20) | u64::from(rand::random::<u32>() & 0xF_FFFF);
-        let next = |last: u64| Some(wanted.max(last + 1));
-        // The closure never answers None, so both arms carry the previous value.
-        let last = match LAST.fetch_update(Ordering::Relaxed, Ordering::Relaxed, next) {
-            Ok(last) | Err(last) => last,
-        };
-        Self(wanted.max(last + 1))
+        Self(increasing(&LAST, wanted))
     }
 
     /// Parses decimal digits.

@@ -4,6 +4,8 @@
 //!
 //! Not here: the configuration records themselves ([`super::config`]).
 
+use std::mem::discriminant;
+
 use super::ac3::{Ac3Frame, Eac3Frame};
 use super::av1::SequenceHeader;
 use super::config::{CodecConfig, TrackConfig};
@@ -31,6 +33,39 @@ pub fn describes_itself(codec: Codec) -> bool {
 /// thing, and no configuration tells of it.
 pub fn is_described_in_band(sample: &Sample) -> bool {
     sample.is_audio_frame() && describes_itself(sample.codec)
+}
+
+/// What a frame of sound says of itself that the one before it did not say.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum OtherSound {
+    /// It is of another codec.
+    Codec,
+    /// It is coded otherwise.
+    Parameters,
+}
+
+/// Follows what frames of sound say of themselves.
+#[derive(Debug, Clone, Default)]
+pub struct SoundHeads {
+    latest: Option<FrameHead>,
+}
+
+impl SoundHeads {
+    /// Looks at the beginning of a frame. `None` if it is as the one before, is the first one, or says
+    /// nothing of the kind.
+    pub fn push(&mut self, sample: &Sample, head: &[u8]) -> Option<OtherSound> {
+        if !is_described_in_band(sample) {
+            return None;
+        }
+        let head = FrameHead::parse(sample.codec, head)?;
+        let other = match &self.latest {
+            Some(before) if discriminant(before) != discriminant(&head) => Some(OtherSound::Codec),
+            Some(before) if !before.same_parameters(&head) => Some(OtherSound::Parameters),
+            _ => None,
+        };
+        self.latest = Some(head);
+        other
+    }
 }
 
 /// The header in front of a frame.

@@ -88,20 +88,17 @@ impl Follow {
                 info!(session.id = %id, "following a session is left to the next start");
             }
             outcome = self.follow_to_the_end() => match outcome {
-                Ok(()) => self.let_go(),
+                Ok(()) => {
+                    self.shared.journal.clear_floor(id);
+                    self.shared.journal.clear_decided(id);
+                    self.shared.db.media_changed().notify_waiters();
+                }
                 Err(error) => tracing::error!(
                     session.id = %id, %error,
                     "the journal of a session cannot be read; its folder is kept as it is"
                 ),
             },
         }
-    }
-
-    /// The rows say everything.
-    fn let_go(&self) {
-        self.shared.journal.clear_floor(self.session.id);
-        self.shared.journal.clear_decided(self.session.id);
-        self.shared.db.media_changed().notify_waiters();
     }
 
     /// Follows from the beginning as often as the disk refuses to read: what the rows have is not

@@ -12,20 +12,49 @@ use crate::{
     },
 };
 
-const EXPLAIN: &str = "LiverecExplainRecord";
+pub const EXPLAIN: &str = "LiverecExplainRecord";
 
 fn stream() -> Value {
     json!({ "DomainName": "push.example.com", "AppName": "live", "StreamName": "s" })
 }
 
-fn with(extra: Value) -> Value {
+/// Parameters that name the stream `s`, and more.
+pub fn with(extra: Value) -> Value {
     let mut body = stream();
     body.as_object_mut().unwrap().extend(extra.as_object().unwrap().clone());
     body
 }
 
-fn kinds(answer: &Value) -> Vec<&str> {
+/// The kinds of all obstacles.
+pub fn kinds(answer: &Value) -> Vec<&str> {
     answer["ObstacleList"].as_array().unwrap().iter().map(|o| o["Kind"].as_str().unwrap()).collect()
+}
+
+/// Writes the rows of a push that is over, or live if `ended_ms` is 0.
+pub async fn push(server: &Server, stream: &str, started_ms: i64, ended_ms: i64) -> SessionId {
+    let session = Session {
+        id: SessionId::new(started_ms),
+        node_id: "n".to_owned(),
+        sequence: DecimalId::next(started_ms),
+        path: StreamPath {
+            domain: DomainName::parse("push.example.com").unwrap(),
+            app: AppName::parse("live").unwrap(),
+            stream: StreamName::parse(stream).unwrap(),
+        },
+        stream_param: String::new(),
+        user_ip: String::new(),
+        node_ip: String::new(),
+        started_ms,
+        signed: false,
+    };
+    let mut tx = server.state.db.begin().await.unwrap();
+    Db::insert_session(&mut tx, &session).await.unwrap();
+    if ended_ms > 0 {
+        Db::end_session(&mut tx, session.id, ended_ms, EndReason::Closed, (0, 0)).await.unwrap();
+    }
+    tx.commit().await.unwrap();
+    server.state.reload().await.unwrap();
+    session.id
 }
 
 #[tokio::test]
@@ -92,29 +121,7 @@ async fn a_month_whose_hours_are_used_up_is_explained() {
             (now_ms - 30 * minute_ms, 0),
         ] {
             assert!(!kinds(&server.ok(EXPLAIN, stream()).await).contains(&"domain_hours"));
-            let session = Session {
-                id: SessionId::new(started_ms),
-                node_id: "n".to_owned(),
-                sequence: DecimalId::next(started_ms),
-                path: StreamPath {
-                    domain: DomainName::parse("push.example.com").unwrap(),
-                    app: AppName::parse("live").unwrap(),
-                    stream: StreamName::parse("other").unwrap(),
-                },
-                stream_param: String::new(),
-                user_ip: String::new(),
-                node_ip: String::new(),
-                started_ms,
-                signed: false,
-            };
-            let mut tx = server.state.db.begin().await.unwrap();
-            Db::insert_session(&mut tx, &session).await.unwrap();
-            if ended_ms > 0 {
-                let reason = EndReason::Closed;
-                Db::end_session(&mut tx, session.id, ended_ms, reason, (0, 0)).await.unwrap();
-            }
-            tx.commit().await.unwrap();
-            server.state.reload().await.unwrap();
+            push(&server, "other", started_ms, ended_ms).await;
         }
         let told = server.ok(EXPLAIN, stream()).await;
         assert!(kinds(&told).contains(&"domain_hours"), "{told}");

@@ -2,33 +2,22 @@
 
 use serde_json::{Value, json};
 
-use super::client::*;
+use super::{
+    client::*,
+    explain::{EXPLAIN, kinds, push, with},
+};
 use crate::{
     db::Db,
     domain::{
         container::Container,
-        ids::{DecimalId, RecordingId, SessionId},
+        ids::{DecimalId, RecordingId},
         plan::default_profile,
         publish_auth::Fallback,
         recording::{Origin, Recording, Span},
-        session::{EndReason, Session},
-        stream::{AppName, DomainName, StreamName, StreamPath},
     },
 };
 
-const EXPLAIN: &str = "LiverecExplainRecord";
 const HOUR_MS: i64 = 3_600_000;
-
-fn with(extra: Value) -> Value {
-    let mut body =
-        json!({ "DomainName": "push.example.com", "AppName": "live", "StreamName": "s" });
-    body.as_object_mut().unwrap().extend(extra.as_object().unwrap().clone());
-    body
-}
-
-fn kinds(answer: &Value) -> Vec<&str> {
-    answer["ObstacleList"].as_array().unwrap().iter().map(|o| o["Kind"].as_str().unwrap()).collect()
-}
 
 /// A domain with keys of its own and nothing that records.
 async fn registered(server: &Server, domain: &str) {
@@ -37,32 +26,6 @@ async fn registered(server: &Server, domain: &str) {
         "DomainName": domain, "Enable": 1, "MasterAuthKey": "abc123", "AuthDelta": 0,
     });
     server.ok("ModifyLivePushAuthKey", keys).await;
-}
-
-async fn push(server: &Server, started_ms: i64, ended_ms: i64) -> SessionId {
-    let session = Session {
-        id: SessionId::new(started_ms),
-        node_id: "n".to_owned(),
-        sequence: DecimalId::next(started_ms),
-        path: StreamPath {
-            domain: DomainName::parse("push.example.com").unwrap(),
-            app: AppName::parse("live").unwrap(),
-            stream: StreamName::parse("s").unwrap(),
-        },
-        stream_param: String::new(),
-        user_ip: String::new(),
-        node_ip: String::new(),
-        started_ms,
-        signed: false,
-    };
-    let mut tx = server.state.db.begin().await.unwrap();
-    Db::insert_session(&mut tx, &session).await.unwrap();
-    if ended_ms > 0 {
-        Db::end_session(&mut tx, session.id, ended_ms, EndReason::Closed, (0, 0)).await.unwrap();
-    }
-    tx.commit().await.unwrap();
-    server.state.reload().await.unwrap();
-    session.id
 }
 
 #[tokio::test]
@@ -145,7 +108,7 @@ async fn a_task_that_was_deleted_while_it_records_applies_to_no_new_push() {
         registered(&server, "push.example.com").await;
         let task = with(json!({ "EndTime": NOW_S + 60 }));
         let id = server.ok("CreateRecordTask", task).await["TaskId"].clone();
-        let session = push(&server, NOW_S * 1000 - 60_000, 0).await;
+        let session = push(&server, "s", NOW_S * 1000 - 60_000, 0).await;
         let started_ms = NOW_S * 1000 - 60_000;
         let recording = Recording {
             id: RecordingId::new(started_ms),
@@ -227,9 +190,9 @@ async fn hours_count_in_the_month_that_is_asked_about() {
         let day =
             |text: &str| chrono::DateTime::parse_from_rfc3339(text).unwrap().timestamp_millis();
         let november_ms = day("2026-11-20T00:00:00Z");
-        push(&server, november_ms, november_ms + 2 * HOUR_MS).await;
+        push(&server, "s", november_ms, november_ms + 2 * HOUR_MS).await;
         let october_ms = day("2026-10-10T00:00:00Z");
-        push(&server, october_ms, october_ms + 3 * HOUR_MS).await;
+        push(&server, "s", october_ms, october_ms + 3 * HOUR_MS).await;
         for (time, is_used_up) in [
             (None, true),
             (Some("2026-11-30T23:59:59Z"), true),

@@ -9,7 +9,7 @@
 
 use crate::media::{
     config::{Configs, TrackConfig},
-    frame_head::{FrameHead, IN_BAND_CHANGES_MAX, is_described_in_band},
+    frame_head::{IN_BAND_CHANGES_MAX, SoundHeads, is_described_in_band},
     hls::{
         Error, Segment, SegmentType, Segmenter,
         inits::{Init, InitPlanner},
@@ -64,8 +64,8 @@ struct TsPlan {
     announced: Streams,
     /// All codecs of pictures and sound.
     codecs: [Vec<Codec>; 2],
-    /// What the latest frame of sound says of itself, if it does.
-    sound: Option<FrameHead>,
+    /// What frames of sound say of themselves.
+    sound: SoundHeads,
     /// How often that has changed.
     changes: usize,
     /// By push.
@@ -126,7 +126,7 @@ impl HlsPlan {
                 segmenter: Segmenter::new(&configs, wanted_ms, SegmentType::Ts),
                 announced: Streams::default(),
                 codecs: Default::default(),
-                sound: None,
+                sound: SoundHeads::default(),
                 changes: 0,
                 openings: Vec::new(),
             })),
@@ -211,7 +211,7 @@ impl HlsPlan {
             Kind::Ts(ts) => {
                 ts.look_at(sample, push);
                 let is_new = ts.has_other_sound(sample, head);
-                (ts.segmenter.push_described(sample, is_new), ts::takes(sample))
+                (ts.segmenter.push(sample, is_new), ts::takes(sample))
             }
             Kind::Fmp4(planner) => (
                 planner.push_with_frame(&sample.moved_by(shift_ms), head)?,
@@ -361,12 +361,7 @@ impl HlsPlan {
 impl TsPlan {
     /// True for sound whose frames say from this one on that they are coded otherwise.
     fn has_other_sound(&mut self, sample: &Sample, head: &[u8]) -> bool {
-        if !ts::takes(sample) || !is_described_in_band(sample) {
-            return false;
-        }
-        let Some(head) = FrameHead::parse(sample.codec, head) else { return false };
-        let is_new = self.sound.as_ref().is_some_and(|before| !before.same_parameters(&head));
-        self.sound = Some(head);
+        let is_new = ts::takes(sample) && self.sound.push(sample, head).is_some();
         self.changes += usize::from(is_new);
         is_new && self.changes <= IN_BAND_CHANGES_MAX
     }

@@ -150,7 +150,7 @@ impl InitPlanner {
             slot = self.descriptions.look_at(slot, sample.track, head)?;
         }
         let is_new = self.has_other_sound(sample, slot);
-        let closed = self.segmenter.push_described(sample, is_new);
+        let closed = self.segmenter.push(sample, is_new);
         if let Some(segment) = closed {
             self.close(segment);
         }

@@ -131,15 +131,10 @@ impl Segmenter {
         2 * self.wanted_ms + LATE_FRAME_MS
     }
 
-    /// Takes in the next sample in journal order. If a segment ends before it, gives that segment;
-    /// the sample is the first of the next one.
-    pub fn push(&mut self, sample: &Sample) -> Option<Segment> {
-        self.push_described(sample, false)
-    }
-
-    /// The same, where it is known whether the frame says itself (`is_new`) that it has other
-    /// parameters than the one before it on its track.
-    pub fn push_described(&mut self, sample: &Sample, is_new: bool) -> Option<Segment> {
+    /// Takes in the next sample in journal order; `is_new` if the frame says itself that it has other
+    /// parameters than the one before it on its track. If a segment ends before it, gives that
+    /// segment; the sample is the first of the next one.
+    pub fn push(&mut self, sample: &Sample, is_new: bool) -> Option<Segment> {
         if !self.takes(sample) {
             return None;
         }

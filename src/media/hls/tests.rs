@@ -35,7 +35,7 @@ fn cut(samples: &[Sample], segment_ms: u64) -> (Vec<i64>, Vec<Segment>) {
     let mut segmenter = Segmenter::new(&configs(), segment_ms, SegmentType::Ts);
     let (mut cuts, mut segments) = (Vec::new(), Vec::new());
     for sample in samples {
-        if let Some(segment) = segmenter.push(sample) {
+        if let Some(segment) = segmenter.push(sample, false) {
             cuts.push(sample.dts_ms);
             segments.push(segment);
         }
@@ -139,11 +139,14 @@ fn a_clock_for_each_track_is_one_break() {
 #[test]
 fn another_session_is_a_discontinuity() {
     let mut segmenter = Segmenter::new(&configs(), 10_000, SegmentType::Ts);
-    assert_eq!(segmenter.push(&video(0, true)), None);
-    assert_eq!(segmenter.push(&video(40, false)), None);
+    assert_eq!(segmenter.push(&video(0, true), false), None);
+    assert_eq!(segmenter.push(&video(40, false), false), None);
     segmenter.next_session(&configs());
-    assert_eq!(segmenter.push(&Sample { kind: SampleKind::Script, ..video(50, true) }), None);
-    assert_eq!(segmenter.push(&video(80, true)), Some(segment(80, false)));
+    assert_eq!(
+        segmenter.push(&Sample { kind: SampleKind::Script, ..video(50, true) }, false),
+        None
+    );
+    assert_eq!(segmenter.push(&video(80, true), false), Some(segment(80, false)));
     assert_eq!(segmenter.finish(), Some(segment(40, true)));
     assert_eq!(segmenter.target_duration_s(), 21);
     assert_eq!(Segmenter::new(&configs(), 2_500, SegmentType::Ts).target_duration_s(), 6);

@@ -107,7 +107,7 @@ fn product(sessions: &[Vec<Sample>], segment_ms: u64) -> Product {
         }
         for sample in samples {
             if segmenter.takes(sample) {
-                if let Some(segment) = segmenter.push(sample) {
+                if let Some(segment) = segmenter.push(sample, false) {
                     gathered.push(Gathered { segment, samples: std::mem::take(&mut open) });
                 }
                 open.push((session, Sample { position: number, data_len: 8, ..*sample }));
