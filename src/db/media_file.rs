@@ -18,7 +18,7 @@ mod work;
 use sqlx::{Row, Transaction, any::Any, any::AnyRow};
 
 pub use describe::{DeliveryRow, DeliverySearch};
-pub use expiry::ExpiryClock;
+pub use expiry::{ClockRun, ExpiryClock};
 pub use progress::{Claim, GrowingMedia, MediaPart};
 pub use search::{Backlog, MediaSearch};
 pub use strays::StrayUpload;

@@ -29,6 +29,20 @@ impl Db {
         Ok(done.rows_affected() == 1)
     }
 
+    /// Sets a setting, whatever it was.
+    pub async fn set_setting(&self, name: &str, value: &str) -> Result<()> {
+        sqlx::query(
+            "INSERT INTO setting (name, value) VALUES ($1, $2) \
+             ON CONFLICT (name) DO UPDATE SET value = $2",
+        )
+        .bind(name)
+        .bind(value)
+        .execute(self.pool())
+        .await
+        .map_err(at("change a setting"))?;
+        Ok(())
+    }
+
     /// The next number of a counter: 1, 2, 3, ... The row stays locked until the transaction ends,
     /// so whoever counts rows after this sees every row numbered before.
     pub(crate) async fn next_number(tx: &mut AnyConnection, counter: &str) -> Result<i64> {
@@ -65,6 +79,10 @@ mod tests {
             tx.commit().await.unwrap();
             assert_eq!(db.setting("s").await.unwrap().as_deref(), Some("one"));
             assert_eq!(db.setting("t").await.unwrap(), None);
+            for value in ["three", "four"] {
+                db.set_setting("t", value).await.unwrap();
+                assert_eq!(db.setting("t").await.unwrap().as_deref(), Some(value));
+            }
         }
     }
 }

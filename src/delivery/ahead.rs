@@ -161,7 +161,7 @@ impl Delivery {
             }
             Step::Rest(bytes) => {
                 if let Some(growing) = &mut state.growing {
-                    growing.give_back(bytes);
+                    growing.give_back(&bytes);
                 }
                 Standing { has_more: false, look_at: 0 }
             }

@@ -8,8 +8,10 @@
 //! with the same id, never not at all.
 
 mod outage;
+mod prune;
 pub(super) mod receiver;
 mod slots;
+mod waited;
 
 use std::{sync::Arc, time::Duration};
 
@@ -24,13 +26,14 @@ use uuid::Uuid;
 use crate::{
     db::{
         self, Db,
-        callback::{Attempt, DueCallback, Keep, Verdict},
+        callback::{Attempt, DueCallback, Verdict},
     },
     domain::callback::{body_signature, signed},
 };
 use outage::{Outages, Say};
 use receiver::{Failure, Message, Receivers};
 use slots::{Slots, host_of};
+use waited::Waited;
 
 /// How often the outbox is looked at without being woken: another node may have died.
 const POLL: Duration = Duration::from_secs(5);
@@ -40,15 +43,8 @@ const LEASE_MARGIN: Duration = Duration::from_secs(30);
 const STOP_PATIENCE: Duration = Duration::from_secs(3);
 /// Pauses between tries to note an outcome while the database does not answer.
 const NOTE_PAUSES_MS: [u64; 4] = [250, 1000, 4000, 8000];
-/// How often finished rows are pruned.
+/// How often finished rows are pruned, and how long the server has run is marked.
 const PRUNE_EVERY: Duration = Duration::from_secs(3600);
-/// What waited for its receiver for this long is given up: it failed, and can be replayed.
-const MAX_WAIT_MS: i64 = 3 * 24 * 3600 * 1000;
-/// Finished rows are kept as long as the vendor's delivery log reaches back ...
-const KEEP_MS: i64 = 14 * 24 * 3600 * 1000;
-/// ... but never more than this many of each outcome.
-const KEEP_ROWS: u64 = 100_000;
-
 /// Unix milliseconds now.
 pub type Clock = Arc<dyn Fn() -> i64 + Send + Sync>;
 
@@ -117,8 +113,8 @@ impl CallbackSender {
         let db = self.sending.db.clone();
         let mut slots = Slots::default();
         let mut attempts = JoinSet::new();
-        let begun = Instant::now();
-        let mut prune_at = begun;
+        let (mut waited, mut marked) = (None::<Waited>, Instant::now());
+        let mut prune_at = marked;
         let (mut is_down, mut is_adopted) = (false, false);
         // Whoever runs holds the node's data directory, so no other process of it is alive.
         let now_ms = self.sending.now_ms();
@@ -129,7 +125,12 @@ impl CallbackSender {
                     is_adopted = db.adopt_callbacks().await? == 0;
                 }
                 if Instant::now() >= prune_at {
-                    self.sending.prune(begun.elapsed() >= PRUNE_EVERY).await?;
+                    let waited = match &mut waited {
+                        Some(waited) => waited,
+                        None => waited.insert(self.sending.waited().await?),
+                    };
+                    self.sending.mark(waited, &mut marked).await?;
+                    self.sending.prune(waited).await?;
                     prune_at = Instant::now() + PRUNE_EVERY;
                 }
                 self.start_due(&mut slots, &mut attempts).await
@@ -172,6 +173,10 @@ impl CallbackSender {
         let all = async { while attempts.join_next().await.is_some() {} };
         if timeout(STOP_PATIENCE, all).await.is_err() {
             attempts.shutdown().await;
+        }
+        if let Some(waited) = &mut waited {
+            // Unmarked it does not count, and events wait a little longer.
+            let _ = timeout(STOP_PATIENCE, self.sending.mark(waited, &mut marked)).await;
         }
         release(&db, &self.sending.owner, self.sending.now_ms()).await;
     }
@@ -224,28 +229,6 @@ impl CallbackSender {
 impl Sending {
     fn now_ms(&self) -> i64 {
         (self.clock)()
-    }
-
-    /// `may_give_up`: what waited while this server was off, or seems to have by a clock that was
-    /// just set, is tried first.
-    async fn prune(&self, may_give_up: bool) -> db::Result<()> {
-        let now_ms = self.now_ms();
-        let keep = Keep {
-            waiting_since_ms: match may_give_up {
-                true => now_ms.saturating_sub(MAX_WAIT_MS),
-                false => i64::MIN,
-            },
-            over_since_ms: now_ms.saturating_sub(KEEP_MS),
-            rows: KEEP_ROWS,
-        };
-        let pruned = self.db.prune_callbacks(keep, now_ms).await?;
-        if pruned.expired > 0 {
-            tracing::error!(
-                events = pruned.expired,
-                "callbacks given up that their receiver did not accept for three days; LiverecReplayCallback sends them again"
-            );
-        }
-        Ok(())
     }
 
     /// Sends an event and notes how it went. Answers how long the receiver took.

@@ -5,7 +5,7 @@
 //!
 //! - within the process, the monotonic clock says how much time went by; all jumps forward together
 //!   may add at most [`JUMPS_MS`];
-//! - after a restart nothing says how long the process was away: up to [`AWAY_MS`] is taken as it is;
+//! - how long the process was away before is not asked: up to [`AWAY_MS`] is taken as it is;
 //! - what lies beyond pauses expiry until the clock ran beside the monotonic one for [`STEADY_MS`]
 //!   without a step, or the operator confirms it.
 //!
@@ -47,6 +47,15 @@ pub struct Leap {
     pub by_ms: i64,
 }
 
+/// A stretch of time in which the clock went beside the monotonic one.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Run {
+    /// The wall clock at its beginning, unix milliseconds.
+    pub wall_ms: i64,
+    /// The monotonic clock at its beginning.
+    pub at_ms: i64,
+}
+
 /// Follows the clock of one process.
 #[derive(Debug, Clone)]
 pub struct ClockGuard {
@@ -56,15 +65,25 @@ pub struct ClockGuard {
     trusted_at_ms: Option<i64>,
     /// Jumps forward believed so far.
     jumps_ms: i64,
-    /// Where the present run without a step began: wall clock and monotonic clock.
-    steady_from: Option<(i64, i64)>,
+    /// The present run without a step.
+    run: Option<Run>,
     leap: Option<Leap>,
 }
 
 impl ClockGuard {
     /// `trusted_ms` is what an earlier process believed last, unix milliseconds.
     pub fn new(trusted_ms: i64) -> Self {
-        Self { trusted_ms, trusted_at_ms: None, jumps_ms: 0, steady_from: None, leap: None }
+        Self { trusted_ms, trusted_at_ms: None, jumps_ms: 0, run: None, leap: None }
+    }
+
+    /// Goes on with the run of an earlier process that had the same monotonic clock.
+    pub fn go_on(&mut self, run: Run) {
+        self.run = Some(run);
+    }
+
+    /// The present run without a step, once the clock was looked at.
+    pub fn run(&self) -> Option<Run> {
+        self.run
     }
 
     /// The newest time believed, unix milliseconds.
@@ -91,25 +110,25 @@ impl ClockGuard {
 
     /// Judges the time of the wall clock; `at_ms` is that of a monotonic clock with any zero.
     pub fn observe(&mut self, wall_ms: i64, at_ms: i64) -> Verdict {
-        let is_step = self.steady_from.is_none_or(|(wall, at)| {
-            let expected_ms = wall.saturating_add(at_ms.saturating_sub(at));
+        let is_step = self.run.is_none_or(|run| {
+            let expected_ms = run.wall_ms.saturating_add(at_ms.saturating_sub(run.at_ms));
             // While the clock was behind, StorageTime counted from the newest time believed.
             let by_ms = wall_ms.saturating_sub(expected_ms.max(self.trusted_ms));
             if by_ms > STEP_MS {
-                let (from_ms, to_ms) =
-                    (wall.saturating_sub(STEP_MS), expected_ms.saturating_add(STEP_MS));
+                let from_ms = run.wall_ms.saturating_sub(STEP_MS);
+                let to_ms = expected_ms.saturating_add(STEP_MS);
                 self.leap = Some(Leap { from_ms, to_ms, by_ms });
             }
             wall_ms.abs_diff(expected_ms) > STEP_MS.unsigned_abs()
         });
         if is_step {
-            self.steady_from = Some((wall_ms, at_ms));
+            self.run = Some(Run { wall_ms, at_ms });
         }
-        let steady_ms = self.steady_from.map_or(0, |(_, at)| at_ms.saturating_sub(at));
+        let steady_ms = self.run.map_or(0, |run| at_ms.saturating_sub(run.at_ms));
         if steady_ms >= STEADY_MS {
             self.believe(wall_ms, at_ms);
             self.jumps_ms = 0;
-            self.steady_from = Some((wall_ms, at_ms));
+            self.run = Some(Run { wall_ms, at_ms });
             return Verdict::Believed;
         }
         // What can have gone by since the newest time believed, and what may come on top.
@@ -213,6 +232,20 @@ mod tests {
         assert_eq!(guard.leap(), None);
         guard.observe(NOW + HOUR_MS, HOUR_MS);
         assert_eq!(guard.leap().map(|leap| leap.by_ms), Some(HOUR_MS));
+    }
+
+    #[test]
+    fn a_step_between_two_processes_is_one() {
+        let mut earlier = ClockGuard::new(NOW);
+        earlier.observe(NOW, 500);
+        earlier.observe(NOW + HOUR_MS, 500 + HOUR_MS);
+        let run = earlier.run().unwrap();
+        for leap in [0, 3 * DAY_MS] {
+            let mut guard = ClockGuard::new(earlier.trusted_ms());
+            guard.go_on(run);
+            guard.observe(NOW + 2 * HOUR_MS + leap, 500 + 2 * HOUR_MS);
+            assert_eq!(guard.leap().map(|leap| leap.by_ms), (leap > 0).then_some(leap));
+        }
     }
 
     proptest! {

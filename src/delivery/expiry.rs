@@ -5,19 +5,22 @@
 //! again in the next round; when nothing can be, the rounds become rare. Whether the clock may be
 //! believed is [`super::clock_guard`]'s.
 
-use std::{
-    sync::Arc,
-    time::{Duration, Instant},
-};
+use std::{sync::Arc, time::Duration};
 
 use futures_util::{StreamExt, stream};
 use tokio::time::sleep;
 use tokio_util::sync::CancellationToken;
 use tracing::{info, warn};
 
-use super::clock_guard::{ClockGuard, Leap, Verdict};
+use super::{
+    boot_clock::BootClock,
+    clock_guard::{ClockGuard, Leap, Run, Verdict},
+};
 use crate::{
-    db::{Db, DbError, media_file::ExpiryClock},
+    db::{
+        Db, DbError,
+        media_file::{ClockRun, ExpiryClock},
+    },
     domain::{container::Container, media_file::MediaFile},
     storage::{ObjectStore, StorageError, StorageKey},
 };
@@ -50,6 +53,7 @@ pub(super) struct Expiry {
     pub store: Arc<dyn ObjectStore>,
     pub node_id: String,
     pub now_ms: fn() -> i64,
+    pub boot: BootClock,
 }
 
 /// What is remembered between rounds.
@@ -58,19 +62,20 @@ pub(super) struct Memory {
     guard: Option<ClockGuard>,
     /// What the row says.
     noted: Option<ExpiryClock>,
+    noted_run: Option<Run>,
 }
 
 impl Expiry {
     /// Goes round until stopped.
     pub(super) async fn run(self, token: CancellationToken) {
-        let (begun, mut memory) = (Instant::now(), Memory::default());
+        let mut memory = Memory::default();
         let (mut pause, mut is_failing) = (ROUND, false);
         loop {
             tokio::select! {
                 () = token.cancelled() => return,
                 () = sleep(pause) => {}
             }
-            let at_ms = i64::try_from(begun.elapsed().as_millis()).unwrap_or(i64::MAX);
+            let at_ms = self.boot.now_ms();
             let round = tokio::select! {
                 () = token.cancelled() => return,
                 round = self.round(&mut memory, at_ms) => round,
@@ -93,8 +98,8 @@ impl Expiry {
         }
     }
 
-    /// Looks at the clock, then removes all that is expired; how many files. `at_ms` is the time of
-    /// a monotonic clock.
+    /// Looks at the clock, then removes all that is expired; how many files. `at_ms` is what
+    /// [`BootClock::now_ms`] says.
     pub(super) async fn round(
         &self,
         memory: &mut Memory,
@@ -190,9 +195,16 @@ impl Expiry {
         if memory.guard.is_none() || is_paused {
             // At the start, and while an operator may confirm the clock.
             let row = self.db.expiry_clock(&self.node_id).await?;
-            let guard = memory
-                .guard
-                .get_or_insert_with(|| ClockGuard::new(row.map_or(now_ms, |row| row.trusted_ms)));
+            let guard = match &mut memory.guard {
+                Some(guard) => guard,
+                none => {
+                    let mut guard = ClockGuard::new(row.map_or(now_ms, |row| row.trusted_ms));
+                    if let Some(run) = self.earlier_run(at_ms).await? {
+                        guard.go_on(run);
+                    }
+                    none.insert(guard)
+                }
+            };
             match row {
                 Some(row) if memory.noted.is_some() && row.trusted_ms != guard.trusted_ms() => {
                     guard.confirm(row.trusted_ms);
@@ -236,11 +248,26 @@ impl Expiry {
             noted.paused_since_ms != paused_since_ms
                 || noted.trusted_ms.abs_diff(now.trusted_ms) >= NOTE_EVERY_MS.unsigned_abs()
         });
+        let run = guard.run();
         if is_due {
             self.db.set_expiry_clock(&self.node_id, now).await?;
             memory.noted = Some(now);
         }
+        if let Some(begun) = run.filter(|_| memory.noted_run != run) {
+            let Run { wall_ms, at_ms: boot_ms } = begun;
+            let noted = ClockRun { boot_id: self.boot.id.clone(), wall_ms, boot_ms };
+            self.db.set_clock_run(&self.node_id, &noted).await?;
+            memory.noted_run = run;
+        }
         Ok(may_expire)
+    }
+
+    /// The run that an earlier process has noted since the machine was started.
+    async fn earlier_run(&self, at_ms: i64) -> Result<Option<Run>, DbError> {
+        let noted = self.db.clock_run(&self.node_id).await?;
+        let is_same = |noted: &ClockRun| noted.boot_id == self.boot.id && noted.boot_ms <= at_ms;
+        let run = |noted: ClockRun| Run { wall_ms: noted.wall_ms, at_ms: noted.boot_ms };
+        Ok(noted.filter(|noted| !self.boot.id.is_empty() && is_same(noted)).map(run))
     }
 }
 

@@ -3,6 +3,8 @@
 //! Large files go a part at a time here too, and the worker asks after each what to do next: so many
 //! small ones are not behind one large one.
 
+use bytes::Bytes;
+
 use crate::{
     db::media_file::{Fence, Fenced, MediaPart},
     domain::{
@@ -104,10 +106,10 @@ impl Delivery {
         match self.step(view, state).await? {
             Step::Part | Step::Starved(_) => Ok(Turn::More),
             Step::Rest(rest) => {
-                let done = self.complete(view, fence, state, &rest).await;
+                let done = self.complete(view, fence, state, rest.clone()).await;
                 // Not done: it is made of what is left once more.
                 if let (Err(_), Some(growing)) = (&done, &mut state.growing) {
-                    growing.give_back(rest);
+                    growing.give_back(&rest);
                 }
                 done.map(|()| Turn::Done)
             }
@@ -120,7 +122,7 @@ impl Delivery {
         view: &View,
         fence: Fence,
         state: &mut FileUpload,
-        rest: &[u8],
+        rest: Bytes,
     ) -> Result<(), DeliverError> {
         let Some((upload, layout)) = state.upload.clone() else {
             return Err(ProjectError::Broken("there is no upload").into());
@@ -148,7 +150,8 @@ impl Delivery {
         if head.len() != u64::from(layout.leading()) * layout.part_size {
             return Err(ProjectError::Broken("the file is shorter than its first parts").into());
         }
-        let mut behind = LazyBytes::from(rest.to_vec());
+        let mut behind = LazyBytes::default();
+        behind.push(rest);
         behind.append(ends.tail);
         let mut last = 0;
         for (number, bytes) in [(state.number, behind), (1, head)] {

@@ -29,7 +29,7 @@ use super::{
     evidence::{Evidence, Known},
     first_walk::{FirstWalk, Planned},
     hls::HlsSettings,
-    project::{Body, Emit, ProjectError, READ_OVER},
+    project::{Body, Emit, ProjectError},
     source::Source,
 };
 
@@ -144,10 +144,16 @@ impl Growing {
         Ok(found)
     }
 
-    /// The next `want` bytes of the body; fewer if there are no more by now.
-    pub fn take(&mut self, source: &mut Source, want: usize) -> Result<Vec<u8>, ProjectError> {
-        let mut out = std::mem::take(&mut self.place.rest);
-        out.reserve((want + READ_OVER).saturating_sub(out.len()));
+    /// The next `want` bytes of the body, in the empty `out`; fewer if there are no more by now. Room
+    /// for [`READ_OVER`] more is of use.
+    pub fn take(
+        &mut self,
+        source: &mut Source,
+        want: usize,
+        mut out: Vec<u8>,
+    ) -> Result<Vec<u8>, ProjectError> {
+        out.append(&mut self.place.rest);
+        self.place.rest = Vec::new();
         self.place.seek(source);
         source.swap_damage(&mut self.damage);
         let before = out.len();
@@ -171,9 +177,8 @@ impl Growing {
     }
 
     /// Gives back what was taken last and not used.
-    pub fn give_back(&mut self, mut bytes: Vec<u8>) {
-        bytes.append(&mut self.place.rest);
-        self.place.rest = bytes;
+    pub fn give_back(&mut self, bytes: &[u8]) {
+        self.place.rest.splice(..0, bytes.iter().copied());
     }
 
     /// The same bytes as [`Growing::take`] gave at a place before this one, without counting them.
@@ -182,13 +187,14 @@ impl Growing {
         source: &mut Source,
         place: &Place,
         want: usize,
+        mut out: Vec<u8>,
     ) -> Result<Vec<u8>, ProjectError> {
         let mut emit = self.emit.clone();
         if let Emit::Aac { span, .. } = &mut emit {
             *span = None;
         }
         let mut uncounted = Evidence::new(TimeRule::Adts, Known::default());
-        let mut out = place.rest.clone();
+        out.extend_from_slice(&place.rest);
         place.seek(source);
         while let Some((span, sample)) = source.next_sample()? {
             if sample.tag_len > 0 && out.len() >= want {

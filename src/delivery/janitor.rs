@@ -15,6 +15,7 @@ use tokio_util::sync::CancellationToken;
 use tracing::{debug, info, warn};
 
 use super::{
+    boot_clock::BootClock,
     clock_guard::{ClockGuard, Verdict},
     expiry::Expiry,
     strays::Strays,
@@ -96,6 +97,7 @@ impl Janitor {
             store: self.store.clone(),
             node_id: self.node_id.clone(),
             now_ms: self.now_ms,
+            boot: BootClock::open(),
         };
         let strays = Strays { db: self.db.clone(), store: self.store.clone(), now_ms: self.now_ms };
         // A slow store must not keep journals from being released.

@@ -6,6 +6,8 @@
 //! streams; `record` decides what an ended file is.
 
 mod ahead;
+mod boot_clock;
+mod buffers;
 pub mod callback;
 mod check;
 mod clock_guard;

@@ -105,8 +105,9 @@ impl Delivery {
                     self.forget_object(file, coming).await?;
                     let key =
                         key_of(&main_key(file), coming.object, self.settings.hls.segment_type);
-                    let store = self.store.clone();
-                    let mut writer = upload::Writer::new(store, key, self.settings.part_size, 0);
+                    let (store, buffers) = (self.store.clone(), self.uploads.buffers.clone());
+                    let part_size = self.settings.part_size;
+                    let mut writer = upload::Writer::new(store, buffers, key, part_size, 0);
                     // Before it is begun: should its id never be learned, it is found by its key.
                     self.note_object_upload(file, format!("{}:", coming.object.name())).await?;
                     writer.write(part).await?;

@@ -11,7 +11,10 @@ use crate::{
 };
 
 use super::{
-    DeliverError, Delivery, check, objects::count_stored, project::ProjectError, step::MAIN,
+    DeliverError, Delivery, check,
+    objects::count_stored,
+    project::{ProjectError, READ_OVER},
+    step::MAIN,
     view::View,
 };
 
@@ -137,9 +140,15 @@ impl Delivery {
             return Ok(Some((self.zeros(part_size).await?, stretch)));
         }
         let want = usize::try_from(part_size).unwrap_or(usize::MAX).max(1);
+        let buffers = self.uploads.buffers.clone();
         self.read(move || {
-            let part = PartBytes::new(stretch.bytes.read(want));
-            Ok(Some((part, stretch)))
+            let part = stretch.bytes.split(want).unwrap_or_else(|| {
+                let left = usize::try_from(stretch.bytes.len()).unwrap_or(usize::MAX);
+                let mut room = buffers.take(want.min(left).saturating_add(READ_OVER));
+                stretch.bytes.read_into(&mut room, want);
+                buffers.lend(room)
+            });
+            Ok(Some((PartBytes::new(part), stretch)))
         })
         .await
     }
@@ -147,14 +156,14 @@ impl Delivery {
     /// A whole part of zeros, of which heads have many: hashed once, and not kept.
     pub(super) async fn zeros(&self, part_size: u64) -> Result<PartBytes, DeliverError> {
         let len = usize::try_from(part_size).unwrap_or(usize::MAX);
-        let digests = match self.uploads.zeros(len) {
-            Some(digests) => digests,
-            None => {
-                let zeros = self.read(move || Ok(PartBytes::new(vec![0; len].into()))).await?;
-                self.uploads.set_zeros(len, zeros.digests.clone());
-                return Ok(zeros);
-            }
-        };
-        Ok(PartBytes { bytes: vec![0; len].into(), digests })
+        let mut room = self.uploads.buffers.take(len);
+        room.resize(len, 0);
+        let bytes = self.uploads.buffers.lend(room);
+        if let Some(digests) = self.uploads.zeros(len) {
+            return Ok(PartBytes { bytes, digests });
+        }
+        let zeros = self.read(move || Ok(PartBytes::new(bytes))).await?;
+        self.uploads.set_zeros(len, zeros.digests.clone());
+        Ok(zeros)
     }
 }

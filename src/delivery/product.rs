@@ -50,8 +50,8 @@ impl Delivery {
         self.db.forget_media_upload(file.id).await?;
         let total_len = projection.total_len();
         let part_size = upload::part_size(self.settings.part_size, total_len);
-        let mut writer =
-            upload::Writer::new(self.store.clone(), main.clone(), part_size, total_len);
+        let (store, buffers) = (self.store.clone(), self.uploads.buffers.clone());
+        let mut writer = upload::Writer::new(store, buffers, main.clone(), part_size, total_len);
         let mut is_noted = false;
         loop {
             let (next, block) = self

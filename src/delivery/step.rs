@@ -2,6 +2,7 @@
 //!
 //! The same for a file that grows and for one that has ended. What was uploaded is not sent again.
 
+use bytes::Bytes;
 use tracing::{info, warn};
 
 use crate::{
@@ -10,7 +11,7 @@ use crate::{
         media_file::{MediaPart, MediaUpload},
     },
     domain::media_file::{MediaFile, MediaFileState},
-    storage::{StorageError, StorageKey, Upload},
+    storage::{COMPLETING, StorageError, StorageKey, Upload},
 };
 
 use super::{
@@ -20,7 +21,7 @@ use super::{
     layout::{Layout, Measured},
     part::PartBytes,
     product::key_of,
-    project::{Body, Object, ProjectError},
+    project::{Body, Object, ProjectError, READ_OVER},
     uploads::{FileUpload, Unsent},
     view::View,
 };
@@ -41,7 +42,7 @@ pub(super) enum Step {
     /// There is not a whole part yet. So many bytes of it wait.
     Starved(u64),
     /// The body is at its end; these bytes are less than a part.
-    Rest(Vec<u8>),
+    Rest(Bytes),
 }
 
 impl Delivery {
@@ -209,6 +210,7 @@ impl Delivery {
             return Err(ProjectError::Broken("the body is lost").into());
         };
         let (journal, view) = (self.journal.clone(), view.clone());
+        let buffers = self.uploads.buffers.clone();
         let (growing, made) = self
             .read(move || {
                 let mut source = view.open(&journal)?;
@@ -221,22 +223,25 @@ impl Delivery {
                         return Ok((growing, Made::Starved(waiting)));
                     }
                 }
+                let mut room = buffers.take(want.saturating_add(READ_OVER));
                 if lead > 0 {
                     // It goes up with the head.
                     let lead = usize::try_from(lead).unwrap_or(usize::MAX);
-                    if growing.take(&mut source, lead)?.len() < lead {
+                    room = growing.take(&mut source, lead, room)?;
+                    if room.len() < lead {
                         return Err(ProjectError::Broken("the file is shorter than it was"));
                     }
+                    room.clear();
                 }
                 let place = growing.place().clone();
-                let bytes = growing.take(&mut source, want)?;
-                let made = match bytes.len() == want {
-                    true => Made::Part(PartBytes::new(bytes.into()), place),
+                let bytes = growing.take(&mut source, want, room)?;
+                let (len, bytes) = (bytes.len(), buffers.lend(bytes));
+                let made = match len == want {
+                    true => Made::Part(PartBytes::new(bytes), place),
                     false if source.is_final() => Made::Rest(bytes),
                     false => {
-                        let waiting = bytes.len() as u64;
-                        growing.give_back(bytes);
-                        Made::Starved(waiting)
+                        growing.give_back(&bytes);
+                        Made::Starved(len as u64)
                     }
                 };
                 Ok((growing, made))
@@ -255,7 +260,7 @@ impl Delivery {
     ) -> Result<PartBytes, DeliverError> {
         let Unsent { place, sha256 } = unsent;
         let bytes = self.again(view, state, place, want).await?;
-        let part = self.read(move || Ok(PartBytes::new(bytes.into()))).await?;
+        let part = self.read(move || Ok(PartBytes::new(bytes))).await?;
         match part.digests.sha256 == sha256 {
             true => Ok(part),
             false => Err(ProjectError::Broken("the journal does not say what it said").into()),
@@ -269,16 +274,18 @@ impl Delivery {
         state: &mut FileUpload,
         place: Place,
         want: usize,
-    ) -> Result<Vec<u8>, DeliverError> {
+    ) -> Result<Bytes, DeliverError> {
         let Some(growing) = state.growing.take() else {
             return Err(ProjectError::Broken("the body is lost").into());
         };
         let (journal, view) = (self.journal.clone(), view.clone());
+        let buffers = self.uploads.buffers.clone();
         let (growing, bytes) = self
             .read(move || {
                 let mut source = view.open(&journal)?;
-                let bytes = growing.again(&mut source, &place, want)?;
-                Ok((growing, bytes))
+                let room = buffers.take(want.saturating_add(READ_OVER));
+                let bytes = growing.again(&mut source, &place, want, room)?;
+                Ok((growing, buffers.lend(bytes)))
             })
             .await?;
         state.growing = Some(growing);
@@ -308,7 +315,7 @@ impl Delivery {
     ) -> Result<bool, DeliverError> {
         let listed = match self.store.list_parts(upload).await {
             // Whoever may list its parts may complete it: what is left is half of it.
-            Ok(_) if action == "complete an upload" => return Ok(true),
+            Ok(_) if action == COMPLETING => return Ok(true),
             Ok(listed) => listed,
             // Where nothing is granted it may still be there.
             Err(error) => return Ok(matches!(error, StorageError::NoSuchUpload { .. })),
@@ -352,7 +359,7 @@ impl Delivery {
 enum Made {
     Part(PartBytes, Place),
     Starved(u64),
-    Rest(Vec<u8>),
+    Rest(Bytes),
 }
 
 /// Key of a file's main object.

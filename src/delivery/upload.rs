@@ -6,12 +6,15 @@
 
 use std::sync::Arc;
 
-use bytes::{Bytes, BytesMut};
+use bytes::Bytes;
 use sha2::{Digest, Sha256};
 
 use crate::storage::{ObjectStore, Part, Result, StorageKey, Upload};
 
-use super::check::{self, Proof};
+use super::{
+    buffers::Buffers,
+    check::{self, Proof},
+};
 
 /// Most parts of one object that stores accept.
 const MAX_PARTS: u64 = 9_000;
@@ -40,7 +43,8 @@ pub struct Writer {
     part_size: usize,
     /// How much is thought to come, for room made at once instead of bit by bit.
     expected_bytes: u64,
-    pending: BytesMut,
+    buffers: Arc<Buffers>,
+    pending: Vec<u8>,
     /// Of `pending`.
     hash: Sha256,
     upload: Option<Upload>,
@@ -55,6 +59,7 @@ impl Writer {
     /// whole part has come together.
     pub fn new(
         store: Arc<dyn ObjectStore>,
+        buffers: Arc<Buffers>,
         key: StorageKey,
         part_size: u64,
         expected_bytes: u64,
@@ -64,7 +69,8 @@ impl Writer {
             key,
             expected_bytes,
             part_size: usize::try_from(part_size).unwrap_or(usize::MAX).max(1),
-            pending: BytesMut::new(),
+            buffers,
+            pending: Vec::new(),
             hash: Sha256::new(),
             upload: None,
             parts: Vec::new(),
@@ -82,7 +88,7 @@ impl Writer {
             }
             if self.pending.is_empty() {
                 let left = usize::try_from(self.expected_bytes).unwrap_or(usize::MAX);
-                self.pending.reserve(self.part_size.min(left.max(block.len())));
+                self.pending = self.buffers.take(self.part_size.min(left.max(block.len())));
             }
             let room = self.part_size - self.pending.len();
             let next = block.split_to(room.min(block.len()));
@@ -96,7 +102,7 @@ impl Writer {
     /// What has come together, with its size and hash noted.
     fn take(&mut self) -> Bytes {
         let sha256 = std::mem::take(&mut self.hash).finalize().into();
-        let body = std::mem::take(&mut self.pending).freeze();
+        let body = self.buffers.lend(std::mem::take(&mut self.pending));
         self.md5s.push(check::md5_hex(&body));
         self.stored.push(StoredPart { size_bytes: body.len() as u64, sha256 });
         body

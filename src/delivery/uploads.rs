@@ -21,6 +21,7 @@ use crate::{
 };
 
 use super::{
+    buffers::Buffers,
     growing::{Growing, Place},
     hls_step::HlsUpload,
     layout::{Layout, PARTS_WAITING},
@@ -99,6 +100,8 @@ pub(super) struct Uploads {
     /// Length and digests of the part of zeros that was hashed last.
     zeros: Mutex<Option<(usize, Digests)>>,
     wake: Notify,
+    /// What parts are made in.
+    pub buffers: Arc<Buffers>,
 }
 
 impl Uploads {

@@ -90,23 +90,25 @@ impl LazyBytes {
         }
     }
 
-    /// The next `want` bytes; fewer only at the end.
-    pub fn read(&mut self, want: usize) -> Bytes {
-        if let Some(Piece::Bytes(bytes)) = self.pieces.front_mut()
-            && (bytes.len() >= want || bytes.len() as u64 == self.len)
-        {
-            let read = bytes.split_to(want.min(bytes.len()));
-            self.len -= read.len() as u64;
-            self.drop_read();
-            return read;
+    /// The next `want` bytes, fewer only at the end, if they are there as they are.
+    pub fn split(&mut self, want: usize) -> Option<Bytes> {
+        let Some(Piece::Bytes(bytes)) = self.pieces.front_mut() else { return None };
+        if bytes.len() < want && (bytes.len() as u64) < self.len {
+            return None;
         }
-        let room = usize::try_from(self.len).unwrap_or(usize::MAX).min(want);
-        let mut out = Vec::with_capacity(room);
+        let read = bytes.split_to(want.min(bytes.len()));
+        self.len -= read.len() as u64;
+        self.drop_read();
+        Some(read)
+    }
+
+    /// Puts the next `want` bytes into an empty `out`; fewer only at the end.
+    pub fn read_into(&mut self, out: &mut Vec<u8>, want: usize) {
         while out.len() < want
             && let Some(piece) = self.pieces.front_mut()
         {
             let before = out.len();
-            let over = piece.fill(&mut out, want);
+            let over = piece.fill(out, want);
             self.len -= (out.len() - before) as u64;
             if out.len() == before {
                 // A table that is shorter than it was said to be.
@@ -117,7 +119,16 @@ impl LazyBytes {
                 self.pieces.push_front(Piece::Bytes(over));
             }
         }
-        out.into()
+    }
+
+    /// The next `want` bytes; fewer only at the end.
+    pub fn read(&mut self, want: usize) -> Bytes {
+        self.split(want).unwrap_or_else(|| {
+            let left = usize::try_from(self.len).unwrap_or(usize::MAX);
+            let mut out = Vec::with_capacity(left.min(want));
+            self.read_into(&mut out, want);
+            out.into()
+        })
     }
 
     /// All that is left.

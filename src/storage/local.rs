@@ -43,8 +43,8 @@ use self::{
     temporary::tag_of,
 };
 use super::{
-    BoxFuture, ObjectBody, ObjectInfo, ObjectStore, OpenUpload, Page, Part, Result, StorageError,
-    StorageKey, Upload,
+    BoxFuture, COMPLETING, ObjectBody, ObjectInfo, ObjectStore, OpenUpload, Page, Part, Result,
+    StorageError, StorageKey, Upload,
 };
 
 /// Bytes of one read.
@@ -173,8 +173,7 @@ impl ObjectStore for LocalStore {
 
     fn complete<'a>(&'a self, upload: &'a Upload, parts: &'a [Part]) -> BoxFuture<'a, Result<()>> {
         let (upload, parts) = (upload.clone(), parts.to_vec());
-        self.write("complete an upload", move |files| files.complete_upload(&upload, &parts))
-            .boxed()
+        self.write(COMPLETING, move |files| files.complete_upload(&upload, &parts)).boxed()
     }
 
     fn abort<'a>(&'a self, upload: &'a Upload) -> BoxFuture<'a, Result<()>> {

@@ -26,6 +26,10 @@ pub const MIN_PART_BYTES: u64 = 5 << 20;
 /// Most parts that an upload can have.
 pub const MAX_PARTS: u32 = 10_000;
 
+/// What [`ObjectStore::complete`] is called in errors: whoever may do everything else to an upload and
+/// is refused this has lost parts of it.
+pub const COMPLETING: &str = "complete an upload";
+
 /// A boxed future, so that the trait can be used behind `dyn`.
 pub type BoxFuture<'a, T> = Pin<Box<dyn Future<Output = T> + Send + 'a>>;
 

@@ -25,6 +25,17 @@ pub struct ExpiryClock {
     pub paused_since_ms: i64,
 }
 
+/// A stretch of time in which a node's clock made no step.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ClockRun {
+    /// Which start of the machine it belongs to.
+    pub boot_id: String,
+    /// The wall clock at its beginning, unix milliseconds.
+    pub wall_ms: i64,
+    /// How long the machine had run by then, milliseconds.
+    pub boot_ms: i64,
+}
+
 impl Db {
     /// Stored files whose time is over at `now_ms`, the longest overdue first, behind `after` in that
     /// order; without spans.
@@ -80,6 +91,42 @@ impl Db {
         .execute(self.pool())
         .await
         .map_err(at("note what is believed of the clock"))?;
+        Ok(())
+    }
+
+    /// The last stretch without a step that a node has noted.
+    pub async fn clock_run(&self, node_id: &str) -> Result<Option<ClockRun>> {
+        const ACTION: &str = "read how the clock has run";
+        let row = sqlx::query(
+            "SELECT boot_id, steady_wall_ms, steady_boot_ms FROM expiry_clock WHERE node_id = $1",
+        )
+        .bind(node_id)
+        .fetch_optional(self.reader())
+        .await
+        .map_err(at(ACTION))?;
+        row.map(|row| {
+            Ok(ClockRun {
+                boot_id: row.try_get(0).map_err(at(ACTION))?,
+                wall_ms: row.try_get(1).map_err(at(ACTION))?,
+                boot_ms: row.try_get(2).map_err(at(ACTION))?,
+            })
+        })
+        .transpose()
+    }
+
+    /// Notes it, beside what the node believes of its clock.
+    pub async fn set_clock_run(&self, node_id: &str, run: &ClockRun) -> Result<()> {
+        sqlx::query(
+            "UPDATE expiry_clock SET boot_id = $2, steady_wall_ms = $3, steady_boot_ms = $4 \
+             WHERE node_id = $1",
+        )
+        .bind(node_id)
+        .bind(&run.boot_id)
+        .bind(run.wall_ms)
+        .bind(run.boot_ms)
+        .execute(self.pool())
+        .await
+        .map_err(at("note how the clock has run"))?;
         Ok(())
     }
 

@@ -46,6 +46,7 @@ fn house_at(test: TestDb, now_ms: fn() -> i64) -> House {
         store: Arc::new(store.clone()),
         node_id: "node".to_owned(),
         now_ms,
+        boot: BootClock { id: "boot".to_owned() },
     };
     House { test, store, expiry, memory: Memory::default(), _dir: dir }
 }
@@ -248,5 +249,30 @@ async fn what_was_stored_before_the_clock_was_put_right_does_not_expire_young() 
         NOW.fetch_add(DAY_MS, Ordering::SeqCst);
         assert_eq!(house.round(7000 + DAY_MS).await.unwrap(), 1);
         assert_eq!(house.left(&young).await, 0);
+    }
+}
+
+/// The same, but the clock is put right while the server is off.
+#[tokio::test]
+async fn a_clock_put_right_while_the_server_was_off_makes_nothing_old() {
+    for boot in ["boot", "another"] {
+        NOW.store(T0, Ordering::SeqCst);
+        let mut house = house(sqlite().await);
+        assert_eq!(house.round(0).await.unwrap(), 0);
+        let young = house.stored("b", Container::Mp4, now() + 2000 + DAY_MS).await;
+        let mut tx = house.test.db.begin().await.unwrap();
+        Db::announce_media_file(&mut tx, young.id, 0, T0 + 2000).await.unwrap();
+        tx.commit().await.unwrap();
+        NOW.fetch_add(4000, Ordering::SeqCst);
+        assert_eq!(house.round(4000).await.unwrap(), 0);
+
+        // Another process, six days later by the clock and five seconds by the machine.
+        house.memory = Memory::default();
+        house.expiry.boot.id = boot.to_owned();
+        NOW.store(T0 + 9000 + 6 * DAY_MS, Ordering::SeqCst);
+        let removed = usize::from(boot != "boot");
+        assert_eq!(house.round(9000).await.unwrap(), removed, "{boot}: six days may be true");
+        NOW.fetch_add(DAY_MS, Ordering::SeqCst);
+        assert_eq!(house.round(9000 + DAY_MS).await.unwrap(), 1 - removed);
     }
 }

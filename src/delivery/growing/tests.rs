@@ -61,12 +61,12 @@ fn grow(
                 break;
             }
             let before = growing.place().clone();
-            let made = growing.take(&mut source, part).unwrap();
+            let made = growing.take(&mut source, part, Vec::new()).unwrap();
             if made.len() < part && decided.is_some() {
-                growing.give_back(made);
+                growing.give_back(&made);
                 break;
             }
-            let again = growing.again(&mut source, &before, part).unwrap();
+            let again = growing.again(&mut source, &before, part, Vec::new()).unwrap();
             assert_eq!(again, made, "made again without being counted");
             steps += 1;
             if shed_after == Some(steps) {
@@ -149,14 +149,14 @@ fn what_was_assumed_is_checked_at_the_end() {
     let mut growing = Growing::new(Container::Mp4, 0, 5);
     let mut source = open(&place, Container::Mp4, &spans, None);
     growing.set_spans(&spans, causes(&spans));
-    while growing.take(&mut source, 1000).unwrap().len() == 1000 {}
+    while growing.take(&mut source, 1000, Vec::new()).unwrap().len() == 1000 {}
     let ended = growing.finish(&mut source, &spans, causes(&spans), <_>::default(), 4000);
     assert!(matches!(ended, Err(ProjectError::Broken(_))), "another shift");
 
     let shift_ms = plan(&place, Container::Mp4, &spans).facts.shift_ms;
     let mut growing = Growing::new(Container::Mp4, 0, shift_ms);
     growing.set_spans(&spans, causes(&spans));
-    growing.take(&mut source, 1000).unwrap();
+    growing.take(&mut source, 1000, Vec::new()).unwrap();
     growing.shed();
     let ended = growing.finish(&mut source, &spans, causes(&spans), <_>::default(), 4000);
     assert!(matches!(ended, Err(ProjectError::Broken(_))), "not all of the body");

@@ -19,7 +19,9 @@ use super::{
     place::sync_dir,
     temporary::{tag_of, tagged},
 };
-use crate::storage::{MAX_PARTS, Part, Result, StorageError, StorageKey, Upload, check_parts};
+use crate::storage::{
+    COMPLETING, MAX_PARTS, Part, Result, StorageError, StorageKey, Upload, check_parts,
+};
 
 /// The two files of an upload.
 struct Paths {
@@ -73,7 +75,7 @@ impl Files {
 
     /// Cuts the file to its size and renames it into place.
     pub(super) fn complete_upload(&self, upload: &Upload, parts: &[Part]) -> Result<()> {
-        const ACTION: &str = "complete an upload";
+        const ACTION: &str = COMPLETING;
         let size = check_parts(upload, parts)?;
         let paths = self.upload_paths(&upload.id)?;
         let object = self.path(&upload.key);
@@ -105,7 +107,7 @@ impl Files {
             return Err(no_such_upload(upload));
         }
         let settled = self.places.settle(&upload.key).and_then(|()| remove(&paths.log));
-        settled.map_err(|e| io_error("complete an upload", &self.path(&upload.key), e))
+        settled.map_err(|e| io_error(COMPLETING, &self.path(&upload.key), e))
     }
 
     /// Removes the files of an upload, if there are any.

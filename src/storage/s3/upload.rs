@@ -13,7 +13,7 @@ use super::{
     client::{OnlyIfRefused, overrides, sending},
     error::{is_forbidden, storage_error, upload_error},
 };
-use crate::storage::{MAX_PARTS, Part, Result, StorageError, Upload, check_parts};
+use crate::storage::{COMPLETING, MAX_PARTS, Part, Result, StorageError, Upload, check_parts};
 
 /// How often a listing is asked for that the server refuses.
 const LISTINGS: usize = 3;
@@ -98,7 +98,7 @@ impl S3Store {
             .send()
             .await;
         let Err(error) = sent else { return Ok(()) };
-        let error = upload_error("complete an upload", upload, error);
+        let error = upload_error(COMPLETING, upload, error);
         // The answer of an attempt that worked may have been lost, and the next one is told that
         // there is no such upload (s3s-fs: AccessDenied). The object itself knows.
         match self.head_object(&upload.key).await {
