@@ -23,6 +23,7 @@ use crate::{
 };
 
 use super::{
+    beginning::last_keyframe,
     continuation,
     rows::{Begun, Rows},
     tracker::{Change, Tracker},
@@ -147,10 +148,15 @@ impl Follow {
                 if state.tracker.is_settled() {
                     self.turn.settle();
                 }
+                let mut begun = None;
                 if let Some((position, note)) = state.note.take() {
+                    begun = note.attached();
                     state = self.take(&rows, state, position, note, may_continue).await?;
                 }
                 self.set_floor(&state);
+                if let Some(recording) = begun {
+                    self.shared.journal.let_go(self.session.id, recording);
+                }
                 // Behind the commit, or delivery would run past the end of a file.
                 self.shared.journal.set_decided(self.session.id, state.cursor);
             }
@@ -240,12 +246,8 @@ impl Follow {
     /// from the last key frame on (for tasks to come) and what was not read yet.
     fn set_floor(&self, state: &State) {
         let progress = *self.progress.borrow();
-        let recent = match progress.last_keyframe {
-            Some(mark) if progress.written - mark.position <= self.shared.unclaimed_max_bytes => {
-                mark.position
-            }
-            _ => progress.written,
-        };
+        let recent = last_keyframe(&progress, self.shared.unclaimed_max_bytes);
+        let recent = recent.unwrap_or(progress.written);
         let needed = state.tracker.oldest_needed().unwrap_or(u64::MAX);
         self.shared.journal.set_floor(self.session.id, recent.min(state.cursor).min(needed));
     }
