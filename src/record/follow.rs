@@ -300,15 +300,32 @@ impl State {
 
     /// Lets a note take effect, with the pre-roll of a recording that reaches back.
     fn take(mut self, position: u64, note: Note) -> Result<Self, JournalError> {
-        let preroll = match &note {
-            Note::Attach { recording, from } if *from < position => Some((recording.id, *from)),
-            _ => None,
-        };
-        let has_begun = self.tracker.note(position, note, &mut self.changes);
-        if let Some((recording, from)) = preroll.filter(|_| has_begun) {
-            for earlier in self.reader.samples(from, position)? {
-                self.tracker.replay(recording, &earlier?, &mut self.changes);
+        let (recording, from) = match note {
+            Note::Attach { recording, from } if from < position => (recording, from),
+            note => {
+                self.tracker.note(position, note, &mut self.changes);
+                return Ok(self);
             }
+        };
+        let mut wall_ms = self.tracker.wall_ms();
+        // When its first tag arrived is said by the next mark: there is one each second.
+        for earlier in self.reader.samples(from, position)? {
+            let earlier = earlier?;
+            if earlier.kind == SampleKind::Clock {
+                wall_ms = earlier.dts_ms;
+                break;
+            }
+        }
+        let id = recording.id;
+        if !self.tracker.attach(recording, from, wall_ms, &mut self.changes) {
+            return Ok(self);
+        }
+        for earlier in self.reader.samples(from, position)? {
+            let earlier = earlier?;
+            if earlier.kind == SampleKind::Clock {
+                wall_ms = earlier.dts_ms;
+            }
+            self.tracker.replay(id, &earlier, wall_ms, &mut self.changes);
         }
         Ok(self)
     }

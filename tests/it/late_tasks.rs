@@ -6,7 +6,7 @@ use std::{
 };
 
 use chrono::Utc;
-use liverec::media::tag::Tag;
+use liverec::media::tag::{Tag, TagKind};
 use serde_json::{Value, json};
 
 use crate::{
@@ -14,7 +14,8 @@ use crate::{
         ffmpeg::{Codecs, make_source},
         publisher::{LivePush, Pusher, is_header, is_keyframe, read_tags},
         pushing::frames,
-        server::{BACKENDS, Server},
+        receiver::Receiver,
+        server::{BACKENDS, Backend, Server},
     },
     tasks::{events, product, set_up_with, template, wait},
     verbatim::FORMATS,
@@ -29,6 +30,8 @@ const RETURNS_MS: i64 = 6_500;
 enum Keys {
     None,
     First,
+    /// The first, which the journal has released when the task is made.
+    Released,
     /// The first, and those from [`RETURNS_MS`] on.
     Return,
 }
@@ -45,14 +48,17 @@ enum Fate {
     Left,
 }
 
-const CASES: [(&str, Keys, Fate); 7] = [
-    ("stopped", Keys::First, Fate::Stopped),
-    ("closes", Keys::First, Fate::Closes),
-    ("left", Keys::First, Fate::Left),
-    ("deleted", Keys::First, Fate::Deleted),
-    ("first", Keys::First, Fate::None),
-    ("none", Keys::None, Fate::None),
-    ("return", Keys::Return, Fate::None),
+/// The name of a stream, its key frames, what becomes of its task, and bytes added to each picture.
+type Spec = (&'static str, Keys, Fate, usize);
+
+const CASES: [Spec; 7] = [
+    ("stopped", Keys::First, Fate::Stopped, 0),
+    ("closes", Keys::First, Fate::Closes, 0),
+    ("left", Keys::First, Fate::Left, 0),
+    ("deleted", Keys::First, Fate::Deleted, 0),
+    ("first", Keys::First, Fate::None, 0),
+    ("none", Keys::None, Fate::None, 0),
+    ("return", Keys::Return, Fate::None, 0),
 ];
 
 fn with_keys(tags: &[Tag], keys: Keys) -> Vec<Tag> {
@@ -60,10 +66,20 @@ fn with_keys(tags: &[Tag], keys: Keys) -> Vec<Tag> {
     let is_kept = |(at, tag): &(usize, &Tag)| match keys {
         _ if !is_keyframe(tag) => true,
         Keys::None => false,
-        Keys::First => *at == first,
+        Keys::First | Keys::Released => *at == first,
         Keys::Return => *at == first || tag.time_ms >= RETURNS_MS,
     };
     tags.iter().enumerate().filter(is_kept).map(|(_, tag)| tag.clone()).collect()
+}
+
+/// A picture with so many bytes of filler data (H.264 NAL unit 12) behind it.
+fn padded(tag: Tag, bytes: usize) -> Tag {
+    if bytes == 0 || tag.kind != TagKind::Video || is_header(&tag) {
+        return tag;
+    }
+    let length = u32::try_from(bytes + 1).unwrap().to_be_bytes();
+    let payload = [&tag.payload, &length[..], &[12], &vec![0xff; bytes]].concat();
+    Tag { payload: payload.into(), ..tag }
 }
 
 /// A push with what its task is to record.
@@ -73,6 +89,8 @@ struct Case {
     fate: Fate,
     push: Option<LivePush>,
     begun: Instant,
+    /// Unix seconds.
+    began_s: i64,
     task: String,
     created_ms: i64,
     sent: Vec<Tag>,
@@ -99,12 +117,16 @@ impl Case {
         let found: Vec<&Tag> = found.iter().skip_while(|tag| is_header(tag)).collect();
         let first = *found.first().unwrap();
         match self.keys {
-            Keys::First => assert_eq!(Some(first), self.sent.iter().find(|tag| is_keyframe(tag))),
+            Keys::First => {
+                assert_eq!(Some(first), self.sent.iter().find(|tag| is_keyframe(tag)));
+                let start_s = flv["start_time"].as_i64().unwrap();
+                assert!((start_s - self.began_s).abs() <= 2, "{} {flv}", self.began_s);
+            }
             Keys::Return => {
                 assert!(is_keyframe(first) && first.time_ms >= RETURNS_MS, "{first:?}");
             }
             // As far as the journal had been written.
-            Keys::None => assert!(
+            Keys::None | Keys::Released => assert!(
                 (self.created_ms - 1500..self.created_ms + 1000).contains(&first.time_ms),
                 "{} {first:?}",
                 self.created_ms
@@ -126,19 +148,21 @@ impl Case {
     }
 }
 
-fn start(server: &Server) -> Vec<Case> {
+fn start(server: &Server, specs: &[Spec]) -> Vec<Case> {
     let path = server.folder().join("source.flv");
     make_source(Codecs::H264Aac, 40, &path);
     let tags = read_tags(&path);
     let template = template(server, &["Flv", "Hls", "Mp4", "Aac"]);
-    let mut cases: Vec<Case> = CASES
+    let mut cases: Vec<Case> = specs
         .iter()
-        .map(|&(stream, keys, fate)| {
+        .map(|&(stream, keys, fate, padding)| {
+            let tags = with_keys(&tags, keys).into_iter().map(|tag| padded(tag, padding)).collect();
             let pusher = Pusher::connect(server.rtmp, stream, 4096).accepted();
             let begun = Instant::now();
-            let push = Some(LivePush::start(pusher, with_keys(&tags, keys)));
+            let push = Some(LivePush::start(pusher, tags));
             let (task, sent) = (String::new(), Vec::new());
-            Case { stream, keys, fate, push, begun, task, created_ms: 0, sent }
+            let began_s = Utc::now().timestamp();
+            Case { stream, keys, fate, push, begun, began_s, task, created_ms: 0, sent }
         })
         .collect();
     sleep(Duration::from_millis(3000));
@@ -164,7 +188,7 @@ fn a_task_on_a_push_without_key_frames_records_all_the_same() {
             ("journal.retention", "1h"),
         ];
         let (server, receiver) = set_up_with(backend, &settings);
-        let mut cases = start(&server);
+        let mut cases = start(&server, &CASES);
         sleep(Duration::from_millis(700));
         for case in &cases {
             assert!(events(&receiver, 332, case.stream).is_empty(), "{} waits", case.stream);
@@ -199,21 +223,49 @@ fn a_task_on_a_push_without_key_frames_records_all_the_same() {
         let told = cases.iter().find(|case| case.stream == "first").unwrap().ask(&server);
         assert_eq!(told["SessionList"][0]["WaitingList"], json!([]), "{told:#}");
         sleep(Duration::from_millis(1500));
-        for case in &mut cases {
-            if case.push.is_some() {
-                case.end_push();
-            }
-            let files = wait(&receiver, 100, case.stream, FORMATS.len());
-            assert!(files.iter().all(|file| file["task_id"] == case.task.as_str()));
-            case.check(files.iter().find(|file| file["file_format"] == "flv").unwrap());
-            for file in &files {
-                let (code, report) = verify(&server, file);
-                assert_eq!(code, 0, "{} {report:#}", case.stream);
-                let tracks = report["tracks"].as_array().unwrap();
-                let has = |kind: &str| tracks.iter().any(|track| track["track"] == kind);
-                let has_pictures = file["file_format"] != "aac";
-                assert!(has("audio") && has("video") == has_pictures, "{report:#}");
-            }
+        finish(&server, &receiver, cases);
+    }
+}
+
+/// Ends the pushes and looks at every product.
+fn finish(server: &Server, receiver: &Receiver, cases: Vec<Case>) {
+    for mut case in cases {
+        if case.push.is_some() {
+            case.end_push();
+        }
+        let files = wait(receiver, 100, case.stream, FORMATS.len());
+        assert!(files.iter().all(|file| file["task_id"] == case.task.as_str()));
+        case.check(files.iter().find(|file| file["file_format"] == "flv").unwrap());
+        for file in &files {
+            let (code, report) = verify(server, file);
+            assert_eq!(code, 0, "{} {report:#}", case.stream);
+            let tracks = report["tracks"].as_array().unwrap();
+            let has = |kind: &str| tracks.iter().any(|track| track["track"] == kind);
+            let has_pictures = file["file_format"] != "aac";
+            assert!(has("audio") && has("video") == has_pictures, "{report:#}");
         }
     }
+}
+
+/// What the journal keeps for tasks to come is held while one waits, and no more than that is.
+#[test]
+fn a_task_that_waits_holds_the_journal() {
+    let settings = [
+        ("record.max_preroll", "1s"),
+        ("journal.unclaimed_max", "1MiB"),
+        ("journal.retention", "1h"),
+    ];
+    let (server, receiver) = set_up_with(Backend::Plain, &settings);
+    // The one has 600 KiB behind its key frame when the task is made and 2.6 MiB when it begins, the
+    // other 4 MiB and 17 MiB.
+    let specs = [
+        ("held", Keys::First, Fate::None, 8 << 10),
+        ("released", Keys::Released, Fate::None, 56 << 10),
+    ];
+    let cases = start(&server, &specs);
+    for case in &cases {
+        wait(&receiver, 332, case.stream, FORMATS.len());
+    }
+    sleep(Duration::from_millis(500));
+    finish(&server, &receiver, cases);
 }
