@@ -30,10 +30,11 @@ use crate::{
         snapshot::Snapshot,
         stream::StreamPath,
     },
+    ingest::Waiting,
 };
 use words::{
     OTHER_DOMAIN, PUBLISH_AUTH, formats, publish_auth_reason, rule_reason, scope_of, summary,
-    task_reason,
+    task_reason, waiting_reason,
 };
 
 /// Tasks of the stream that are told of.
@@ -113,13 +114,21 @@ pub async fn explain_record(state: &State, _caller: &Caller, mut params: Params)
     if phase == Phase::Future {
         sessions.retain(|(session, _)| session.ended_ms == 0);
     }
-    let running_tasks: BTreeSet<String> = sessions
+    let live = state.live.get(&path);
+    let waiting = live.as_ref().map(|live| (live.session.id, live.waiting.list()));
+    let waiting_of = |task: &str| {
+        let tasks = waiting.iter().flat_map(|(_, tasks)| tasks);
+        tasks.clone().find(|(id, _)| id == task).map(|(_, waiting)| waiting)
+    };
+    let mut running_tasks: BTreeSet<String> = sessions
         .iter()
         .filter(|(session, _)| session.ended_ms == 0)
         .flat_map(|(_, recordings)| recordings)
         .filter(|recorded| recorded.ended_ms == 0)
         .filter_map(|recorded| recorded.recording.origin.task_id().map(str::to_owned))
         .collect();
+    // Whatever becomes of it meanwhile, it records what it waits for.
+    running_tasks.extend(waiting.iter().flat_map(|(_, tasks)| tasks).map(|(task, _)| task.clone()));
 
     let policy = Policy {
         default_domain: state.settings.default_domain.clone(),
@@ -155,6 +164,7 @@ pub async fn explain_record(state: &State, _caller: &Caller, mut params: Params)
         reason: publish_auth_reason(fallback),
         prevents: false,
     }));
+    let waiting_tasks = waiting.as_ref().map_or(0, |(_, tasks)| tasks.len());
     let is_taken = !obstacles.iter().any(|obstacle| obstacle.prevents);
     let template_of = |id: i64| snapshot.record_templates.get(&id);
     Ok(json!({
@@ -164,7 +174,7 @@ pub async fn explain_record(state: &State, _caller: &Caller, mut params: Params)
         "Time": utc(at_ms),
         "Phase": phase.as_str(),
         "WillRecord": is_taken && !told.wanted.is_empty(),
-        "Summary": summary(phase, &told, &obstacles, &sessions, &path),
+        "Summary": summary(phase, &told, &obstacles, &sessions, waiting_tasks, &path),
         "RuleList": told.rules.iter().map(|seen| {
             let shadow = seen.shadowed_by.map(scope_of);
             json!({
@@ -189,6 +199,7 @@ pub async fn explain_record(state: &State, _caller: &Caller, mut params: Params)
                 *effect,
                 template_of(task.template_id),
                 running_tasks.contains(&task.id),
+                waiting_of(&task.id),
             ),
         })).collect::<Vec<_>>(),
         "WantedList": told.wanted.iter().map(wanted).collect::<Vec<_>>(),
@@ -198,7 +209,10 @@ pub async fn explain_record(state: &State, _caller: &Caller, mut params: Params)
             "Reason": obstacle.reason,
             "Prevents": obstacle.prevents,
         })).collect::<Vec<_>>(),
-        "SessionList": sessions.iter().map(session_info).collect::<Vec<_>>(),
+        "SessionList": sessions.iter().map(|(session, recordings)| {
+            let waiting = waiting.as_ref().filter(|(id, _)| *id == session.session.id);
+            session_info(session, recordings, waiting.map_or(&[], |(_, tasks)| tasks))
+        }).collect::<Vec<_>>(),
     }))
 }
 
@@ -310,7 +324,11 @@ fn origin(origin: &Origin) -> &'static str {
     }
 }
 
-fn session_info((session, recordings): &(EndedSession, Vec<RecordedFiles>)) -> Value {
+fn session_info(
+    session: &EndedSession,
+    recordings: &[RecordedFiles],
+    waiting: &[(String, Waiting)],
+) -> Value {
     let time = |ms: i64| if ms > 0 { utc(ms) } else { String::new() };
     let recordings = recordings.iter().map(|recorded| {
         let recording = &recorded.recording;
@@ -335,5 +353,11 @@ fn session_info((session, recordings): &(EndedSession, Vec<RecordedFiles>)) -> V
         "EndReason": session.reason,
         "Signed": session.session.signed,
         "RecordingList": recordings.collect::<Vec<_>>(),
+        "WaitingList": waiting.iter().map(|(task, waiting)| json!({
+            "TaskId": task,
+            "SinceTime": utc(waiting.since_ms),
+            "UntilTime": utc(waiting.until_ms),
+            "Reason": waiting_reason(waiting),
+        })).collect::<Vec<_>>(),
     })
 }

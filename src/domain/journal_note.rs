@@ -67,6 +67,14 @@ impl Note {
         serde_json::to_string(self).unwrap_or_default()
     }
 
+    /// The recording that it begins.
+    pub fn attached(&self) -> Option<RecordingId> {
+        match self {
+            Note::Attach { recording, .. } => Some(recording.id),
+            Note::Detach { .. } | Note::Stall { .. } | Note::End { .. } => None,
+        }
+    }
+
     /// Reads a note back; `None` for one of another version, which is skipped.
     pub fn parse(json: &str) -> Option<Self> {
         serde_json::from_str(json).ok()

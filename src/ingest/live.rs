@@ -14,7 +14,7 @@ use std::{
 
 use tokio::sync::{Notify, mpsc, watch};
 
-use super::Control;
+use super::{Control, WaitingTasks};
 use crate::{
     domain::{
         session::{EndReason, Session},
@@ -34,6 +34,8 @@ pub struct LiveSession {
     pub control: mpsc::Sender<Control>,
     /// Name and version that the encoder gave; possibly empty.
     pub encoder: String,
+    /// Tasks that wait for a key frame of it.
+    pub waiting: WaitingTasks,
     pub(super) place: Arc<PlaceState>,
 }
 
@@ -246,6 +248,7 @@ mod tests {
             progress,
             control,
             encoder: String::new(),
+            waiting: WaitingTasks::default(),
             place: place.state.clone(),
         })
     }

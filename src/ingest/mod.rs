@@ -1,6 +1,6 @@
 //! Sockets: accepts publishers, reads what they send, hands it to a journal each.
 //!
-//! Reading order: [`live`] (who is live), [`source`] and [`tls`] (where bytes come from), [`buffer`] and
+//! Reading order: [`live`] and [`waiting`] (who is live, what waits for it), [`source`] and [`tls`] (where bytes come from), [`buffer`] and
 //! [`pace`] (how they are read cheaply), [`connection`] (the life of a connection), [`publish`] (the
 //! life of a publish), [`listener`] and [`proxy`]. The protocol itself is [`crate::rtmp`]; what is recorded is
 //! decided by whoever receives [`Event`]s.
@@ -18,6 +18,7 @@ mod source;
 #[cfg(test)]
 mod tests;
 mod tls;
+mod waiting;
 
 use std::{pin::Pin, sync::Arc, time::Duration};
 
@@ -31,6 +32,7 @@ use self::buffer::BufferPool;
 pub use self::{
     listener::Door,
     live::{Live, LiveSession},
+    waiting::{Waiting, WaitingTasks},
 };
 use crate::{
     domain::{

@@ -13,7 +13,7 @@ use tokio::{
 use tracing::{error, info, warn};
 
 use super::{
-    Context, Control, Event,
+    Context, Control, Event, WaitingTasks,
     live::{LiveSession, NoPlace, Place},
     now_ms,
 };
@@ -104,6 +104,7 @@ impl Opening {
             progress: writer.progress(),
             control,
             encoder,
+            waiting: WaitingTasks::default(),
             place: place.state.clone(),
         });
         if !place.show(live.clone()) {
@@ -243,8 +244,13 @@ impl Publishing {
     pub(super) async fn close(mut self, reason: EndReason) {
         // Nobody sees it among the live ones any more, and nobody ends it for another reason.
         self.place.state.end(reason);
-        self.take_controls();
         self.controls.close();
+        // What still waits for a key frame was to be recorded, and this is the last chance. These
+        // first: whoever is not among them any more has sent its notes.
+        for note in self.live.waiting.take_notes() {
+            self.writer.note(&note);
+        }
+        self.take_controls();
         metrics::gauge!("liverec_streams_live").decrement(1);
         let Publishing { context, place, live, writer, begun, tags, .. } = self;
         let session = live.session.id;

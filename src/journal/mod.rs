@@ -16,6 +16,7 @@ mod append;
 mod batch;
 mod checksum;
 mod configs;
+mod decided;
 mod error;
 mod file;
 mod floor;
@@ -60,6 +61,7 @@ pub use space::SpaceSettings;
 pub use writer::Writer;
 
 use append::{Appender, Failure};
+use decided::Decided;
 use error::Result;
 use file::{Disk, FileSystem};
 use floor::Floors;
@@ -72,7 +74,7 @@ use space::Space;
 use tracker::State;
 use writer::MAX_TEXT_BYTES;
 
-use crate::domain::ids::SessionId;
+use crate::domain::ids::{RecordingId, SessionId};
 
 /// Blocking calls at a time.
 const WRITES: usize = 32;
@@ -111,7 +113,7 @@ struct Shared {
     disk: Arc<dyn Disk>,
     live: LiveSessions,
     floors: Floors,
-    decided: Floors,
+    decided: Decided,
     writes: Pool,
     syncs: Pool,
     reads: Pool,
@@ -149,7 +151,7 @@ impl Journal {
             disk,
             live: LiveSessions::default(),
             floors: Floors::default(),
-            decided: Floors::default(),
+            decided: Decided::default(),
             writes: Pool::new(WRITES),
             syncs: Pool::new(SYNCS),
             reads: Pool::new(READS),
@@ -219,14 +221,17 @@ impl Journal {
 
     /// Deletes what is not needed any more: the files that end at or below the logical position
     /// `keep_from`, or with `None` the whole session. The last file stays as long as anything
-    /// is kept. Gives the bytes freed. Nothing else deletes journal data. Blocking.
+    /// is kept, and so does what is behind the floor or a hold of a followed session. Gives the bytes freed. Nothing else deletes journal data. Blocking.
     ///
     /// # Errors
     /// The whole of a session with a writer is asked for, or the disk refuses.
     pub fn release(&self, session: SessionId, keep_from: Option<u64>) -> Result<u64> {
         let folder = self.folder(session);
         match keep_from {
-            Some(position) => release::below(&folder, position),
+            Some(position) => {
+                let give_up = |base| self.shared.floors.give_up(session, base);
+                release::below(&folder, position, give_up)
+            }
             None => {
                 let guard = self.shared.live.enter(session).ok_or(JournalError::Live(session))?;
                 let freed = release::all(&folder);
@@ -294,6 +299,18 @@ impl Journal {
     /// The session is not followed any more: the rows say everything.
     pub fn clear_floor(&self, session: SessionId) {
         self.shared.floors.clear(session);
+    }
+
+    /// Keeps a followed session from `position` on for a recording whose note is to come, until
+    /// [`Journal::let_go`] or the end of the session; in place of what the recording held before.
+    /// False if that is released already.
+    pub fn hold(&self, session: SessionId, recording: RecordingId, position: u64) -> bool {
+        self.shared.floors.hold(session, recording, position)
+    }
+
+    /// The floor says what the recording needs.
+    pub fn let_go(&self, session: SessionId, recording: RecordingId) {
+        self.shared.floors.let_go(session, recording);
     }
 
     /// Where the journal of a session is, or would be.

@@ -8,14 +8,16 @@ use super::{
     index_file::IndexFile,
 };
 
-/// Unlinks the files that end at or below `keep_from`; gives the bytes freed.
-pub(super) fn below(folder: &Folder, keep_from: u64) -> Result<u64> {
+/// Unlinks the files that end at or below `keep_from`, as far as `give_up` says of their ends that
+/// nobody holds them; gives the bytes freed.
+pub(super) fn below(folder: &Folder, keep_from: u64, give_up: impl Fn(u64) -> bool) -> Result<u64> {
     let numbers = folder.numbers()?;
     let mut freed = 0;
     for pair in numbers.windows(2) {
         let [number, next] = *pair else { break };
         // A file ends where the next one begins, whatever else it holds.
-        if IndexFile::open(folder, next)?.header.base > keep_from {
+        let end = IndexFile::open(folder, next)?.header.base;
+        if end > keep_from || !give_up(end) {
             break;
         }
         freed += unlink(&folder.data(number))?;

@@ -23,6 +23,7 @@ use crate::{
 };
 
 use super::{
+    beginning::last_keyframe,
     continuation,
     rows::{Begun, Rows},
     tracker::{Change, Tracker},
@@ -147,10 +148,15 @@ impl Follow {
                 if state.tracker.is_settled() {
                     self.turn.settle();
                 }
+                let mut begun = None;
                 if let Some((position, note)) = state.note.take() {
+                    begun = note.attached();
                     state = self.take(&rows, state, position, note, may_continue).await?;
                 }
                 self.set_floor(&state);
+                if let Some(recording) = begun {
+                    self.shared.journal.let_go(self.session.id, recording);
+                }
                 // Behind the commit, or delivery would run past the end of a file.
                 self.shared.journal.set_decided(self.session.id, state.cursor);
             }
@@ -240,12 +246,8 @@ impl Follow {
     /// from the last key frame on (for tasks to come) and what was not read yet.
     fn set_floor(&self, state: &State) {
         let progress = *self.progress.borrow();
-        let recent = match progress.last_keyframe {
-            Some(mark) if progress.written - mark.position <= self.shared.unclaimed_max_bytes => {
-                mark.position
-            }
-            _ => progress.written,
-        };
+        let recent = last_keyframe(&progress, self.shared.unclaimed_max_bytes);
+        let recent = recent.unwrap_or(progress.written);
         let needed = state.tracker.oldest_needed().unwrap_or(u64::MAX);
         self.shared.journal.set_floor(self.session.id, recent.min(state.cursor).min(needed));
     }
@@ -298,15 +300,32 @@ impl State {
 
     /// Lets a note take effect, with the pre-roll of a recording that reaches back.
     fn take(mut self, position: u64, note: Note) -> Result<Self, JournalError> {
-        let preroll = match &note {
-            Note::Attach { recording, from } if *from < position => Some((recording.id, *from)),
-            _ => None,
-        };
-        let has_begun = self.tracker.note(position, note, &mut self.changes);
-        if let Some((recording, from)) = preroll.filter(|_| has_begun) {
-            for earlier in self.reader.samples(from, position)? {
-                self.tracker.replay(recording, &earlier?, &mut self.changes);
+        let (recording, from) = match note {
+            Note::Attach { recording, from } if from < position => (recording, from),
+            note => {
+                self.tracker.note(position, note, &mut self.changes);
+                return Ok(self);
             }
+        };
+        let mut wall_ms = self.tracker.wall_ms();
+        // When its first tag arrived is said by the next mark: there is one each second.
+        for earlier in self.reader.samples(from, position)? {
+            let earlier = earlier?;
+            if earlier.kind == SampleKind::Clock {
+                wall_ms = earlier.dts_ms;
+                break;
+            }
+        }
+        let id = recording.id;
+        if !self.tracker.attach(recording, from, wall_ms, &mut self.changes) {
+            return Ok(self);
+        }
+        for earlier in self.reader.samples(from, position)? {
+            let earlier = earlier?;
+            if earlier.kind == SampleKind::Clock {
+                wall_ms = earlier.dts_ms;
+            }
+            self.tracker.replay(id, &earlier, wall_ms, &mut self.changes);
         }
         Ok(self)
     }

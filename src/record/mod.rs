@@ -1,11 +1,14 @@
 //! What is recorded: the supervisor compares what [`plan`] wants with what is running.
 //!
 //! It wakes on every publish, unpublish, change of configuration and task edge. Starting and ending
-//! a recording is a note in the session's journal; [`follow`] turns notes into rows, [`cut`] decides
+//! a recording is a note in the session's journal ([`attach`]; where it begins is decided by
+//! [`beginning`]); [`follow`] turns notes into rows, [`cut`] decides
 //! where files end. A recording with a resume window outlives its session: [`turns`] puts the
 //! sessions of a stream in order, [`continuation`] goes on with what is suspended, [`resume`] ends
 //! what nothing came back for; [`watch`] notices what is irregular. Nothing here touches a media byte or makes a product.
 
+mod attach;
+mod beginning;
 mod continuation;
 pub mod cut;
 pub mod follow;
@@ -32,17 +35,17 @@ use tracing::info;
 use crate::{
     domain::{
         container::Container,
-        ids::{DecimalId, RecordingId, SessionId},
-        journal_note::Note,
+        ids::SessionId,
         plan::{self, LiveStream, Wanted, plan},
         publish_auth,
         record_template::RecordTemplate,
-        recording::{Origin, Recording},
+        recording::Recording,
         session::Session,
     },
-    ingest::{Control, Event, LiveSession},
+    ingest::{Event, LiveSession},
 };
 
+use attach::{Running, Terms};
 use follow::{Follow, Shared};
 use rows::Rows;
 use turns::{Turn, Turns};
@@ -77,13 +80,6 @@ impl Settings {
         };
         i64::try_from(seconds).unwrap_or(i64::MAX)
     }
-}
-
-struct Running {
-    live: Arc<LiveSession>,
-    rule_template: Option<RecordTemplate>,
-    /// Of an idle task: none.
-    groups: HashMap<Origin, Vec<RecordingId>>,
 }
 
 /// Keeps the running recordings equal to the wanted ones.
@@ -188,16 +184,11 @@ impl Supervisor {
     fn start(&mut self, live: Arc<LiveSession>) -> Vec<Recording> {
         let snapshot = self.shared.snapshot.load();
         let path = live.session.path.clone();
-        let mut running = Running {
-            rule_template: plan::rule_template(&snapshot, &path),
-            live,
-            groups: HashMap::new(),
-        };
-        let stream = as_live_stream(&running);
+        let mut running = Running::new(plan::rule_template(&snapshot, &path), live);
         let now_ms = (self.shared.now_ms)();
         let wanted = plan(
             now_ms,
-            &[stream],
+            &[running.as_live_stream()],
             &snapshot.record_tasks,
             &snapshot.record_templates,
             self.settings.default_task_format,
@@ -206,8 +197,10 @@ impl Supervisor {
             info!(stream.path = %path, "no rule or task asks for a recording of this stream");
         }
         let recordings: Vec<Recording> =
-            wanted.iter().flat_map(|w| begin(&mut running, w, now_ms, &self.settings)).collect();
-        let (session, progress) = (&running.live.session, running.live.progress.clone());
+            wanted.iter().flat_map(|w| running.begin(w, now_ms, &self.settings)).collect();
+        let (session, progress) = (running.session(), running.progress());
+        // Held until it is followed.
+        self.shared.journal.set_floor(session.id, 0);
         self.spawn(Follow {
             shared: self.shared.clone(),
             turn: self.turns.enter(session, Some(progress.clone())),
@@ -243,7 +236,7 @@ impl Supervisor {
     fn reconcile(&mut self) -> Duration {
         let snapshot = self.shared.snapshot.load_full();
         let now_ms = (self.shared.now_ms)();
-        let streams: Vec<LiveStream> = self.running.values().map(as_live_stream).collect();
+        let streams: Vec<LiveStream> = self.running.values().map(Running::as_live_stream).collect();
         let wanted = plan(
             now_ms,
             &streams,
@@ -251,26 +244,23 @@ impl Supervisor {
             &snapshot.record_templates,
             self.settings.default_task_format,
         );
+        let terms = Terms {
+            settings: &self.settings,
+            journal: &self.shared.journal,
+            unclaimed_max_bytes: self.shared.unclaimed_max_bytes,
+            now_ms,
+        };
         let mut is_waiting = false;
         for want in &wanted {
-            let Some(running) = self.running.get_mut(&want.session) else { continue };
-            if !running.groups.contains_key(&want.origin) {
-                is_waiting |= !attach(running, want, now_ms, &self.settings);
+            if let Some(running) = self.running.get_mut(&want.session) {
+                is_waiting |= !running.attach(want, &terms);
             }
         }
         let wanted: BTreeSet<(SessionId, Option<&str>)> =
             wanted.iter().map(|w| (w.session, w.origin.task_id())).collect();
         for (session, running) in &mut self.running {
-            let over: Vec<Origin> = running
-                .groups
-                .keys()
-                .filter(|origin| **origin != Origin::Rule)
-                .filter(|origin| !wanted.contains(&(*session, origin.task_id())))
-                .cloned()
-                .collect();
-            for origin in over {
-                is_waiting |= !detach(running, &origin, now_ms);
-            }
+            let is_wanted = |task: &str| wanted.contains(&(*session, Some(task)));
+            is_waiting |= !running.end_unwanted(is_wanted, &terms);
         }
         if is_waiting {
             return WAITING_POLL;
@@ -293,101 +283,4 @@ pub struct Found {
     pub progress: tokio::sync::watch::Receiver<crate::journal::Progress>,
     /// Its place among the sessions of its stream, if it could be taken before its recovery.
     pub turn: Option<Turn>,
-}
-
-fn as_live_stream(running: &Running) -> LiveStream {
-    let tasks = |idle: bool| {
-        let groups =
-            running.groups.iter().filter(move |(_, recordings)| recordings.is_empty() == idle);
-        groups.filter_map(|(origin, _)| origin.task_id().map(ToOwned::to_owned)).collect()
-    };
-    LiveStream {
-        session: running.live.session.id,
-        path: running.live.session.path.clone(),
-        rule_template: running.rule_template.clone(),
-        running_tasks: tasks(false),
-        idle_tasks: tasks(true),
-    }
-}
-
-/// Makes the recordings of one origin, one per enabled container.
-fn begin(
-    running: &mut Running,
-    wanted: &Wanted,
-    now_ms: i64,
-    settings: &Settings,
-) -> Vec<Recording> {
-    let session_id = match wanted.origin {
-        Origin::Rule => running.live.session.sequence,
-        Origin::Task { .. } => DecimalId::next(now_ms),
-    };
-    let recordings: Vec<Recording> = wanted
-        .template
-        .containers()
-        .map(|container| Recording {
-            id: RecordingId::new(now_ms),
-            session_id,
-            origin: wanted.origin.clone(),
-            container,
-            template: wanted.template.clone(),
-            started_ms: now_ms,
-            resume_window_s: settings.resume_window_s(&wanted.template, container),
-        })
-        .collect();
-    for recording in &recordings {
-        info!(
-            stream.path = %running.live.session.path,
-            recording.id = %recording.id,
-            container = %recording.container,
-            task.id = recording.origin.task_id().unwrap_or(""),
-            "recording started"
-        );
-    }
-    running.groups.insert(wanted.origin.clone(), recordings.iter().map(|r| r.id).collect());
-    recordings
-}
-
-/// Attaches to a stream that is already live. False if it has to be tried again: no recent key
-/// frame yet, or the journal takes no notes at the moment.
-fn attach(running: &mut Running, wanted: &Wanted, now_ms: i64, settings: &Settings) -> bool {
-    if !wanted.has_format() {
-        begin(running, wanted, now_ms, settings);
-        return true;
-    }
-    let progress = *running.live.progress.borrow();
-    let max_preroll_ms = i64::try_from(settings.max_preroll.as_millis()).unwrap_or(i64::MAX);
-    let from = match progress.last_keyframe {
-        Some(mark) if now_ms.saturating_sub(mark.wall_ms) <= max_preroll_ms => mark.position,
-        _ if progress.has_video => return false,
-        _ => progress.written,
-    };
-    let live = running.live.clone();
-    let Ok(permits) = live.control.try_reserve_many(wanted.template.containers().count()) else {
-        return false;
-    };
-    for (recording, permit) in begin(running, wanted, now_ms, settings).into_iter().zip(permits) {
-        let note = Note::Attach { recording: Box::new(recording), from };
-        permit.send(Control::Note(note.to_json()));
-    }
-    true
-}
-
-/// Ends the recordings of one origin. False if it has to be tried again: the journal takes no notes
-/// at the moment.
-fn detach(running: &mut Running, origin: &Origin, now_ms: i64) -> bool {
-    let live = running.live.clone();
-    let Some(recordings) = running.groups.get(origin) else { return true };
-    let Ok(permits) = live.control.try_reserve_many(recordings.len()) else { return false };
-    for (recording, permit) in recordings.iter().zip(permits) {
-        info!(
-            stream.path = %live.session.path,
-            recording.id = %recording,
-            task.id = origin.task_id().unwrap_or(""),
-            "recording ended by its task"
-        );
-        let note = Note::Detach { recording: *recording, ended_ms: now_ms };
-        permit.send(Control::Note(note.to_json()));
-    }
-    running.groups.remove(origin);
-    true
 }

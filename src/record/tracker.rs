@@ -198,12 +198,13 @@ impl Tracker {
         }
     }
 
-    /// Takes in a note that stands at `position`. An attachment that reaches back is followed by
-    /// [`Tracker::replay`] of the samples from its `from` up to the note; one that is known is
-    /// nothing new. Answers whether a recording began.
+    /// Takes in a note that stands at `position`; an attachment that reaches back goes through
+    /// [`Tracker::attach`]. Answers whether a recording began.
     pub fn note(&mut self, position: u64, note: Note, changes: &mut Vec<Change>) -> bool {
         match note {
-            Note::Attach { recording, from } => return self.attach(recording, from, changes),
+            Note::Attach { recording, from } => {
+                return self.attach(recording, from, self.wall_ms, changes);
+            }
             Note::Detach { recording, ended_ms } => {
                 if let Some(at) = self.running.iter().position(|r| r.attached == recording) {
                     self.running.remove(at).end(position, ended_ms, self.wall_ms, changes);
@@ -216,7 +217,16 @@ impl Tracker {
         false
     }
 
-    fn attach(&mut self, recording: Box<Recording>, from: u64, changes: &mut Vec<Change>) -> bool {
+    /// Begins a recording with the tag at `from`, which arrived at `wall_ms` (unix milliseconds).
+    /// [`Tracker::replay`] of the samples from there up to here follows. Answers whether it began:
+    /// one that is known is nothing new.
+    pub fn attach(
+        &mut self,
+        recording: Box<Recording>,
+        from: u64,
+        wall_ms: i64,
+        changes: &mut Vec<Change>,
+    ) -> bool {
         if !self.known.insert(recording.id) {
             return false;
         }
@@ -225,12 +235,12 @@ impl Tracker {
             recording: recording.clone(),
             ordinal: 0,
             from,
-            start_ms: self.wall_ms,
+            start_ms: wall_ms,
             cause: None,
         });
         self.running.push(Running {
             attached: recording.id,
-            cutter: Cutter::of(&recording, self.wall_ms),
+            cutter: Cutter::of(&recording, wall_ms),
             recording,
             ordinal: 0,
             file_from: from,
@@ -239,10 +249,22 @@ impl Tracker {
         true
     }
 
-    /// Feeds one sample of the pre-roll to a recording that was just attached.
-    pub fn replay(&mut self, recording: RecordingId, sample: &Sample, changes: &mut Vec<Change>) {
+    /// Unix milliseconds of the last arrival, to the second.
+    pub fn wall_ms(&self) -> i64 {
+        self.wall_ms
+    }
+
+    /// Feeds one sample of the pre-roll, which arrived at `wall_ms`, to a recording that was just
+    /// attached.
+    pub fn replay(
+        &mut self,
+        recording: RecordingId,
+        sample: &Sample,
+        wall_ms: i64,
+        changes: &mut Vec<Change>,
+    ) {
         if let Some(running) = self.running.iter_mut().find(|r| r.attached == recording) {
-            running.push(sample, self.wall_ms, changes);
+            running.push(sample, wall_ms, changes);
         }
     }
 

@@ -21,6 +21,7 @@ mod follow_ends;
 mod follow_hls;
 mod hostile;
 mod keys;
+mod late_tasks;
 mod players;
 mod publish;
 mod publish_auth;

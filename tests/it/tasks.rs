@@ -17,9 +17,13 @@ use crate::support::{
     server::{BACKENDS, Backend, Server, eventually, fetch},
 };
 
-/// A server whose events arrive at a receiver; nothing is recorded but what a test asks for.
 fn set_up(backend: Backend) -> (Server, Receiver) {
-    let server = Server::start(backend, &[("hls.segment_duration", "1s")]);
+    set_up_with(backend, &[("hls.segment_duration", "1s")])
+}
+
+/// A server whose events arrive at a receiver; nothing is recorded but what a test asks for.
+pub fn set_up_with(backend: Backend, settings: &[(&str, &str)]) -> (Server, Receiver) {
+    let server = Server::start(backend, settings);
     let receiver = Receiver::start();
     server.call_back(&receiver.url(), SIGN_KEY);
     server.live("DeleteLiveRecordRule", json!({"DomainName": "live.local"}));
@@ -32,7 +36,8 @@ fn source(server: &Server, seconds: u32) -> Vec<Tag> {
     read_tags(&path)
 }
 
-fn template(server: &Server, formats: &[&str]) -> i64 {
+/// A template that enables these formats.
+pub fn template(server: &Server, formats: &[&str]) -> i64 {
     let mut template = json!({"TemplateName": "test"});
     for format in formats {
         template[format!("{format}Param")] = json!({"Enable": 1});
@@ -60,13 +65,15 @@ fn push(server: &Server, app: &str, stream: &str, tags: &[Tag]) {
     pusher.finish();
 }
 
-fn events(receiver: &Receiver, event_type: i64, stream: &str) -> Vec<Value> {
+/// The events of a stream.
+pub fn events(receiver: &Receiver, event_type: i64, stream: &str) -> Vec<Value> {
     let mut events = receiver.of_type(event_type);
     events.retain(|event| event["stream_id"] == stream);
     events
 }
 
-fn wait(receiver: &Receiver, event_type: i64, stream: &str, count: usize) -> Vec<Value> {
+/// The events of a stream, once there are so many.
+pub fn wait(receiver: &Receiver, event_type: i64, stream: &str, count: usize) -> Vec<Value> {
     eventually(&format!("{count} events {event_type} of {stream}"), || {
         let events = events(receiver, event_type, stream);
         (events.len() >= count).then_some(events)
@@ -82,7 +89,7 @@ fn assert_not_recorded(receiver: &Receiver, stream: &str, pushes: usize, recordi
 }
 
 /// Audio and video tags of an FLV product.
-fn product(event: &Value) -> Vec<Tag> {
+pub fn product(event: &Value) -> Vec<Tag> {
     assert_eq!(event["file_format"], "flv", "{event}");
     media(&parse_tags(&fetch(event["video_url"].as_str().unwrap())))
 }

@@ -29,7 +29,7 @@ fn id_of(file: &Value) -> &str {
 }
 
 /// Exit code and JSON report of `liverec verify`.
-fn verify(server: &Server, file: &Value) -> (i32, Value) {
+pub fn verify(server: &Server, file: &Value) -> (i32, Value) {
     let output = server.cli().args(["verify", id_of(file), "--json"]).output().unwrap();
     let told = String::from_utf8_lossy(&output.stderr);
     let report = serde_json::from_slice(&output.stdout)

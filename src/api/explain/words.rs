@@ -1,6 +1,6 @@
 //! What [`super::explain_record`] says in words.
 
-use super::{Obstacle, Phase};
+use super::{super::time::utc, Obstacle, Phase};
 use crate::{
     db::{recording::RecordedFiles, session::EndedSession},
     domain::{
@@ -13,6 +13,7 @@ use crate::{
         record_template::RecordTemplate,
         stream::StreamPath,
     },
+    ingest::Waiting,
 };
 
 /// `Kind` of the obstacle that is the customer's own server.
@@ -67,14 +68,32 @@ pub(super) fn rule_reason(
     reason
 }
 
-/// `is_running` says whether the task records the push that is live.
+/// What a task waits for, and how long.
+pub(super) fn waiting_reason(waiting: &Waiting) -> String {
+    let why = match waiting.keyframe_ms {
+        Some(ms) => {
+            format!("the last one came at {} and is older than record.max_preroll", utc(ms))
+        }
+        None => "there is no key frame to begin with".to_owned(),
+    };
+    format!(
+        "it waits for a key frame of the push that is live: {why}; without one it begins at {}",
+        utc(waiting.until_ms)
+    )
+}
+
+/// `is_running` says whether the task records the push that is live, `waiting` that it is going to.
 pub(super) fn task_reason(
     task: &RecordTask,
     effect: TaskEffect,
     template: Option<&RecordTemplate>,
     is_running: bool,
+    waiting: Option<&Waiting>,
 ) -> String {
     let reason = effect_reason(task, effect, template);
+    if let Some(waiting) = waiting {
+        return format!("{reason}; {}", waiting_reason(waiting));
+    }
     match (is_running, effect) {
         (false, _) | (true, TaskEffect::Applies) => reason,
         (true, _) => format!("{reason}; what it records of the push that is live goes on"),
@@ -117,8 +136,14 @@ pub(super) fn summary(
     told: &Explanation<'_>,
     obstacles: &[Obstacle],
     sessions: &[(EndedSession, Vec<RecordedFiles>)],
+    waiting: usize,
     path: &StreamPath,
 ) -> String {
+    let waits = match waiting {
+        0 => String::new(),
+        1 => ", 1 task waits for a key frame of it".to_owned(),
+        n => format!(", {n} tasks wait for a key frame of it"),
+    };
     let recorded: usize = sessions.iter().map(|(_, recordings)| recordings.len()).sum();
     let fact = match (phase, sessions.is_empty(), recorded) {
         (Phase::Past, true, _) => "Nothing was pushed then. ".to_owned(),
@@ -126,8 +151,8 @@ pub(super) fn summary(
         (Phase::Past, false, n) => {
             format!("A push was live then; there are {n} recordings of it. ")
         }
-        (Phase::Live, _, 1) => "A push is live; there is 1 recording of it. ".to_owned(),
-        (Phase::Live, _, n) => format!("A push is live; there are {n} recordings of it. "),
+        (Phase::Live, _, 1) => format!("A push is live; there is 1 recording of it{waits}. "),
+        (Phase::Live, _, n) => format!("A push is live; there are {n} recordings of it{waits}. "),
         (Phase::Idle, ..) => "Nothing is pushed. ".to_owned(),
         (Phase::Future, ..) => String::new(),
     };

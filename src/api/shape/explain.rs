@@ -34,6 +34,12 @@ pub static EXPLAINED_RECORDING: Object = Object {
     ],
 };
 
+/// ExplainedWaiting.
+pub static EXPLAINED_WAITING: Object = Object {
+    name: "ExplainedWaiting",
+    fields: &[text("Reason"), text("SinceTime"), text("TaskId"), text("UntilTime")],
+};
+
 /// ExplainedSession.
 pub static EXPLAINED_SESSION: Object = Object {
     name: "ExplainedSession",
@@ -45,6 +51,7 @@ pub static EXPLAINED_SESSION: Object = Object {
         text("SessionId"),
         flag("Signed"),
         text("StartTime"),
+        list("WaitingList", &Kind::Object(&EXPLAINED_WAITING)),
     ],
 };
 

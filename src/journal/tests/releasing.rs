@@ -1,7 +1,7 @@
 //! What is deleted and what is not.
 
 use super::*;
-use crate::journal::JournalError;
+use crate::{domain::ids::RecordingId, journal::JournalError};
 
 #[test]
 fn only_whole_files_below_go() {
@@ -48,6 +48,25 @@ fn only_whole_files_below_go() {
     assert_eq!(place.journal.release(session, None).unwrap(), 0);
     assert!(matches!(place.journal.reader(session), Err(JournalError::Missing(_))));
     assert!(matches!(place.journal.recover(session), Err(JournalError::Missing(_))));
+}
+
+#[test]
+fn what_a_recording_to_come_holds_stays() {
+    let place = Place::new(100);
+    let (session, end) = place.record(&stream(), 3);
+    let mut reader = place.reader(session);
+    let bases: Vec<u64> = (0..reader.files()).map(|nth| reader.header(nth).unwrap().base).collect();
+    let (journal, recording) = (&place.journal, RecordingId::new(0));
+    journal.set_floor(session, end);
+    assert!(journal.release(session, Some(bases[1])).unwrap() > 0);
+    // In the second file, which is kept, though it lies below what could have been released.
+    assert!(!journal.hold(session, recording, bases[1] - 1));
+    assert!(journal.hold(session, recording, bases[1] + 1));
+    assert_eq!(journal.release(session, Some(end)).unwrap(), 0);
+    assert_eq!(place.reader(session).start(), bases[1]);
+    journal.let_go(session, recording);
+    assert!(journal.release(session, Some(end)).unwrap() > 0);
+    assert!(!journal.hold(session, recording, bases[1] + 1));
 }
 
 #[test]
