@@ -51,7 +51,7 @@ struct Place {
 struct End {
     position: u64,
     state: State,
-    /// Its last clock mark.
+    /// Its last clock mark; when it began, if there is none.
     wall_ms: Option<i64>,
 }
 
@@ -195,7 +195,8 @@ fn end_before(folder: &Folder, number: u32, base: Option<u64>) -> Result<Option<
     let path = folder.data(number);
     let mut walk = resync::walk_at(&path, prefix.len)?;
     let mut tracker = Tracker::new(prefix.state.clone());
-    let (mut position, mut wall_ms, mut samples) = (prefix.head.base, None, Vec::new());
+    let (mut position, mut samples) = (prefix.head.base, Vec::new());
+    let mut wall_ms = Some(prefix.head.wall_ms);
     while position < limit
         && let Some(tag) = walk.next().map_err(JournalError::io("read", &path))?
     {

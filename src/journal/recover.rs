@@ -155,7 +155,12 @@ pub(super) fn known_index(folder: &Folder, number: u32) -> Result<Option<IndexFi
 /// Takes a file out of the journal without losing a byte of it.
 fn put_aside(folder: &Folder, number: u32, what: &str) -> Result<()> {
     let path = folder.data(number);
-    error!(session.id = %folder.session, path = %path.display(), what, "a journal file is put aside; what it holds will be missing");
+    let bytes = fs::metadata(&path).map_err(JournalError::io("look at", &path))?.len();
+    if bytes == 0 {
+        warn!(session.id = %folder.session, path = %path.display(), "a journal file is put aside: it is empty");
+    } else {
+        error!(session.id = %folder.session, path = %path.display(), bytes, what, "a journal file is put aside; what it holds will be missing");
+    }
     fs::rename(&path, Folder::aside(&path)).map_err(JournalError::io("rename", &path))
 }
 
