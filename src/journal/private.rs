@@ -110,8 +110,7 @@ pub(super) struct Check {
 
 impl Check {
     /// Of the bytes of a tag.
-    pub fn of(tag: impl AsRef<[u8]>) -> Self {
-        let tag = tag.as_ref();
+    pub fn of(tag: &[u8]) -> Self {
         Check { len: tag.len() as u32, crc: crc32fast::hash(tag) }
     }
 }

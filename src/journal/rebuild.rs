@@ -201,7 +201,7 @@ fn end_before(folder: &Folder, number: u32, base: Option<u64>) -> Result<Option<
         && let Some(tag) = walk.next().map_err(JournalError::io("read", &path))?
     {
         tracker.replay(position, tag.kind, tag.time, tag.payload, &mut samples);
-        wall_ms = samples.drain(..).filter_map(|sample| clock_of(&sample)).last().or(wall_ms);
+        wall_ms = samples.drain(..).find_map(|sample| clock_of(&sample)).or(wall_ms);
         position += tag_len(tag.payload.len());
     }
     let end = End { position, state: tracker.state().clone(), wall_ms };

@@ -34,6 +34,9 @@ pub(super) fn walk_at(path: &Path, at: u64) -> Result<Walk<BufReader<File>>> {
 
 /// The tags that end where the body of a file begins: of its prefix, as far as they are whole.
 pub(super) fn tags_before(path: &Path, body_at: u64) -> Result<Vec<(TagKind, Bytes)>> {
+    if body_at > SALVAGED_BYTES {
+        return Ok(Vec::new());
+    }
     let bytes = beginning(path, body_at)?;
     let runs = (FILE_HEADER_LEN..bytes.len()).map(|at| run(&bytes, at, usize::MAX));
     let mut whole = runs.filter(|run| run.end == body_at);
