@@ -19,7 +19,7 @@ use tracing::{error, info, warn};
 use crate::{
     db::{Db, DbError},
     domain::{ids::SessionId, journal_note::JournalHead},
-    journal::{Journal, JournalError},
+    journal::{Journal, JournalError, Recovered},
     record::{
         Found,
         turns::{Turn, Turns},
@@ -140,26 +140,22 @@ impl Recovery {
 
     async fn head(&self, session: SessionId) -> Option<JournalHead> {
         let journal = self.journal.clone();
-        let head = self
-            .journal
-            .run_read(move || journal.reader(session).map(|reader| reader.head().to_owned()));
-        serde_json::from_str(&head.await.ok()?).ok()
+        let head = self.journal.run_read(move || journal.head(session));
+        serde_json::from_str(&head.await.ok()??).ok()
+    }
+
+    /// What the journal of a session would say of it, from its row, if it does not say so itself.
+    async fn head_of_row(&self, session: SessionId) -> Result<Option<String>, JournalError> {
+        let journal = self.journal.clone();
+        if self.journal.run_read(move || journal.head(session)).await?.is_some() {
+            return Ok(None);
+        }
+        let session = self.retry(|| self.db.session(session)).await;
+        Ok(session.and_then(|session| serde_json::to_string(&JournalHead { session }).ok()))
     }
 
     async fn recover(&self, session: SessionId) -> Result<Option<Found>, JournalError> {
-        let journal = self.journal.clone();
-        let recovered = self
-            .journal
-            .run_read(move || match journal.newer_format(session)? {
-                // To this program it would look damaged.
-                Some((format, _)) => {
-                    error!(session.id = %session, format, "a journal of a newer version is left alone");
-                    Ok(None)
-                }
-                None => journal.recover(session).map(Some),
-            })
-            .await;
-        let recovered = match recovered {
+        let recovered = match self.recover_journal(session).await {
             // Of those that had ended the janitor removes, meanwhile, what nobody needs.
             Err(JournalError::Missing(_) | JournalError::Live(_))
                 if self.retry(|| self.db.session_has_ended(session)).await == Some(true) =>
@@ -188,6 +184,21 @@ impl Recovery {
         // The sender may go: a closed progress needs no further word.
         let (_, progress) = watch::channel(recovered.progress);
         Ok(Some(Found { session, progress, turn: None }))
+    }
+
+    /// Makes a journal whole again, but for one of a newer version.
+    async fn recover_journal(&self, session: SessionId) -> Result<Option<Recovered>, JournalError> {
+        let head = self.head_of_row(session).await?;
+        let journal = self.journal.clone();
+        let recover = move || match journal.newer_format(session)? {
+            // To this program it would look damaged.
+            Some((format, _)) => {
+                error!(session.id = %session, format, "a journal of a newer version is left alone");
+                Ok(None)
+            }
+            None => journal.recover_as(session, head.as_deref()).map(Some),
+        };
+        self.journal.run_read(recover).await
     }
 
     /// Asks until the database answers.

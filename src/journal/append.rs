@@ -20,7 +20,7 @@ use super::{
     folder::Folder,
     index::{HEADER_BYTES, IndexHeader, Layout, Seal},
     live::LiveGuard,
-    prefix::{self, Opening},
+    prefix::{self, Opening, Style},
     progress::Progress,
 };
 
@@ -183,7 +183,8 @@ impl Appender {
 
     fn try_open(&self, number: u32, opening: &Opening, paths: [&Path; 3]) -> Result<Open, Failure> {
         let [fresh_path, data_path, index_path] = paths;
-        let prefix = prefix::encode(self.folder.session, number, opening, &self.head);
+        let prefix =
+            prefix::encode(self.folder.session, number, opening, &self.head, Style::Checked);
         let header = IndexHeader {
             layout: Layout::Current,
             session: self.folder.session,

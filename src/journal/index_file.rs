@@ -67,6 +67,14 @@ impl IndexFile {
         record.ok_or_else(|| JournalError::damaged(&self.path, "it has a bad record"))
     }
 
+    /// At most `max` of the first samples, without records that are bad.
+    pub fn first_samples(&self, max: u64) -> Result<Vec<Sample>> {
+        let mut bytes = Vec::new();
+        self.load(0, self.count()?.min(max), &mut bytes)?;
+        let records = bytes.chunks(self.record_bytes());
+        Ok(records.filter_map(|record| self.decode(record).ok()).collect())
+    }
+
     /// One record.
     pub fn record(&self, nth: u64) -> Result<Sample> {
         let mut bytes = Vec::with_capacity(RECORD_BYTES);

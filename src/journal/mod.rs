@@ -10,7 +10,7 @@
 //!
 //! Reading order: `space` (room on the disk), `tracker` (from tags to records), `intake` (from tags to batches), `append` and
 //! `sync` (the blocking work), `lane`, `sync_lane` and `writer` (when it is done), `reader` and
-//! `samples`, `recover`, `release`. Nothing here knows the database or the products.
+//! `samples`, `recover` (`salvage` and `rebuild` for heads, `repair` for the rest), `release`. Nothing here knows the database or the products.
 
 mod append;
 mod batch;
@@ -32,8 +32,12 @@ mod prefix;
 mod private;
 mod progress;
 mod reader;
+mod rebuild;
 mod recover;
 mod release;
+mod repair;
+mod resync;
+mod salvage;
 mod samples;
 mod space;
 mod sync;
@@ -209,14 +213,32 @@ impl Journal {
     }
 
     /// Repairs the journal of a session without a writer, after a crash or a power loss: cuts off
-    /// what is not a whole tag, makes missing or doubtful indexes again, syncs. Whole files that
+    /// what is not a whole tag, makes spoilt heads and missing or doubtful indexes again, syncs. Whole files that
     /// were closed properly are only looked at. Blocking; harmless when there is nothing to do.
     ///
     /// # Errors
     /// The session has a writer ([`JournalError::Live`]) or no folder, or the disk refuses.
     pub fn recover(&self, session: SessionId) -> Result<Recovered> {
+        self.recover_as(session, None)
+    }
+
+    /// The same of a session whose files may not say any more what [`Journal::create`] was told of
+    /// it: `head` is that, if something else still says it.
+    ///
+    /// # Errors
+    /// As [`Journal::recover`].
+    pub fn recover_as(&self, session: SessionId, head: Option<&str>) -> Result<Recovered> {
         let _guard = self.shared.live.enter(session).ok_or(JournalError::Live(session))?;
-        recover::recover(&self.folder(session), &*self.shared.disk)
+        recover::recover(&self.folder(session), &*self.shared.disk, head)
+    }
+
+    /// The text about a session that was given when it began, if a file of it still says it.
+    /// Blocking.
+    ///
+    /// # Errors
+    /// There is no such journal, or the disk refuses.
+    pub fn head(&self, session: SessionId) -> Result<Option<String>> {
+        recover::head(&self.folder(session))
     }
 
     /// Deletes what is not needed any more: the files that end at or below the logical position

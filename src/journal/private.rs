@@ -4,11 +4,14 @@
 //! player passes over it and a person can read it:
 //!
 //! ```text
-//! {"head":{...}}                         first tag of every file, see [`Head`]
+//! {"head":{...,"crc":"0123abcd"}}        first tag of every file, see [`Head`]
 //! {"clock":1795344236000}                arrival wall time, unix milliseconds
 //! {"note":"..."}                         text of the caller
 //! {"next":{"time_ms":..,"literal":..}}   about the tag that follows, see [`Next`]
 //! ```
+//!
+//! The `crc` of a head, of all JSON before it, stands last. Heads of earlier versions have none and
+//! earlier versions pass over it, so it is no other format.
 
 use serde::{Deserialize, Serialize};
 
@@ -19,6 +22,11 @@ pub(super) const MARKER: &[u8] = b"\x02\x00\x07liverec\x0c";
 
 /// Version of the layout of the data files.
 pub(super) const FORMAT: u32 = 1;
+
+/// How the JSON of a head goes on behind what its checksum is of, and ends.
+const CRC_KEY: &[u8] = b",\"crc\":\"";
+const CRC_DIGITS: usize = 8;
+const CLOSING: &[u8] = b"}}";
 
 /// A private tag.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -70,6 +78,10 @@ pub(super) struct Head {
     pub metadata: bool,
     /// Which of them brought the configuration in force of which track.
     pub configs: Vec<HeadConfig>,
+    /// What the repeated tags are; then this head stands once more behind them, and they once more
+    /// behind it, which [`Head::repeated`] counts. Files of earlier versions have neither.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub checks: Option<Vec<Check>>,
     /// The caller's text about the session.
     pub head: String,
 }
@@ -87,11 +99,34 @@ pub(super) struct HeadConfig {
     pub tag: u32,
 }
 
+/// How a repeated tag is known.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub(super) struct Check {
+    /// Its length, header and back pointer included.
+    pub len: u32,
+    /// CRC-32 of all of it.
+    pub crc: u32,
+}
+
+impl Check {
+    /// Of the bytes of a tag.
+    pub fn of(tag: &[u8]) -> Self {
+        Check { len: tag.len() as u32, crc: crc32fast::hash(tag) }
+    }
+}
+
 impl Private {
     /// The payload of the script tag.
     pub fn encode(&self) -> Vec<u8> {
         // Serializing can only fail for maps with odd keys, of which there are none.
-        let json = serde_json::to_vec(self).unwrap_or_default();
+        let mut json = serde_json::to_vec(self).unwrap_or_default();
+        if matches!(self, Private::Head(head) if head.checks.is_some()) {
+            json.truncate(json.len().saturating_sub(CLOSING.len()));
+            let crc = crc32fast::hash(&json);
+            json.extend_from_slice(CRC_KEY);
+            json.extend_from_slice(format!("{crc:08x}\"").as_bytes());
+            json.extend_from_slice(CLOSING);
+        }
         let mut payload = Vec::with_capacity(MARKER.len() + 4 + json.len());
         payload.extend_from_slice(MARKER);
         payload.extend_from_slice(&(json.len() as u32).to_be_bytes());
@@ -106,8 +141,19 @@ impl Private {
         if u32::from_be_bytes(*len) as usize != json.len() {
             return None;
         }
-        serde_json::from_slice(json).ok()
+        let tag = serde_json::from_slice(json).ok()?;
+        let must_have_crc = matches!(&tag, Private::Head(head) if head.checks.is_some());
+        (has_true_crc(json).unwrap_or(!must_have_crc)).then_some(tag)
     }
+}
+
+/// Whether the JSON of a head is what its checksum says; `None` if it has none.
+pub(super) fn has_true_crc(json: &[u8]) -> Option<bool> {
+    let rest = json.strip_suffix(CLOSING)?.strip_suffix(b"\"")?;
+    let (rest, digits) = rest.split_last_chunk::<CRC_DIGITS>()?;
+    // Inside of a text there is a backslash before every quote.
+    let checked = rest.strip_suffix(CRC_KEY)?;
+    Some(format!("{:08x}", crc32fast::hash(checked)).as_bytes() == digits)
 }
 
 /// True if a script tag would be taken for a private one.
@@ -170,6 +216,7 @@ mod tests {
                     .into_iter()
                     .map(|(track, track_id, config, tag)| HeadConfig { track, track_id, config, tag })
                     .collect(),
+                checks: literal.then(|| vec![Check { len: file, crc: notes }]),
                 head: text.clone(),
             };
             for tag in [

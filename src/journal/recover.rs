@@ -3,35 +3,23 @@
 //! What a data file holds is what can be walked from its first tag on; a torn tag, zeros or
 //! anything else after that is cut off. An index is believed if it was sealed, which happens after
 //! data and index were synced, and every record proves right; else it is made again. Every file
-//! is read by itself: its prefix says all that its tags depend on.
+//! is read by itself: its prefix says all that its tags depend on. One that is spoilt is made again
+//! first, from itself (`salvage`) or from what stands beside it (`rebuild`).
 
-use std::{
-    fs::{self, File, OpenOptions},
-    io::{BufReader, BufWriter, Write},
-    os::unix::fs::FileExt,
-};
+use std::{fs, io};
 
-use tracing::{info, warn};
+use tracing::{error, info, warn};
 
 use super::{
-    checksum,
     error::{JournalError, Result},
     file::Disk,
     folder::Folder,
-    index::{IndexHeader, Layout, Seal, encode_record},
     index_file::IndexFile,
-    prefix::Prefix,
+    prefix::{Health, Prefix},
     progress::Progress,
-    tracker::Tracker,
-    walk::Walk,
+    rebuild,
+    repair::Repair,
 };
-use crate::media::{
-    flv::header::tag_len,
-    sample::{Sample, SampleKind},
-};
-
-/// Index records read at a time.
-const CHUNK: u64 = 4096;
 
 /// What a journal holds after its recovery.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -48,22 +36,58 @@ pub struct Recovered {
     pub cut_bytes: u64,
     /// Indexes that were made again.
     pub rebuilt: u32,
-    /// Data files without a head that can be read and be true, which were put aside.
+    /// Data files of which the head was spoilt, which were given a true one.
+    pub mended: u32,
+    /// Data files without a head that can be read and be true, nor one that could be made again,
+    /// which were put aside.
     pub set_aside: u32,
 }
 
-pub(super) fn recover(folder: &Folder, disk: &dyn Disk) -> Result<Recovered> {
-    let mut recovered = Recovered::default();
-    let mut files = Vec::new();
+/// The text about a session that the files still have.
+pub(super) fn head(folder: &Folder) -> Result<Option<String>> {
     for number in folder.numbers()? {
-        match Prefix::open(&folder.data(number), folder.session, number) {
-            Ok((prefix, walk)) => files.push((number, prefix, walk)),
-            Err(JournalError::Damaged { what, .. }) => {
-                put_aside(folder, number, what)?;
-                recovered.set_aside += 1;
-            }
+        match Prefix::load(&folder.data(number), folder.session, number) {
+            Ok(prefix) => return Ok(Some(prefix.head.head)),
+            Err(JournalError::Damaged { .. }) => {}
             Err(error) => return Err(error),
         }
+    }
+    Ok(None)
+}
+
+/// `text` is what the caller knows of the session, for the case that no file says it any more.
+pub(super) fn recover(folder: &Folder, disk: &dyn Disk, text: Option<&str>) -> Result<Recovered> {
+    let mut recovered = Recovered::default();
+    let text = head(folder)?.or_else(|| text.map(str::to_owned));
+    let mut files = Vec::new();
+    // In order: what is known of a file may depend on the one before.
+    for number in folder.numbers()? {
+        let path = folder.data(number);
+        let found = match Prefix::open(&path, folder.session, number) {
+            Ok((prefix, _)) if is_contradicted(folder, number, &prefix)? => None,
+            Ok((prefix, walk)) if prefix.health == Health::Whole => {
+                files.push((number, prefix, walk));
+                continue;
+            }
+            Ok((prefix, _)) => Some(prefix),
+            Err(JournalError::Damaged { .. }) => None,
+            Err(error) => return Err(error),
+        };
+        let made = rebuild::make(folder, number, found.as_ref())?;
+        let (Some(made), Some(text)) = (made, &text) else {
+            put_aside(
+                folder,
+                number,
+                "it has no whole head, and nothing else says what that said",
+            )?;
+            recovered.set_aside += 1;
+            continue;
+        };
+        rebuild::write(folder, number, &made, text, disk)?;
+        warn!(session.id = %folder.session, path = %path.display(), "the head of a journal file was spoilt and has been made again");
+        recovered.mended += 1;
+        let (prefix, walk) = Prefix::open(&path, folder.session, number)?;
+        files.push((number, prefix, walk));
     }
     let bases: Vec<u64> = files.iter().map(|(_, prefix, _)| prefix.head.base).collect();
     let mut is_in_order = in_order(&bases).into_iter();
@@ -105,10 +129,38 @@ pub(super) fn recover(folder: &Folder, disk: &dyn Disk) -> Result<Recovered> {
     Ok(recovered)
 }
 
+/// True if a head without a checksum is not what the index says of it, whose header has one.
+fn is_contradicted(folder: &Folder, number: u32, prefix: &Prefix) -> Result<bool> {
+    if prefix.head.checks.is_some() {
+        return Ok(false);
+    }
+    let Some(index) = known_index(folder, number)? else { return Ok(false) };
+    let (head, index) = (&prefix.head, &index.header);
+    Ok((head.base, head.next_config, head.notes, prefix.len)
+        != (index.base, index.next_config, index.notes, index.prefix_len.into()))
+}
+
+/// The index of a file, if it has a header that can be believed.
+pub(super) fn known_index(folder: &Folder, number: u32) -> Result<Option<IndexFile>> {
+    match IndexFile::open(folder, number) {
+        Ok(index) => Ok(Some(index)),
+        Err(JournalError::Damaged { .. }) => Ok(None),
+        Err(JournalError::Io { source, .. }) if source.kind() == io::ErrorKind::NotFound => {
+            Ok(None)
+        }
+        Err(error) => Err(error),
+    }
+}
+
 /// Takes a file out of the journal without losing a byte of it.
 fn put_aside(folder: &Folder, number: u32, what: &str) -> Result<()> {
     let path = folder.data(number);
-    warn!(session.id = %folder.session, path = %path.display(), what, "a journal file is put aside");
+    let bytes = fs::metadata(&path).map_err(JournalError::io("look at", &path))?.len();
+    if bytes == 0 {
+        warn!(session.id = %folder.session, path = %path.display(), "a journal file is put aside: it is empty");
+    } else {
+        error!(session.id = %folder.session, path = %path.display(), bytes, what, "a journal file is put aside; what it holds will be missing");
+    }
     fs::rename(&path, Folder::aside(&path)).map_err(JournalError::io("rename", &path))
 }
 
@@ -137,213 +189,6 @@ fn in_order(bases: &[u64]) -> Vec<bool> {
         next = before.get(nth).copied().flatten();
     }
     kept
-}
-
-/// One file.
-struct Repair<'a> {
-    folder: &'a Folder,
-    number: u32,
-    prefix: Prefix,
-    progress: Progress,
-}
-
-impl Repair<'_> {
-    /// True if the index was sealed, fits the data and has no bad record.
-    fn is_sound(&mut self, limit: Option<u64>) -> Result<bool> {
-        let index = match IndexFile::open(self.folder, self.number) {
-            Ok(index) => index,
-            Err(JournalError::Damaged { .. }) => return Ok(false),
-            Err(JournalError::Io { source, .. })
-                if source.kind() == std::io::ErrorKind::NotFound =>
-            {
-                return Ok(false);
-            }
-            Err(error) => return Err(error),
-        };
-        let Some(seal) = index.header.seal else { return Ok(false) };
-        let path = self.folder.data(self.number);
-        let data_len = fs::metadata(&path).map_err(JournalError::io("look at", &path))?.len();
-        let layout = index.header.layout;
-        let is_fit = index.header == self.header(layout, Some(seal))
-            && self.prefix.len.checked_add(seal.body_len) == Some(data_len)
-            && limit.is_none_or(|limit| seal.body_len <= limit)
-            && index.len()? == layout.record_offset(seal.records);
-        if !is_fit {
-            return Ok(false);
-        }
-        let count = seal.records;
-        let mut chunk = Vec::new();
-        let mut tag = (self.prefix.head.base, self.prefix.head.base);
-        for nth in (0..count).step_by(CHUNK as usize) {
-            index.load(nth, CHUNK.min(count - nth), &mut chunk)?;
-            for record in chunk.chunks(index.record_bytes()) {
-                let Ok(sample) = index.decode(record) else { return Ok(false) };
-                if sample.tag_len > 0 {
-                    tag = (tag.1, tag.1.saturating_add(u64::from(sample.tag_len)));
-                }
-                if sample.position != tag.0 {
-                    return Ok(false);
-                }
-                self.observe(&sample);
-            }
-        }
-        self.progress.written = tag.1;
-        Ok(Some(tag.1) == self.prefix.head.base.checked_add(seal.body_len))
-    }
-
-    /// Makes the index from the data and cuts both where the last whole tag ends. Gives the bytes
-    /// cut off.
-    fn rebuild(&mut self, mut walk: Walk<BufReader<File>>, limit: Option<u64>) -> Result<u64> {
-        let path = self.folder.index(self.number);
-        let fresh = Folder::fresh(&path);
-        let file = File::create(&fresh).map_err(JournalError::io("create", &fresh))?;
-        let mut out = BufWriter::with_capacity(1 << 18, file);
-        let seal = self.index(&mut walk, limit, &mut out)?;
-        let file = out
-            .into_inner()
-            .map_err(|error| JournalError::io("write", &fresh)(error.into_error()))?;
-        let cut_bytes = self.cut(self.prefix.len + seal.body_len)?;
-        // As when a writer ends a file: first everything, then the seal, then the name.
-        file.sync_data().map_err(JournalError::io("sync", &fresh))?;
-        let sealed = self.header(Layout::Current, Some(seal)).encode();
-        file.write_all_at(&sealed, 0).map_err(JournalError::io("write", &fresh))?;
-        file.sync_data().map_err(JournalError::io("sync", &fresh))?;
-        fs::rename(&fresh, &path).map_err(JournalError::io("rename", &fresh))?;
-        Ok(cut_bytes)
-    }
-
-    /// Writes header and records.
-    fn index(
-        &mut self,
-        walk: &mut Walk<BufReader<File>>,
-        limit: Option<u64>,
-        out: &mut impl Write,
-    ) -> Result<Seal> {
-        let data_path = self.folder.data(self.number);
-        let index_path = self.folder.index(self.number);
-        let mut known = KnownChecksums::open(self.folder, self.number);
-        let mut tracker = Tracker::new(self.prefix.state.clone());
-        let (mut samples, mut bytes) =
-            (Vec::new(), self.header(Layout::Current, None).encode().to_vec());
-        let Seal { mut body_len, mut records } = Seal { body_len: 0, records: 0 };
-        loop {
-            out.write_all(&bytes).map_err(JournalError::io("write", &index_path))?;
-            bytes.clear();
-            let Some(tag) = walk.next().map_err(JournalError::io("read", &data_path))? else {
-                break;
-            };
-            let after = body_len + tag_len(tag.payload.len());
-            if limit.is_some_and(|limit| after > limit) {
-                break;
-            }
-            let position = self.prefix.head.base + body_len;
-            tracker.replay(position, tag.kind, tag.time, tag.payload, &mut samples);
-            checksum::stamp(&mut samples, &tag.header, tag.payload);
-            known.keep(&mut samples);
-            records += samples.len() as u64;
-            for sample in samples.drain(..) {
-                encode_record(&sample, &mut bytes);
-                self.observe(&sample);
-            }
-            body_len = after;
-        }
-        self.progress.written = self.prefix.head.base + body_len;
-        Ok(Seal { body_len, records })
-    }
-
-    /// Shortens the data file and syncs it.
-    fn cut(&self, len: u64) -> Result<u64> {
-        let path = self.folder.data(self.number);
-        let file =
-            OpenOptions::new().write(true).open(&path).map_err(JournalError::io("open", &path))?;
-        let before = file.metadata().map_err(JournalError::io("look at", &path))?.len();
-        if before > len {
-            file.set_len(len).map_err(JournalError::io("cut", &path))?;
-        }
-        file.sync_data().map_err(JournalError::io("sync", &path))?;
-        Ok(before.saturating_sub(len))
-    }
-
-    fn observe(&mut self, sample: &Sample) {
-        if sample.kind == SampleKind::Clock {
-            self.progress.wall_ms = sample.dts_ms;
-        }
-        self.progress.observe(sample, self.progress.wall_ms);
-    }
-
-    fn header(&self, layout: Layout, seal: Option<Seal>) -> IndexHeader {
-        IndexHeader {
-            layout,
-            session: self.folder.session,
-            number: self.number,
-            base: self.prefix.head.base,
-            prefix_len: self.prefix.len as u32,
-            next_config: self.prefix.state.next_config,
-            notes: self.prefix.state.notes,
-            seal,
-        }
-    }
-}
-
-/// The checksums of an index that is made again, as far as its records are whole. They were made of
-/// what came, so they tell of damage that the data have suffered since; new ones would hide it.
-struct KnownChecksums {
-    index: Option<IndexFile>,
-    next: u64,
-    count: u64,
-    chunk: Vec<u8>,
-    /// Bytes of `chunk` that were looked at.
-    at: usize,
-}
-
-impl KnownChecksums {
-    fn open(folder: &Folder, number: u32) -> Self {
-        let index = IndexFile::open(folder, number).ok();
-        let count = index.as_ref().and_then(|index| index.count().ok()).unwrap_or(0);
-        KnownChecksums { index, next: 0, count, chunk: Vec::new(), at: 0 }
-    }
-
-    /// Gives the samples of the next tag the checksums that are known of them.
-    fn keep(&mut self, samples: &mut [Sample]) {
-        for sample in samples {
-            while let Some(known) = self.peek() {
-                let place = |sample: &Sample| (sample.position, sample.data_offset);
-                if known.is_some_and(|known| place(&known) > place(sample)) {
-                    break;
-                }
-                self.advance();
-                // A position is that of one tag for ever.
-                let extent = |sample: &Sample| (place(sample).0, sample.tag_len);
-                let is_same = |known: &Sample| match sample.tag_len {
-                    0 => (place(known), known.data_len) == (place(sample), sample.data_len),
-                    _ => extent(known) == extent(sample),
-                };
-                if let Some(crc @ Some(_)) = known.filter(is_same).map(|known| known.crc) {
-                    sample.crc = crc;
-                    break;
-                }
-            }
-        }
-    }
-
-    /// The next record, none of it if it is no whole one; `None` at the end.
-    fn peek(&mut self) -> Option<Option<Sample>> {
-        let index = self.index.as_ref()?;
-        if self.at >= self.chunk.len() {
-            let records = CHUNK.min(self.count - self.next);
-            if records == 0 || index.load(self.next, records, &mut self.chunk).is_err() {
-                self.index = None;
-                return None;
-            }
-            self.next += records;
-            self.at = 0;
-        }
-        Some(self.chunk.get(self.at..).and_then(|record| index.decode(record).ok()))
-    }
-
-    fn advance(&mut self) {
-        self.at += self.index.as_ref().map_or(0, IndexFile::record_bytes);
-    }
 }
 
 #[cfg(test)]

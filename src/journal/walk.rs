@@ -37,6 +37,13 @@ pub(super) struct RawTag<'a> {
     pub payload: &'a [u8],
 }
 
+impl RawTag<'_> {
+    /// All of it, back pointer included.
+    pub fn bytes(&self) -> Vec<u8> {
+        [&self.header, self.payload, &encode_tag_trailer(self.payload.len() as u32)].concat()
+    }
+}
+
 impl<R: Read> Walk<R> {
     /// `input` stands at the beginning of a file. `None` if it does not begin like a journal file.
     pub fn open(mut input: R) -> io::Result<Option<Self>> {
@@ -44,6 +51,11 @@ impl<R: Read> Walk<R> {
         let is_ours = fill(&mut input, &mut header)? && header == file_header();
         let len = header.len() as u64;
         Ok(is_ours.then_some(Walk { input, payload: Vec::new(), len }))
+    }
+
+    /// `input` stands where a tag begins, behind so many bytes of the file.
+    pub fn resume(input: R, len: u64) -> Self {
+        Walk { input, payload: Vec::new(), len }
     }
 
     /// Bytes of the file up to the end of the last tag.

@@ -168,16 +168,21 @@ fn half_pushed(backend: Backend, count: usize) -> (Server, Receiver, Source, Vec
     let (server, receiver) = recorder(backend, &FORMATS, 7200, &[("hls.segment_duration", "2s")]);
     let source = Source::make(&server, Codecs::H264Aac, 12);
     let sent = source.tags[..count].to_vec();
+    leave_pushed(&server, &sent);
+    (server, receiver, source, sent)
+}
+
+/// Pushes until all of it is in the journal, and does not end.
+fn leave_pushed(server: &Server, sent: &[Tag]) {
     let mut pusher = Pusher::connect(server.rtmp, "show", 4096).accepted();
-    pusher.send(&sent);
-    let expected = frames(&sent);
+    pusher.send(sent);
+    let expected = frames(sent);
     eventually("the journal of all that was sent", || {
-        (journaled_frames(&server).len() >= expected.len()).then_some(())
+        (journaled_frames(server).len() >= expected.len()).then_some(())
     });
-    assert_same_tags(&journaled_frames(&server), &expected, "the journal");
+    assert_same_tags(&journaled_frames(server), &expected, "the journal");
     // The connection stays open until the server is gone.
     std::mem::forget(pusher);
-    (server, receiver, source, sent)
 }
 
 /// Waits for what a receiver must hear of one push; gives the events of its files. A message whose

@@ -36,13 +36,18 @@ fn files_explain_themselves() {
         .map(|(data, _)| describe(data).replace(&session.to_string(), "<session>"))
         .collect();
     insta::assert_snapshot!(all.join("--\n"), @r##"
-    Script 0 {"head":{"format":1,"session":"<session>","file":1,"base":0,"clock_ms":0,"wall_ms":1795344236000,"next_config":1,"notes":0,"repeated":0,"metadata":false,"configs":[],"head":"{\"session\":\"text of the caller, \\\"quoted\\\"\"}"}}
+    Script 0 {"head":{"format":1,"session":"<session>","file":1,"base":0,"clock_ms":0,"wall_ms":1795344236000,"next_config":1,"notes":0,"repeated":1,"metadata":false,"configs":[],"checks":[],"head":"{\"session\":\"text of the caller, \\\"quoted\\\"\"}"}}
+    Script 0 {"head":{"format":1,"session":"<session>","file":1,"base":0,"clock_ms":0,"wall_ms":1795344236000,"next_config":1,"notes":0,"repeated":1,"metadata":false,"configs":[],"checks":[],"head":"{\"session\":\"text of the caller, \\\"quoted\\\"\"}"}}
     Script 0 {"clock":1795344236000}
     Script 0 \x02\x00\nonMetaData\x08\x00\x00\x00\x01\x00\x01a\x01\x01\x00\x00\t
     Video 0 \x17\x00\x00\x00\x00\x01d\x00\x01\xff
     Audio 0 \xaf\x00\x12\x01
     --
-    Script 0 {"head":{"format":1,"session":"<session>","file":2,"base":138,"clock_ms":0,"wall_ms":1795344237200,"next_config":3,"notes":0,"repeated":3,"metadata":true,"configs":[{"track":0,"track_id":0,"config":1,"tag":1},{"track":1,"track_id":0,"config":2,"tag":2}],"head":"{\"session\":\"text of the caller, \\\"quoted\\\"\"}"}}
+    Script 0 {"head":{"format":1,"session":"<session>","file":2,"base":138,"clock_ms":0,"wall_ms":1795344237200,"next_config":3,"notes":0,"repeated":7,"metadata":true,"configs":[{"track":0,"track_id":0,"config":1,"tag":1},{"track":1,"track_id":0,"config":2,"tag":2}],"checks":[{"len":41,"crc":1646062484},{"len":25,"crc":3676061402},{"len":19,"crc":2536831740}],"head":"{\"session\":\"text of the caller, \\\"quoted\\\"\"}"}}
+    Script 0 \x02\x00\nonMetaData\x08\x00\x00\x00\x01\x00\x01a\x01\x01\x00\x00\t
+    Video 0 \x17\x00\x00\x00\x00\x01d\x00\x01\xff
+    Audio 0 \xaf\x00\x12\x01
+    Script 0 {"head":{"format":1,"session":"<session>","file":2,"base":138,"clock_ms":0,"wall_ms":1795344237200,"next_config":3,"notes":0,"repeated":7,"metadata":true,"configs":[{"track":0,"track_id":0,"config":1,"tag":1},{"track":1,"track_id":0,"config":2,"tag":2}],"checks":[{"len":41,"crc":1646062484},{"len":25,"crc":3676061402},{"len":19,"crc":2536831740}],"head":"{\"session\":\"text of the caller, \\\"quoted\\\"\"}"}}
     Script 0 \x02\x00\nonMetaData\x08\x00\x00\x00\x01\x00\x01a\x01\x01\x00\x00\t
     Video 0 \x17\x00\x00\x00\x00\x01d\x00\x01\xff
     Audio 0 \xaf\x00\x12\x01
@@ -50,7 +55,11 @@ fn files_explain_themselves() {
     Video 10 \x17\x01\x00\x00\x00\n\x0b\x0c\r\x0e\x0f\x10\x11\x12
     Audio 20 \xaf\x01\x14\x15\x16\x17\x18\x19\x1a\x1b\x1c\x1d\x1e\x1f !\"#$%&\'()*+,-./0123456789:;
     --
-    Script 20 {"head":{"format":1,"session":"<session>","file":3,"base":277,"clock_ms":20,"wall_ms":1795344238000,"next_config":3,"notes":0,"repeated":3,"metadata":true,"configs":[{"track":0,"track_id":0,"config":1,"tag":1},{"track":1,"track_id":0,"config":2,"tag":2}],"head":"{\"session\":\"text of the caller, \\\"quoted\\\"\"}"}}
+    Script 20 {"head":{"format":1,"session":"<session>","file":3,"base":277,"clock_ms":20,"wall_ms":1795344238000,"next_config":3,"notes":0,"repeated":7,"metadata":true,"configs":[{"track":0,"track_id":0,"config":1,"tag":1},{"track":1,"track_id":0,"config":2,"tag":2}],"checks":[{"len":41,"crc":1646062484},{"len":25,"crc":557189170},{"len":19,"crc":3817486000}],"head":"{\"session\":\"text of the caller, \\\"quoted\\\"\"}"}}
+    Script 0 \x02\x00\nonMetaData\x08\x00\x00\x00\x01\x00\x01a\x01\x01\x00\x00\t
+    Video 20 \x17\x00\x00\x00\x00\x01d\x00\x01\xff
+    Audio 20 \xaf\x00\x12\x01
+    Script 20 {"head":{"format":1,"session":"<session>","file":3,"base":277,"clock_ms":20,"wall_ms":1795344238000,"next_config":3,"notes":0,"repeated":7,"metadata":true,"configs":[{"track":0,"track_id":0,"config":1,"tag":1},{"track":1,"track_id":0,"config":2,"tag":2}],"checks":[{"len":41,"crc":1646062484},{"len":25,"crc":557189170},{"len":19,"crc":3817486000}],"head":"{\"session\":\"text of the caller, \\\"quoted\\\"\"}"}}
     Script 0 \x02\x00\nonMetaData\x08\x00\x00\x00\x01\x00\x01a\x01\x01\x00\x00\t
     Video 20 \x17\x00\x00\x00\x00\x01d\x00\x01\xff
     Audio 20 \xaf\x00\x12\x01

@@ -3,6 +3,7 @@
 pub mod broken_disk;
 mod checksums;
 mod faults;
+mod heads;
 mod layout;
 mod recovery;
 mod releasing;

@@ -9,13 +9,13 @@ use crate::{
 };
 
 /// What a reader gives back after recovery.
-fn recovered(place: &Place, session: SessionId) -> (Vec<Tag>, Vec<Sample>) {
+pub(super) fn recovered(place: &Place, session: SessionId) -> (Vec<Tag>, Vec<Sample>) {
     let mut reader = place.reader(session);
     (read_tags(&mut reader), all_samples(&mut reader))
 }
 
 /// Copies a session under a new root, so that it can be broken again and again.
-fn copy(from: &Place, session: SessionId) -> Place {
+pub(super) fn copy(from: &Place, session: SessionId) -> Place {
     let to = Place::new(1 << 20);
     let (source, target) = (from.folder(session), to.folder(session));
     fs::create_dir(&target).unwrap();
@@ -31,7 +31,7 @@ fn shorten(path: &Path, len: u64) {
 }
 
 /// Takes the seal off an index, as it is while its file is written.
-fn unseal(place: &Place, session: SessionId, number: u32) {
+pub(super) fn unseal(place: &Place, session: SessionId, number: u32) {
     let path = place.journal.folder(session).index(number);
     let mut bytes = fs::read(&path).unwrap();
     let mut header =
@@ -199,23 +199,37 @@ fn an_index_is_made_again() {
 }
 
 #[test]
-fn a_position_that_runs_backwards_costs_only_its_file() {
-    let place = Place::new(0);
-    let tags: Vec<Tag> = (0..6).map(|nth| keyframe(nth * 40, 20)).collect();
-    let (session, _) = place.record(&tags, 1);
-    let path = place.journal.folder(session).data(3);
-    let mut bytes = fs::read(&path).unwrap();
-    let key = b"\"base\":";
-    let at = bytes.windows(key.len()).position(|window| window == key).unwrap() + key.len();
-    bytes[at] = b'9';
-    fs::write(&path, &bytes).unwrap();
-    let found = place.journal.recover(session).unwrap();
-    assert_eq!((found.set_aside, found.rebuilt), (1, 0));
-    assert!(!path.exists());
-    let mut reader = place.reader(session);
-    assert!(reader.start() < reader.end().unwrap());
-    let again = place.journal.recover(session).unwrap();
-    assert_eq!((again.set_aside, again.rebuilt, again.progress), (0, 0, found.progress));
+fn a_position_that_runs_backwards_costs_its_file_at_most() {
+    for (is_plain, has_index) in [(false, true), (false, false), (true, true), (true, false)] {
+        let place = Place::new(0);
+        let tags: Vec<Tag> = (0..6).map(|nth| keyframe(nth * 40, 20)).collect();
+        let (session, _) = place.record(&tags, 1);
+        if is_plain {
+            super::heads::make_plain(&place, session);
+        }
+        let folder = place.journal.folder(session);
+        let path = folder.data(3);
+        let mut bytes = fs::read(&path).unwrap();
+        let key = b"\"base\":";
+        let at = bytes.windows(key.len()).position(|window| window == key).unwrap() + key.len();
+        bytes[at] = b'9';
+        fs::write(&path, &bytes).unwrap();
+        if !has_index {
+            fs::remove_file(folder.index(3)).unwrap();
+        }
+        let found = place.journal.recover(session).unwrap();
+        // Of an earlier version, and without its index, it has nothing that would prove it wrong.
+        let is_lost = is_plain && !has_index;
+        assert_eq!((found.set_aside, found.mended), if is_lost { (1, 0) } else { (0, 1) });
+        assert_eq!(path.exists(), !is_lost);
+        let mut reader = place.reader(session);
+        assert!(reader.start() < reader.end().unwrap());
+        let mut left = tags;
+        if is_lost {
+            left.remove(2);
+        }
+        super::heads::assert_settled(&place, session, &left, "base");
+    }
 }
 
 #[test]

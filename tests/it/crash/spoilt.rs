@@ -1,27 +1,90 @@
-//! A journal whose own head is spoilt when the server starts.
+//! Journal files whose heads are spoilt when the server starts.
 
-use std::fs;
+use std::{fs, path::Path};
+
+use liverec::media::tag::Tag;
 
 use crate::{
-    support::{pushing::journal_files, server::BACKENDS},
-    verbatim::FORMATS,
+    support::{
+        ffmpeg::Codecs,
+        pushing::{Source, journal_files},
+        receiver::Receiver,
+        server::{BACKENDS, Backend, Server},
+    },
+    verbatim::{FORMATS, make_heavy_source, recorder},
 };
 
-use super::{SERVER_STOPPED, assert_holds, half_pushed, told};
+use super::{SERVER_STOPPED, assert_holds, half_pushed, leave_pushed, told};
 
-/// What the journal itself says of its session cannot be read any more, but the rows know it.
+/// What recovery says of each.
+const MENDED: &str = "the head of a journal file was spoilt";
+
+/// What the only file of a journal says of its session cannot be read any more, in none of its
+/// places, but the rows know it.
 #[test]
 fn a_journal_with_a_spoilt_head_is_followed_by_its_rows() {
     for backend in BACKENDS {
         let (mut server, receiver, source, sent) = half_pushed(backend, 700);
         server.kill();
-        let first = journal_files(&server).remove(0);
-        let mut bytes = fs::read(&first).unwrap();
-        let head = bytes.windows(9).position(|window| window == b"node_id\\\"").unwrap();
-        bytes[head] = b'x';
-        fs::write(&first, bytes).unwrap();
+        let [only] = &journal_files(&server)[..] else { panic!("one file was to be written") };
+        spoil(only, |head| head.fill(0));
+        server.expect(MENDED);
         server.launch();
         let files = told(&receiver, SERVER_STOPPED, FORMATS.len());
         assert_holds(&server, &files, &source, &sent);
+        assert_eq!(server.logs.count(MENDED), 1);
     }
+}
+
+/// The first file, one in the middle and the last: a byte of each at another place.
+#[test]
+fn a_flipped_byte_in_the_heads_of_a_journal_costs_no_packet() {
+    for (backend, part) in BACKENDS.into_iter().zip([3, 5]) {
+        let flip = |head: &mut [u8]| head[head.len() / part] ^= 0x11;
+        assert_costs_nothing(backend, flip);
+    }
+}
+
+/// The same three, with nothing left of what is before their tags.
+#[test]
+fn heads_of_which_nothing_is_left_cost_no_packet() {
+    for backend in BACKENDS {
+        assert_costs_nothing(backend, |head| head.fill(0xee));
+    }
+}
+
+fn assert_costs_nothing(backend: Backend, spoil_head: impl Fn(&mut [u8])) {
+    let (mut server, receiver, source, sent) = long_pushed(backend);
+    server.kill();
+    let files = journal_files(&server);
+    assert!(files.len() > 4, "{files:?}");
+    for path in [&files[0], &files[files.len() / 2], &files[files.len() - 1]] {
+        spoil(path, &spoil_head);
+    }
+    server.expect(MENDED);
+    server.launch();
+    let stored = told(&receiver, SERVER_STOPPED, FORMATS.len());
+    assert_holds(&server, &stored, &source, &sent);
+    assert_eq!(server.logs.count(MENDED), 3);
+}
+
+/// Changes what a journal file has before its tags; the index says how much that is.
+fn spoil(path: &Path, change: impl FnOnce(&mut [u8])) {
+    let index = fs::read(path.with_extension("idx")).unwrap();
+    let len = u32::from_le_bytes(index[40..44].try_into().unwrap()) as usize;
+    let mut bytes = fs::read(path).unwrap();
+    change(&mut bytes[..len]);
+    fs::write(path, bytes).unwrap();
+}
+
+/// A push in several journal files that goes on when all of it is there.
+fn long_pushed(backend: Backend) -> (Server, Receiver, Source, Vec<Tag>) {
+    let settings = [("hls.segment_duration", "2s"), ("journal.unclaimed_max", "1MiB")];
+    let (server, receiver) = recorder(backend, &FORMATS, 7200, &settings);
+    let path = server.folder().join("source.flv");
+    make_heavy_source(&path, 4);
+    let source = Source::of(Codecs::H264Aac, path);
+    let sent = source.tags.clone();
+    leave_pushed(&server, &sent);
+    (server, receiver, source, sent)
 }

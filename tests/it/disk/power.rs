@@ -74,6 +74,7 @@ fn lose_power(left: Left) {
         let settings = shim::with(&own, &[("journal.unclaimed_max", "1MiB")]);
         let (mut server, receiver) = recorder(Backend::Plain, &FORMATS, 7200, &settings);
         server.expect("a journal file is put aside");
+        server.expect("the head of a journal file was spoilt");
         let path = server.folder().join("source.flv");
         make_heavy_source(&path, 3);
         let source = Source::of(Codecs::H264Aac, path);
