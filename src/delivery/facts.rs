@@ -2,13 +2,15 @@
 //!
 //! Counts and times only, no bytes. The result is answered by the VOD API and by event 100.
 
+use std::collections::BTreeMap;
+
 use crate::{
     domain::media_file::MediaFacts,
     media::{
         config::Configs,
         frame_head::{FrameHead, describes_itself},
         picture_form::PictureForm,
-        sample::{Codec, Sample, Track},
+        sample::{Codec, Sample, SampleKind, Track},
     },
 };
 
@@ -64,6 +66,8 @@ impl TrackFacts {
 pub struct Facts {
     video: TrackFacts,
     audio: TrackFacts,
+    /// The tracks beside the default ones, by kind and number.
+    others: BTreeMap<(Track, u8), TrackFacts>,
     width: u32,
     height: u32,
     sampling_rate: u32,
@@ -110,6 +114,9 @@ impl Facts {
     /// Takes in a sample; `head` is the beginning of its data, if that was read.
     pub fn push(&mut self, sample: &Sample, head: &[u8]) {
         if sample.track_id != 0 {
+            if sample.kind == SampleKind::Frame {
+                self.others.entry((sample.track, sample.track_id)).or_default().push(sample);
+            }
             return;
         }
         if self.wants_frame(sample) {
@@ -141,13 +148,18 @@ impl Facts {
         self.audio.codecs().collect()
     }
 
-    /// Completes `facts`, which has the arrival times already. `paused_ms` of the duration have no
-    /// media.
-    pub fn complete(self, mut facts: MediaFacts, paused_ms: i64) -> MediaFacts {
-        let tracks = [(Track::Video, &self.video), (Track::Audio, &self.audio)];
-        let used = || tracks.iter().map(|(_, t)| *t).filter(|t| t.frames > 0);
-        let first = used().filter_map(|t| t.first_pts_ms).min().unwrap_or(0);
-        let end = used().map(|t| t.end_pts_ms.saturating_add(t.delta_ms)).max().unwrap_or(first);
+    /// Completes `facts`, which has the arrival times already. `paused_ms` before the last frame of a
+    /// default track have no media. A product that `has_all_tracks` lasts until the end of the last.
+    pub fn complete(
+        self,
+        mut facts: MediaFacts,
+        paused_ms: i64,
+        has_all_tracks: bool,
+    ) -> MediaFacts {
+        let used = || [&self.video, &self.audio].into_iter().filter(|t| t.frames > 0);
+        let others = || self.others.values().filter(|_| has_all_tracks);
+        let (first, end) = extent(used().chain(others()));
+        let (first_default, end_default) = extent(used());
         let name = |t: &TrackFacts| t.codec.map_or_else(String::new, |c| c.as_str().to_owned());
         facts.first_pts_ms = first;
         facts.duration_ms = end.saturating_sub(first);
@@ -156,7 +168,8 @@ impl Facts {
         if self.video.frames > 0 {
             (facts.width, facts.height) = (self.width, self.height);
             facts.high_range = self.high_range.unwrap_or_default().to_owned();
-            let filled_ms = facts.duration_ms.saturating_sub(paused_ms).max(1);
+            let default_ms = end_default.saturating_sub(first_default);
+            let filled_ms = default_ms.saturating_sub(paused_ms).max(1);
             let seconds = (filled_ms as f64) / 1000.0;
             facts.fps = (self.video.frames as f64 / seconds).round().min(1000.0) as u32;
         }
@@ -169,6 +182,13 @@ impl Facts {
         facts.audio_bytes = self.audio.bytes;
         facts
     }
+}
+
+/// From the first presentation of these tracks to the end of the last.
+fn extent<'a>(tracks: impl Iterator<Item = &'a TrackFacts> + Clone) -> (i64, i64) {
+    let first = tracks.clone().filter_map(|t| t.first_pts_ms).min().unwrap_or(0);
+    let end = tracks.map(|t| t.end_pts_ms.saturating_add(t.delta_ms)).max().unwrap_or(first);
+    (first, end)
 }
 
 #[cfg(test)]
@@ -187,7 +207,7 @@ mod tests {
             facts.push(&frame(Track::Video, dts, 40), &[]);
         }
         facts.push(&frame(Track::Audio, 20, 0), &[]);
-        let done = facts.complete(MediaFacts::default(), 10_800_000 - 40);
+        let done = facts.complete(MediaFacts::default(), 10_800_000 - 40, false);
         assert_eq!(done.fps, 22, "4 pictures in 180 ms");
         assert_eq!(done.first_pts_ms, 20);
         assert_eq!(done.duration_ms, 10_800_080 + 40 + 40 - 20);
@@ -204,6 +224,6 @@ mod tests {
         facts.push(&frame(Track::Video, 0, 0), &[]);
         assert_eq!(facts.codecs(), [Codec::H264, Codec::Aac, Codec::Opus]);
         assert_eq!(facts.audio_codecs(), [Codec::Aac, Codec::Opus]);
-        assert_eq!(facts.complete(MediaFacts::default(), 0).audio_codec, "aac");
+        assert_eq!(facts.complete(MediaFacts::default(), 0, false).audio_codec, "aac");
     }
 }

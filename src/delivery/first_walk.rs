@@ -26,7 +26,7 @@ use crate::{
 use super::{
     evidence::Known,
     facts::Facts,
-    flv_plan::FlvPlan,
+    flv_plan::{Begun, FlvPlan},
     hls::{HlsBody, HlsSettings},
     observe::Observer,
     project::{Body, Emit, ProjectError, SingleBody, unsupported},
@@ -139,37 +139,41 @@ impl FirstWalk {
         let configs = source.configs(span)?;
         self.facts.push_configs(&configs);
         self.observer.begin_span(&configs);
-        let is_new_push = self.begin_push(source, span)?;
+        let begun = self.begin_push(source, span)?;
         let shift_ms = self.sessions.get(span).map_or(0, |session| session.shift_ms);
         match &mut self.plan {
-            Plan::Flv(flv) => flv.begin_span(configs),
+            Plan::Flv(flv) => flv.begin_span(span, configs, begun, shift_ms),
             Plan::Mp4(Some(builder)) => builder.set_configs(&configs),
             Plan::Mp4(None) => {}
             Plan::Aac { .. } => {}
-            Plan::Hls(hls) => hls.begin_span(span, configs, is_new_push, shift_ms),
+            Plan::Hls(hls) => hls.begin_span(span, configs, begun.is_here(), shift_ms),
         }
         Ok(())
     }
 
-    /// Where a span begins another push, places it on the file's timeline. True if it does.
-    fn begin_push(&mut self, source: &mut Source, span: usize) -> Result<bool, ProjectError> {
+    /// Where a span begins another push, places it on the file's timeline.
+    fn begin_push(&mut self, source: &mut Source, span: usize) -> Result<Begun, ProjectError> {
         self.notice_loss(source, span);
         self.at = Some(span);
         self.next = source.extent(span).map(|(from, _)| from);
-        let Some(before) = span.checked_sub(1) else { return Ok(true) };
+        let Some(before) = span.checked_sub(1) else {
+            return Ok(Begun::Here { first: None });
+        };
         let session = |nth: usize| self.sessions.get(nth).map(|session| &session.session);
-        let is_new = session(span) != session(before);
-        if is_new {
-            let opening = Opening::find(&source.first_samples(span, OPENING_SAMPLES)?);
+        let mut begun = Begun::Before;
+        if session(span) != session(before) {
+            let samples = source.first_samples(span, OPENING_SAMPLES)?;
             let cause = self.causes.get(before).map_or("unknown", String::as_str);
-            self.timeline.begin_push(opening, cause);
+            self.timeline.begin_push(Opening::find(&samples), cause);
+            let first = samples.into_iter().find(|sample| sample.kind == SampleKind::Frame);
+            begun = Begun::Here { first };
         }
         if let (Some(session), Some(shift_ms)) =
             (self.sessions.get_mut(span), self.timeline.shown_shift_ms())
         {
             session.shift_ms = shift_ms;
         }
-        Ok(is_new)
+        Ok(begun)
     }
 
     /// Where the spans up to `span` are not there to their ends, says so.
@@ -229,7 +233,7 @@ impl FirstWalk {
             self.facts.push(&placed, &head);
         }
         match &mut self.plan {
-            Plan::Flv(flv) => flv.push(source, span, &placed),
+            Plan::Flv(flv) => flv.push(source, span, sample),
             Plan::Mp4(Some(builder)) => {
                 builder.push_with_frame(&placed, &head).map_err(unsupported(Container::Mp4))
             }
@@ -282,7 +286,7 @@ impl FirstWalk {
         let (codecs, sound) = (self.facts.codecs(), self.facts.audio_codecs());
         let unlisted_gaps = self.timeline.unlisted_gaps();
         let (gaps, paused_ms) = self.timeline.finish();
-        let mut facts = self.facts.complete(known, paused_ms);
+        let mut facts = self.facts.complete(known, paused_ms, container == Container::Flv);
         let single = |head, tail, emit| Body::Single(SingleBody::new(head, tail, emit));
         let mut irregularities = self.observer.finish();
         irregularities.insert(IrregularityKind::UnlistedGaps, unlisted_gaps);
@@ -291,6 +295,7 @@ impl FirstWalk {
             Plan::Flv(flv) => {
                 self.pushed.complete(&flv.head, &mut facts);
                 let in_force = flv.in_force();
+                let placings = flv.placings().to_vec();
                 let (moved, metadata) = match flv.metadata {
                     Some((span, position, payload)) => (Some((span, position)), Some(payload)),
                     None => (None, source.metadata()?),
@@ -302,8 +307,8 @@ impl FirstWalk {
                 if layout.is_thinned && reserve.is_some() {
                     facts.irregularities.push(THINNED.to_owned());
                 }
-                let shifts = self.sessions.iter().map(|session| session.shift_ms).collect();
-                let emit = Emit::Flv { skip_position: moved, shifts, inserts: flv.inserts };
+                irregularities.insert(IrregularityKind::MovedHeaders, flv.moved_headers);
+                let emit = Emit::Flv { skip_position: moved, placings, inserts: flv.inserts };
                 let head = layout.head.into();
                 (TimeRule::Flv, layout.total_len, single(head, LazyBytes::default(), emit))
             }

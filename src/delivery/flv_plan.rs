@@ -11,12 +11,72 @@ use bytes::Bytes;
 use crate::media::{
     config::{Configs, TrackConfig},
     demux::demux,
-    flv::{FlvHead, header::encode_tag, script},
-    sample::{Sample, SampleKind, Track},
+    flv::{FlvHead, header::encode_tag, script, takes},
+    sample::{CLOCK_JUMP_MS, Sample, SampleKind, Track},
     tag::TagKind,
 };
 
 use super::{project::ProjectError, source::Source};
+
+/// Where the push of a span begins.
+#[derive(Debug, Clone, Copy)]
+pub(super) enum Begun {
+    /// With the span.
+    Here {
+        /// Its first frame, if there is one.
+        first: Option<Sample>,
+    },
+    /// In a span before.
+    Before,
+}
+
+impl Begun {
+    /// True if it is a push of its own.
+    pub fn is_here(self) -> bool {
+        matches!(self, Begun::Here { .. })
+    }
+}
+
+/// Where the tags of a push stand in time.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub(super) struct Placing {
+    /// Added to the encoder's times.
+    pub shift_ms: i64,
+    /// Where the push goes on with a file that others began.
+    pub resumed: Option<Resumed>,
+}
+
+/// Where a push goes on with a file.
+///
+/// Encoders give headers and script data times of their own, often 0 whatever their clock says. The
+/// constant that is right for the frames would put them anywhere, below zero too, which FLV cannot say.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Resumed {
+    /// Position of the push's first frame.
+    pub first: u64,
+    /// Its time in the product, or the latest one before it.
+    pub at_ms: i64,
+    /// The latest time of a frame that the file has before this push.
+    pub latest_ms: i64,
+}
+
+impl Placing {
+    /// The time of a tag of this push in the product, and whether it is another than its own. Frames
+    /// have theirs always; what comes before the first of them has it where it can be right, and
+    /// what comes later where FLV can say it.
+    pub fn time_ms(&self, sample: &Sample) -> (i64, bool) {
+        let own_ms = sample.dts_ms.saturating_add(self.shift_ms);
+        let Some(resumed) = self.resumed.filter(|_| sample.kind != SampleKind::Frame) else {
+            return (own_ms, false);
+        };
+        let last_ms = resumed.at_ms.saturating_add(CLOCK_JUMP_MS);
+        let can_be = match sample.position < resumed.first {
+            true => (resumed.latest_ms..=last_ms).contains(&own_ms),
+            false => own_ms >= 0,
+        };
+        if can_be { (own_ms, false) } else { (resumed.at_ms, true) }
+    }
+}
 
 /// The first walk over an FLV product.
 #[derive(Default)]
@@ -33,6 +93,12 @@ pub(super) struct FlvPlan {
     configs: Configs,
     /// By track the configuration that a reader of this stretch was told last.
     told: BTreeMap<(Track, u8), u32>,
+    /// Of each span.
+    placings: Vec<Placing>,
+    /// The latest time of a frame so far, in the product.
+    latest_ms: Option<i64>,
+    /// Tags that do not stand at their own times.
+    pub moved_headers: u64,
 }
 
 /// Tags that the body has before a tag of the journal.
@@ -47,10 +113,32 @@ pub(super) struct Insert {
 }
 
 impl FlvPlan {
-    /// The samples that follow are of another stretch and refer to these configurations.
-    pub fn begin_span(&mut self, configs: Configs) {
+    /// The samples that follow are of another stretch and refer to these configurations. It begins
+    /// like this, or goes on with the push of the stretch before.
+    pub fn begin_span(&mut self, span: usize, configs: Configs, begun: Begun, shift_ms: i64) {
         self.configs = configs;
         self.told.clear();
+        let resumed = match (begun, self.latest_ms) {
+            (Begun::Before, _) => self.placings.last().and_then(|before| before.resumed),
+            (Begun::Here { first: Some(first) }, Some(latest_ms)) => Some(Resumed {
+                first: first.position,
+                at_ms: first.dts_ms.saturating_add(shift_ms).max(latest_ms),
+                latest_ms,
+            }),
+            _ => None,
+        };
+        self.placings.resize(span, Placing::default());
+        self.placings.push(Placing { shift_ms, resumed });
+    }
+
+    /// Where the tags of all spans stand in time.
+    pub fn placings(&self) -> &[Placing] {
+        &self.placings
+    }
+
+    /// Where the tags of a span stand in time.
+    pub fn placing(&self, span: usize) -> Placing {
+        self.placings.get(span).copied().unwrap_or_default()
     }
 
     /// More configurations of the same stretch have become known.
@@ -58,13 +146,19 @@ impl FlvPlan {
         self.configs = configs;
     }
 
-    /// Takes in a sample, with its time in the product.
+    /// Takes in a sample, with the time it came with.
     pub fn push(
         &mut self,
         source: &mut Source,
         span: usize,
         sample: &Sample,
     ) -> Result<(), ProjectError> {
+        let (time_ms, is_moved) = self.placing(span).time_ms(sample);
+        self.moved_headers += u64::from(is_moved && takes(sample));
+        let sample = &Sample { dts_ms: time_ms, ..*sample };
+        if sample.kind == SampleKind::Frame {
+            self.latest_ms = self.latest_ms.max(Some(time_ms));
+        }
         // A tag is not parted: its further samples are settled with the first.
         if sample.tag_len > 0 && sample.track != Track::Script {
             let mut needed = BTreeSet::new();

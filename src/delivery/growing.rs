@@ -75,8 +75,8 @@ impl Growing {
     pub fn new(container: Container, creation_s: i64, shift_ms: i64) -> Self {
         let (emit, rule) = match container {
             Container::Flv => {
-                let (shifts, inserts) = (Vec::new(), Vec::new());
-                (Emit::Flv { skip_position: None, shifts, inserts }, TimeRule::Flv)
+                let (placings, inserts) = (Vec::new(), Vec::new());
+                (Emit::Flv { skip_position: None, placings, inserts }, TimeRule::Flv)
             }
             Container::Mp4 | Container::Hls => (Emit::Mp4, TimeRule::Mp4),
             Container::Aac => {

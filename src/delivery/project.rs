@@ -27,7 +27,7 @@ use crate::{
 use super::{
     evidence::Evidence,
     first_walk::{FirstWalk, Planned},
-    flv_plan::Insert,
+    flv_plan::{Insert, Placing},
     hls::{HlsBody, HlsSettings},
     source::Source,
 };
@@ -150,8 +150,8 @@ pub(super) enum Emit {
     Flv {
         /// Span and position of that tag.
         skip_position: Option<(usize, u64)>,
-        /// Added to the times of each span's tags.
-        shifts: Vec<i64>,
+        /// Where the tags of each span stand in time.
+        placings: Vec<Placing>,
         /// What comes before some tags.
         inserts: Vec<Insert>,
     },
@@ -285,7 +285,7 @@ impl Emit {
         out: &mut Vec<u8>,
     ) -> Result<(), ProjectError> {
         let has_data = match self {
-            Emit::Flv { skip_position, shifts, inserts } => {
+            Emit::Flv { skip_position, placings, inserts } => {
                 // The first sample of a tag speaks for it.
                 if sample.tag_len > 0 {
                     let here = (span, sample.position);
@@ -303,10 +303,11 @@ impl Emit {
                 if flv::takes(sample) && !is_skipped {
                     let start = out.len();
                     out.extend_from_slice(source.bytes(span, sample.position, sample.tag_len)?);
-                    let shift_ms = shifts.get(span).copied().unwrap_or(0);
+                    let placing = placings.get(span).copied().unwrap_or_default();
+                    let (time_ms, _) = placing.time_ms(sample);
                     let header = out.get_mut(start..).and_then(|tag| tag.first_chunk_mut());
-                    if let (Some(header), true) = (header, shift_ms != 0) {
-                        set_time(header, sample.dts_ms.saturating_add(shift_ms));
+                    if let (Some(header), true) = (header, time_ms != sample.dts_ms) {
+                        set_time(header, time_ms);
                     }
                 }
                 // Further samples of a tag came with the first one.

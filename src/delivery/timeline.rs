@@ -104,6 +104,8 @@ pub(super) struct Timeline {
     gaps: Vec<Gap>,
     unlisted_gaps: u64,
     paused_ms: i64,
+    /// The same up to the last frame of a default track.
+    paused_before_ms: i64,
     /// A part of the journal is not there.
     is_lost: bool,
 }
@@ -166,6 +168,7 @@ impl Timeline {
             gaps: Vec::new(),
             unlisted_gaps: 0,
             paused_ms: 0,
+            paused_before_ms: 0,
             is_lost: false,
         }
     }
@@ -279,6 +282,7 @@ impl Timeline {
             *track = Some(TrackTime { last_ms: dts_ms, step_ms });
         }
         self.frames.push(dts_ms, self.mark);
+        self.paused_before_ms = self.paused_ms;
         self.shift_ms
     }
 
@@ -298,14 +302,15 @@ impl Timeline {
         self.unlisted_gaps
     }
 
-    /// What the file has seen of time without media, and how much of its own time that is.
+    /// What the file has seen of time without media, and how much of its own time that is before the
+    /// last frame of a default track.
     pub fn finish(mut self) -> (Vec<Gap>, i64) {
         if self.is_lost {
             let Seen { first_ms, latest_ms, .. } = self.frames;
             let at_ms = latest_ms.unwrap_or(0).saturating_sub(first_ms.unwrap_or(0));
             self.list_gap(JOURNAL_LOST, at_ms, 0, 0);
         }
-        (self.gaps, self.paused_ms)
+        (self.gaps, self.paused_before_ms)
     }
 
     fn notice_jump(&mut self, dts_ms: i64, latest_ms: i64) {

@@ -36,11 +36,6 @@ impl FirstWalk {
         }
     }
 
-    /// What is added to the times of a span to put it on the file's timeline.
-    pub(super) fn shift_ms(&self, span: usize) -> i64 {
-        self.sessions.get(span).map_or(0, |session| session.shift_ms)
-    }
-
     /// What the summary says of a span whose product is moved by `moved_ms` as a whole.
     pub(super) fn session(&self, span: usize, moved_ms: i64) -> SessionEvidence {
         let mut session = self.sessions.get(span).cloned().unwrap_or_default();
@@ -50,19 +45,14 @@ impl FirstWalk {
 
     /// Tells the body what was decided about the sample that was pushed last, before it takes it.
     pub(super) fn guide(&self, emit: &mut Emit, span: usize, sample: &Sample) {
-        let (Emit::Flv { skip_position, shifts, inserts }, Plan::Flv(flv)) = (emit, &self.plan)
+        let (Emit::Flv { skip_position, placings, inserts }, Plan::Flv(flv)) = (emit, &self.plan)
         else {
             return;
         };
         if let Some((span, position, _)) = &flv.metadata {
             *skip_position = Some((*span, *position));
         }
-        if shifts.len() <= span {
-            shifts.resize(span + 1, 0);
-        }
-        if let Some(shift) = shifts.get_mut(span) {
-            *shift = self.shift_ms(span);
-        }
+        placings.extend(flv.placings().iter().skip(placings.len()));
         let is_new = |insert: &&Insert| (insert.span, insert.position) == (span, sample.position);
         let known = inserts.len();
         inserts.extend(flv.inserts.iter().skip(known).filter(is_new).cloned());

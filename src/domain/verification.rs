@@ -9,8 +9,8 @@ use serde_json::Value;
 use sha2::{Digest, Sha256};
 
 /// Version of the meaning of these fields. 2: decoding times in MP4 count from a track's first packet,
-/// and frames before the first configuration of their track are in it.
-pub const VERSION: u32 = 2;
+/// and frames before the first configuration of their track are in it. 3: `moved_headers` in FLV.
+pub const VERSION: u32 = 3;
 
 /// The longest JSON text of a summary in an event, in bytes. Receivers keep events in columns and
 /// queues with limits; whoever wants all of a long file's hashes asks for the row.
@@ -169,6 +169,9 @@ pub enum IrregularityKind {
     OtherTracks,
     /// The encoder said that a sequence ends.
     EndOfSequence,
+    /// Headers and script data of a push that goes on in an FLV, whose own times cannot be right there:
+    /// they stand where the push begins.
+    MovedHeaders,
     /// Gaps beyond the thousand that are listed.
     UnlistedGaps,
     /// Tags that the journal does not hold as they came; the first ones are listed. They are in the
@@ -193,6 +196,7 @@ impl IrregularityKind {
             Self::NanosecondOffset => "nanosecond_offset",
             Self::OtherTracks => "other_tracks",
             Self::EndOfSequence => "end_of_sequence",
+            Self::MovedHeaders => "moved_headers",
             Self::UnlistedGaps => "unlisted_gaps",
             Self::DamagedPackets => "damaged_packets",
         }

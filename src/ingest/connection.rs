@@ -107,9 +107,8 @@ impl<S: ByteSource> Connection<S> {
                 }
             }
         }
-        let is_over =
-            matches!(cause, Cause::Closed | Cause::Network(_) | Cause::Shutdown | Cause::Idle);
-        if is_over && self.session.finish().is_ok() {
+        // An encoder that closes has said all; any other end may cut a message anywhere.
+        if matches!(cause, Cause::Closed) && self.session.finish().is_ok() {
             // A last command that cannot be read has no more effect.
             let _ = self.handle_events(now_ms(), &token).await;
         }

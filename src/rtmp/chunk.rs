@@ -121,6 +121,9 @@ pub struct ChunkReader {
     limits: Limits,
     chunk_size: usize,
     streams: Vec<ChunkStream>,
+    /// Whether the peer repeats the extended timestamp on type 3 chunks, as some chunk stream has
+    /// shown: what another one has not shown itself is taken from here.
+    repeats: Option<bool>,
     /// Start of a header whose end has not arrived; shorter than a header.
     header: Vec<u8>,
     body: Option<Body>,
@@ -135,6 +138,7 @@ impl ChunkReader {
             limits,
             chunk_size: INITIAL_CHUNK_SIZE,
             streams: Vec::new(),
+            repeats: None,
             header: Vec::new(),
             body: None,
             partial_bytes: 0,
@@ -170,12 +174,13 @@ impl ChunkReader {
         }
     }
 
-    /// The message that is complete because nothing comes any more; call it when the connection is
-    /// over.
+    /// The message that is complete because nothing comes any more; call it when the peer has closed
+    /// the connection, and only then: one that broke may have been cut anywhere.
     ///
     /// Whether a type 3 header is followed by the extended timestamp is told from the bytes behind
     /// it. Where a body is like it, or begins like it and ends there, only the end of everything
-    /// shows that it was a body: then it completes its message to the byte.
+    /// shows that it was a body: then it completes its message to the byte. From a peer that has
+    /// repeated the field, on whichever chunk stream, it was the field, and the message is cut short.
     pub fn finish(&mut self) -> Option<Message> {
         let message = match self.body.take() {
             Some(body) => self.take_back(body),
@@ -187,7 +192,7 @@ impl ChunkReader {
     /// The header that was held, for want of what tells its end, and what lies behind it as body.
     fn take_rest(&mut self) -> Option<Message> {
         let held = Bytes::from(std::mem::take(&mut self.header));
-        let header = Header::decode_last(&held, &self.streams)?;
+        let header = Header::decode_last(&held, &self.streams, self.repeats)?;
         let mut rest = held.slice(header.size..);
         self.begin_chunk(header, None).ok()?;
         self.read_body(&mut rest).ok().flatten()
@@ -210,7 +215,7 @@ impl ChunkReader {
     /// Reads one chunk header; false if its end has not arrived.
     fn read_header(&mut self, input: &mut Bytes) -> Result<bool, ChunkError> {
         if self.header.is_empty() {
-            if let Some(header) = Header::decode(input, &self.streams)? {
+            if let Some(header) = Header::decode(input, &self.streams, self.repeats)? {
                 let last = last_four(input, header.size);
                 input.advance(header.size);
                 self.begin_chunk(header, last)?;
@@ -223,7 +228,7 @@ impl ChunkReader {
         let held = self.header.len();
         let more = input.get(..input.len().min(MAX_HEADER)).unwrap_or_default();
         self.header.extend_from_slice(more);
-        let Some(header) = Header::decode(&self.header, &self.streams)? else {
+        let Some(header) = Header::decode(&self.header, &self.streams, self.repeats)? else {
             input.clear();
             return Ok(false);
         };
@@ -280,9 +285,15 @@ impl ChunkReader {
                 length: stream.length,
             });
         }
-        let is_doubtful = header.repeats == Some(true) && stream.repeats != Some(true);
+        let known = stream.repeats.or(self.repeats);
+        let is_doubtful = header.repeats == Some(true) && known != Some(true);
         let doubtful = last.filter(|_| is_doubtful).map(|last| (last, stream.partial.len()));
-        stream.repeats = header.repeats.or(stream.repeats);
+        // Where a message begins, a field that is not there shows nothing: librtmp writes a step of 0
+        // as a bare type 3 header, whatever the header before it had.
+        if header.repeats == Some(true) || header.repeats.is_some() && !stream.partial.is_empty() {
+            stream.repeats = header.repeats;
+            self.repeats = header.repeats;
+        }
         let left = (stream.length - stream.partial.len()).min(self.chunk_size);
         self.body = Some(Body { slot, left, doubtful });
         Ok(())

@@ -227,7 +227,8 @@ impl ServerSession {
         }
     }
 
-    /// Nothing will be received any more. What that settles is handed out by [`Self::next_event`]:
+    /// The peer has closed the connection, with all that it had to say. What that settles is handed out
+    /// by [`Self::next_event`]:
     /// a last message of which it could not be told whether it was complete.
     pub fn finish(&mut self) -> Result<(), SessionError> {
         let is_read = self.handshake.is_none() && self.aggregate.is_none() && !self.is_waiting();

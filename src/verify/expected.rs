@@ -23,6 +23,7 @@ use crate::{
 };
 
 use super::{
+    header_clock::HeaderClock,
     packet::{Lane, Packet},
     read::flv::Splitter,
 };
@@ -37,6 +38,8 @@ const TAG_TRAILER: usize = 4;
 pub enum Product {
     /// FLV.
     Flv,
+    /// FLV with a summary of version 2 or less, or none.
+    FlvOfVersion2,
     /// Plain MP4.
     Mp4,
     /// Plain MP4 with a summary of version 1.
@@ -50,9 +53,13 @@ pub enum Product {
 }
 
 impl Product {
+    fn is_flv(self) -> bool {
+        matches!(self, Product::Flv | Product::FlvOfVersion2)
+    }
+
     fn takes(self, sample: &Sample) -> bool {
         match self {
-            Product::Flv => flv::takes(sample),
+            Product::Flv | Product::FlvOfVersion2 => flv::takes(sample),
             Product::Mp4 => mp4::takes(sample),
             Product::Mp4OfVersion1 | Product::Fragmented => mp4::fragment::takes(sample),
             Product::Ts => ts::takes(sample),
@@ -62,7 +69,7 @@ impl Product {
 
     fn time_rule(self) -> TimeRule {
         match self {
-            Product::Flv => TimeRule::Flv,
+            Product::Flv | Product::FlvOfVersion2 => TimeRule::Flv,
             Product::Mp4 => TimeRule::Mp4,
             Product::Mp4OfVersion1 => TimeRule::Mp4OfVersion1,
             Product::Ts => TimeRule::Ts,
@@ -93,6 +100,7 @@ pub struct Cursor {
     /// Constant added to the times of each span.
     shifts_ms: Vec<i64>,
     clock: ProductClock,
+    headers: HeaderClock,
     /// What some configuration of the file describes, where MP4 needs one.
     described: BTreeSet<(Lane, Codec)>,
     /// Lengths of NAL unit lengths by configuration, of the span they belong to.
@@ -126,8 +134,7 @@ pub fn open(
         }
     }
     let lanes = Lane::ALL.into_iter().filter(|lane| {
-        *lane != Lane::Data && (product, *lane) != (Product::Adts, Lane::Video)
-            || product == Product::Flv
+        *lane != Lane::Data && (product, *lane) != (Product::Adts, Lane::Video) || product.is_flv()
     });
     let described = described(journal, spans)?;
     lanes
@@ -139,6 +146,7 @@ pub fn open(
                 source: Source::open(journal, spans)?,
                 shifts_ms: shifts_ms.to_vec(),
                 clock: ProductClock::new(product.time_rule()),
+                headers: HeaderClock::new(spans),
                 nal_lengths: (None, BTreeMap::new()),
                 queue: VecDeque::new(),
                 splitter: Splitter::default(),
@@ -171,13 +179,18 @@ impl Cursor {
                 return Ok(Some(wanted));
             }
             let Some((span, sample)) = self.source.next_sample()? else { return Ok(None) };
+            let shift_ms = self.shift_ms(span);
+            let mut time_ms = sample.dts_ms.saturating_add(shift_ms);
+            if self.product == Product::Flv {
+                time_ms = self.headers.time_ms(&mut self.source, span, &sample, shift_ms)?;
+            }
             if !self.product.takes(&sample) || self.is_undescribed(&sample) {
                 continue;
             }
-            match self.product {
-                Product::Flv => self.take_tag(span, &sample)?,
-                _ if lane_of(sample.track) == self.lane => self.take_frame(span, &sample)?,
-                _ => {}
+            if self.product.is_flv() {
+                self.take_tag(span, &sample, time_ms)?;
+            } else if lane_of(sample.track) == self.lane {
+                self.take_frame(span, &sample)?;
             }
         }
     }
@@ -192,7 +205,7 @@ impl Cursor {
         self.shifts_ms.get(span).copied().unwrap_or(0)
     }
 
-    fn take_tag(&mut self, span: usize, sample: &Sample) -> Result<(), JournalError> {
+    fn take_tag(&mut self, span: usize, sample: &Sample, time_ms: i64) -> Result<(), JournalError> {
         // What is of another lane alone need not be read. A frame that reaches the end of its tag
         // is all there is in it; a tag of several tracks has something for its lane and for data.
         let is_whole = sample.data_offset.checked_add(sample.data_len + TAG_TRAILER as u32)
@@ -214,7 +227,6 @@ impl Cursor {
             self.has_metadata = true;
             return Ok(());
         }
-        let time_ms = sample.dts_ms.saturating_add(self.shift_ms(span));
         let (lane, queue) = (self.lane, &mut self.queue);
         self.splitter.split(kind, time_ms, body, &mut |packet: Packet<'_>| {
             if packet.lane == lane {

@@ -10,6 +10,7 @@
 
 mod compare;
 mod expected;
+mod header_clock;
 mod integrity;
 mod object;
 pub mod packet;

@@ -72,7 +72,11 @@ impl Job {
             seen: BTreeSet::new(),
         };
         match self.file.container {
-            Container::Flv => check.single(Product::Flv, |input, sink| flv::read(input, sink))?,
+            Container::Flv => {
+                let is_of_version_2 = summary.as_ref().is_none_or(|summary| summary.version < 3);
+                let product = if is_of_version_2 { Product::FlvOfVersion2 } else { Product::Flv };
+                check.single(product, |input, sink| flv::read(input, sink))?;
+            }
             Container::Aac => check.single(Product::Adts, |input, sink| adts::read(input, sink))?,
             Container::Mp4 => check.mp4()?,
             Container::Hls => check.hls()?,

@@ -111,7 +111,8 @@ fn resumed_mp4_and_ts_segments() {
 #[test]
 fn resumed_fragmented_segments() {
     // Not of H.264 with B-frames: hls.js 1.7.4 puts the first picture behind a discontinuity later by
-    // its composition offset, and never comes to the end where that hole is below 0.1 s.
+    // its composition offset, and never comes to the end where that hole is below its maxBufferHole
+    // (0.1 s): it asks for one buffered range without a hole, and jumps over those it knows of only.
     play_resumed(case("resumed", Some(Codec::Av1), Codec::Opus, &["Hls"]), "fmp4");
 }
 

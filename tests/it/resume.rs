@@ -3,13 +3,14 @@
 
 mod ends;
 mod flapping;
+mod headers;
 
 use std::collections::{BTreeMap, BTreeSet};
 
 use liverec::{
     db::Db,
     domain::{ids::DecimalId, media_file::MediaFile},
-    media::tag::{Tag, TagKind},
+    media::tag::Tag,
 };
 use serde_json::{Value, json};
 
@@ -342,27 +343,4 @@ fn another_codec_begins_new_files_of_the_same_recording() {
             assert_eq!(story[..3], self::story(1)[..3]);
         }
     }
-}
-
-/// What a later push says of itself stands where that push begins, and is compared there too.
-#[test]
-fn metadata_that_come_with_the_second_push_alone_are_compared() {
-    let settings = [("journal.retention", "1h")];
-    let (server, receiver) = recorder(Backend::Plain, &["Flv"], 2, &settings);
-    let source = Source::make(&server, Codecs::H264Aac, 2);
-    let bare: Vec<Tag> =
-        source.tags.iter().filter(|tag| tag.kind != TagKind::Script).cloned().collect();
-    assert!(bare.len() < source.tags.len(), "the source has onMetaData");
-    broken_push(&server, &receiver, &bare, 1);
-    broken_push(&server, &receiver, &source.tags, 2);
-    let file = &stored(&receiver, 1)[0];
-    let id = file["file_id"].as_str().unwrap();
-    let output = server.cli().args(["verify", id, "--json"]).output().unwrap();
-    assert_eq!(output.status.code(), Some(0));
-    let report: Value = serde_json::from_slice(&output.stdout).unwrap();
-    assert_eq!(
-        (&report["against"], &report["notes"]),
-        (&json!("journal"), &json!([])),
-        "{report:#}"
-    );
 }

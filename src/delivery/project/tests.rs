@@ -16,6 +16,7 @@ use super::*;
 
 mod damage;
 mod duration;
+mod resumed;
 mod sound;
 mod tracks;
 

@@ -10,6 +10,8 @@ mod keyframes;
 mod padding;
 pub mod script;
 
+use std::collections::BTreeMap;
+
 use bytes::Bytes;
 
 use self::header::{FileHeader, encode_tag, tag_len};
@@ -101,8 +103,8 @@ pub struct FlvHead {
     tag_offset: u64,
     skip_position: Option<u64>,
     first_tag_ms: Option<i64>,
-    video: Option<Span>,
-    audio: Option<Span>,
+    /// By kind and number: between frames of two tracks lies nothing that lasts.
+    spans: BTreeMap<(Track, u8), Span>,
     has_video: bool,
     has_audio: bool,
     keyframes: Keyframes,
@@ -135,15 +137,8 @@ impl FlvHead {
             }
         }
         if sample.kind == SampleKind::Frame {
-            let span = match sample.track {
-                Track::Video => &mut self.video,
-                Track::Audio => &mut self.audio,
-                Track::Script => return is_taken,
-            };
-            match span {
-                Some(span) => span.extend(sample.dts_ms),
-                None => *span = Some(Span::new(sample.dts_ms)),
-            }
+            let span = self.spans.entry((sample.track, sample.track_id));
+            span.or_insert_with(|| Span::new(sample.dts_ms)).extend(sample.dts_ms);
             if sample.track == Track::Video && sample.track_id == 0 && sample.keyframe {
                 self.keyframes.push(sample.dts_ms, self.tag_offset);
             }
@@ -169,17 +164,13 @@ impl FlvHead {
 
     /// From the first frame to the end of the last so far, in milliseconds.
     pub fn duration_ms(&self) -> i64 {
-        let end_ms = self.spans().map(|span| span.end_ms()).max();
+        let end_ms = self.spans.values().map(Span::end_ms).max();
         end_ms.map_or(0, |end_ms| end_ms.saturating_sub(self.origin_ms()))
     }
 
     /// Time of the first frame.
     fn origin_ms(&self) -> i64 {
-        self.spans().map(|span| span.first_ms).min().unwrap_or(0)
-    }
-
-    fn spans(&self) -> impl Iterator<Item = &Span> {
-        self.video.iter().chain(&self.audio)
+        self.spans.values().map(|span| span.first_ms).min().unwrap_or(0)
     }
 
     /// Bytes to reserve for the head of a file with that many key frames.
@@ -265,7 +256,7 @@ impl FlvHead {
         sizes: Sizes,
     ) -> Vec<(&'static str, Value)> {
         let origin_ms = self.origin_ms();
-        let last_ms = self.spans().map(|span| span.last_ms).max().unwrap_or(0);
+        let last_ms = self.spans.values().map(|span| span.last_ms).max().unwrap_or(0);
         let mut additions = vec![
             ("duration", keyframes::seconds(self.duration_ms())),
             ("filesize", Value::Number((sizes.head_len + self.body_len) as f64)),

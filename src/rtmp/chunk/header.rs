@@ -31,12 +31,18 @@ pub(super) struct Header {
 impl Header {
     /// The header that `bytes` begin with, which [`Self::decode`] could not tell the end of, if
     /// nothing comes behind them: a type 3 header without the extended timestamp, and the bytes
-    /// behind it are body. `None` if it is another one, or if the sender is known to repeat it.
-    pub(super) fn decode_last(bytes: &[u8], streams: &[ChunkStream]) -> Option<Self> {
+    /// behind it are body. `None` if it is another one, or if the sender is known to repeat it;
+    /// `repeats` is what other chunk streams have shown of that.
+    pub(super) fn decode_last(
+        bytes: &[u8],
+        streams: &[ChunkStream],
+        repeats: Option<bool>,
+    ) -> Option<Self> {
         let (format, csid, size) = basic_header(bytes)?;
         let slot = streams.iter().position(|stream| stream.csid == csid)?;
         let previous = streams.get(slot)?;
-        let is_open = format == 3 && previous.is_extended && previous.repeats != Some(true);
+        let is_open =
+            format == 3 && previous.is_extended && previous.repeats.or(repeats) != Some(true);
         is_open.then_some(Self {
             size,
             format,
@@ -52,10 +58,12 @@ impl Header {
     }
 
     /// Decodes a header from the front of `bytes`; `None` if it may be longer than `bytes`, which
-    /// cannot be with [`MAX_HEADER`] bytes.
+    /// cannot be with [`MAX_HEADER`] bytes. `repeats` is what other chunk streams have shown of this
+    /// sender.
     pub(super) fn decode(
         bytes: &[u8],
         streams: &[ChunkStream],
+        repeats: Option<bool>,
     ) -> Result<Option<Self>, ChunkError> {
         let Some((format, csid, basic)) = basic_header(bytes) else { return Ok(None) };
         let slot = streams.iter().position(|stream| stream.csid == csid);
@@ -93,7 +101,7 @@ impl Header {
             let Some(previous) = previous.filter(|previous| previous.is_extended) else {
                 return Ok(Some(header));
             };
-            return Ok(previous.repeats_extended(rest).map(|is_repeated| {
+            return Ok(previous.repeats_extended(rest, repeats).map(|is_repeated| {
                 header.size += if is_repeated { 4 } else { 0 };
                 header.repeats = Some(is_repeated);
                 header

@@ -18,7 +18,7 @@ pub(super) struct ChunkStream {
     pub(super) length: usize,
     pub(super) type_id: u8,
     pub(super) stream_id: u32,
-    /// Whether the extended timestamp was repeated when this could be told last.
+    /// Whether type 3 chunks of this chunk stream repeat the extended timestamp, as they have shown.
     pub(super) repeats: Option<bool>,
     /// What has arrived of a message spread over several chunks or reads.
     pub(super) partial: Vec<u8>,
@@ -56,7 +56,13 @@ impl ChunkStream {
     /// says so. So the four bytes are compared with what a repetition would be: the field of the
     /// last header, or, from encoders that write absolute time there, the message's time. A body
     /// that happens to begin with the same four bytes is one in 2^32, and only without repetition.
-    pub(super) fn repeats_extended(&self, bytes: &[u8]) -> Option<bool> {
+    /// So a message that goes on is not even compared once its sender has left the field out;
+    /// `repeats` is what its other chunk streams have shown. One that begins is: there some senders
+    /// write it that leave it out later.
+    pub(super) fn repeats_extended(&self, bytes: &[u8], repeats: Option<bool>) -> Option<bool> {
+        if !self.partial.is_empty() && self.repeats.or(repeats) == Some(false) {
+            return Some(false);
+        }
         let absolute = match self.partial.is_empty() {
             true => self.timestamp.wrapping_add(self.time_field),
             false => self.timestamp,

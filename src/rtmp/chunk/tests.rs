@@ -7,6 +7,8 @@ use rml_rtmp::{chunk_io::ChunkSerializer, messages::MessagePayload, time::RtmpTi
 
 use super::*;
 
+mod extended;
+
 const ROOMY: Limits = Limits { message_bytes: MAX_CHUNK_SIZE, partial_bytes: 17 << 20 };
 
 /// Reads everything, `cut` bytes at a time.
@@ -253,86 +255,6 @@ fn type_3_repeats_the_delta_when_it_begins_a_message() {
     // Right behind type 0 the delta is its time (RTMP 1.0 section 5.3.1.2.4).
     let wire = [full(4, &first), b"ab".to_vec(), vec![0xC4, b'c', b'd']].concat();
     assert_eq!(read(&wire).unwrap()[1].timestamp, 2000);
-}
-
-#[test]
-fn extended_timestamps_on_type_3_may_be_there_absolute_or_missing() {
-    let body: Vec<u8> = (0..200_u32).map(|i| i as u8 | 0x80).collect();
-    let first = message(9, 1, 0x0200_0000, &body);
-    let head = [full(6, &first), body[..128].to_vec()].concat();
-    for repeated in [&0x0200_0000_u32.to_be_bytes()[..], &[]] {
-        let wire = [&head[..], &[0xC6], repeated, &body[128..]].concat();
-        assert_eq!(read(&wire).unwrap(), std::slice::from_ref(&first));
-    }
-    // A delta that needs the extension; the repetition is the delta or the absolute time.
-    let second = message(9, 1, 0x0500_0000, &body);
-    let delta = 0x0300_0000_u32.to_be_bytes();
-    for repeated in [&delta[..], &0x0500_0000_u32.to_be_bytes(), &[]] {
-        let mut wire = [&head[..], &[0xC6], &0x0200_0000_u32.to_be_bytes(), &body[128..]].concat();
-        wire.extend(
-            [&[0x86, 0xFF, 0xFF, 0xFF], &delta[..], &body[..128], &[0xC6], repeated, &body[128..]]
-                .concat(),
-        );
-        assert_eq!(read(&wire).unwrap()[1], second);
-    }
-    // Too few bytes behind the header to compare all four: told apart by the first that differs.
-    let short = message(9, 1, 0x0200_0000, &[&body[..128], &[2, 9]].concat());
-    let wire = [full(6, &short), body[..128].to_vec(), vec![0xC6, 2, 9]].concat();
-    assert_eq!(read(&wire).unwrap(), [short]);
-}
-
-/// What comes out of the wire, and what the end of it settles.
-fn read_to_the_end(wire: &[u8]) -> Vec<Message> {
-    let ends = [usize::MAX, 1].map(|cut| {
-        let mut reader = ChunkReader::new(ROOMY);
-        let mut messages = read_in(&mut reader, wire, &[cut]).unwrap();
-        messages.extend(reader.finish());
-        assert_eq!(reader.finish(), None);
-        messages
-    });
-    let [whole, bytewise] = ends;
-    assert_eq!(bytewise, whole);
-    whole
-}
-
-#[test]
-fn the_end_settles_whether_a_last_extended_timestamp_was_body() {
-    let time = 0x1701_0203_u32;
-    let extended = time.to_be_bytes();
-    let head = vec![7; 128];
-    // So many bytes of the body like those of a repetition that is not there, and more behind them.
-    for tail in [&extended[..1], &extended[..2], &extended[..3], &extended, &[23, 1, 2, 3, 9]] {
-        let sent = message(8, 1, time, &[&head[..], tail].concat());
-        let wire = [full(4, &sent), head.clone(), vec![0xC4], tail.to_vec()].concat();
-        assert_eq!(read_to_the_end(&wire), [sent], "{tail:?}");
-    }
-    // A message of its own, as short as a message can be.
-    for body in [&b""[..], b"\x17", &extended] {
-        let first = message(8, 1, time, body);
-        let second = message(8, 1, time.wrapping_mul(2), body);
-        let wire = [full(4, &first), body.to_vec(), vec![0xC4], body.to_vec()].concat();
-        assert_eq!(read_to_the_end(&wire), [first, second], "{body:?}");
-    }
-}
-
-#[test]
-fn the_end_makes_no_message_of_one_that_was_cut_short() {
-    let time = 0x1701_0203_u32;
-    let extended = time.to_be_bytes();
-    let (head, tail) = (vec![7; 128], [7; 4]);
-    // This encoder repeats it, as has been seen; the second message ends somewhere in its chunk.
-    let first = message(8, 1, time, &[&head[..], &[7; 128], &tail].concat());
-    let chunk = [&[0xC4], &extended[..], &[7; 128]].concat();
-    let mut wire = [full(4, &first), head.clone(), chunk.clone()].concat();
-    wire.extend([&[0xC4], &extended[..], &tail].concat());
-    let second = [full(4, &first), head.clone(), chunk, vec![0xC4], extended.to_vec()].concat();
-    for cut in second.len() - 4..second.len() + 1 {
-        let wire = [&wire[..], &second[..cut]].concat();
-        assert_eq!(read_to_the_end(&wire), std::slice::from_ref(&first), "{cut}");
-    }
-    // Nobody knows of this one, but no reading of it is complete.
-    let wire = [full(4, &first), head, vec![0xC4, 0x17]].concat();
-    assert_eq!(read_to_the_end(&wire), []);
 }
 
 #[test]

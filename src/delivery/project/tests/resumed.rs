@@ -1,0 +1,109 @@
+//! What an FLV says of the time of a push that goes on in it: headers of another clock, and its length.
+
+use super::*;
+use crate::media::{amf0::Value, flv::script::decode_script};
+
+const OTHER_SCRIPT: &[u8] = b"\x02\0\x0aonTextData\x05";
+
+/// A push whose frames begin at `first_ms` and whose headers have these times.
+fn push_with_headers(place: &Place, wall_ms: i64, first_ms: i64, headers_ms: [i64; 3]) -> Push {
+    let [script_ms, video_ms, audio_ms] = headers_ms;
+    let mut tags = place.push(wall_ms, first_ms, OTHER_SCRIPT).tags;
+    for (tag, time_ms) in tags.iter_mut().zip([script_ms, video_ms, audio_ms]) {
+        tag.time_ms = time_ms;
+    }
+    place.record(wall_ms, tags)
+}
+
+/// Times of the second push in an FLV behind one of `first_ms`: its three headers, and its frames.
+fn times_behind(first_ms: i64, second_ms: i64, headers_ms: [i64; 3]) -> ([i64; 3], u64) {
+    let place = Place::new();
+    let first = place.push(WALL_MS, first_ms, METADATA);
+    let second = push_with_headers(&place, WALL_MS + 7_480, second_ms, headers_ms);
+    let spans = [span(&first), span(&second)];
+    let (file, _, summary) = place.make(Container::Flv, &spans);
+    let tags = tags_of(&file);
+    let behind = &tags[first.tags.len()..];
+    let shift_ms = summary.sessions[1].shift_ms;
+    for (found, sent) in behind.iter().zip(&second.tags).skip(3) {
+        assert_eq!((found.time_ms, &found.payload), (sent.time_ms + shift_ms, &sent.payload));
+    }
+    for (found, sent) in behind.iter().zip(&second.tags) {
+        assert_eq!((found.kind, &found.payload), (sent.kind, &sent.payload));
+    }
+    let moved = summary.irregularities.iter().find(|seen| seen.kind == "moved_headers");
+    let resumed_ms = second_ms + shift_ms;
+    let at = |nth: usize| behind[nth].time_ms - resumed_ms;
+    ([at(0), at(1), at(2)], moved.map_or(0, |seen| seen.count))
+}
+
+#[test]
+fn headers_of_another_clock_stand_where_the_push_begins() {
+    // The encoder's clock goes on, its headers have time 0: the shift makes them negative.
+    assert_eq!(times_behind(0, 3_600_000, [0, 0, 0]), ([0; 3], 3));
+    // Or it begins again, and they have the old one.
+    assert_eq!(times_behind(3_600_000, 0, [3_602_000, 0, 3_602_000]), ([0; 3], 2));
+    // Not negative, but in the midst of what the file has.
+    assert_eq!(times_behind(60_000, 30_000, [0, 30_000, 0]), ([0; 3], 2));
+    // A time that can be right is kept.
+    assert_eq!(times_behind(0, 5_000, [4_900, 5_020, 5_000]), ([-100, 20, 0], 0));
+}
+
+#[test]
+fn headers_of_the_first_push_keep_their_times() {
+    let place = Place::new();
+    let first = push_with_headers(&place, WALL_MS, 3_600_000, [0, 0, 7_200_000]);
+    let (file, _, summary) = place.make(Container::Flv, &[span(&first)]);
+    let times: Vec<i64> = tags_of(&file)[1..].iter().map(|tag| tag.time_ms).collect();
+    let sent: Vec<i64> = first.tags.iter().map(|tag| tag.time_ms).collect();
+    assert_eq!((times, summary.irregularities.as_slice()), (sent, &[][..]));
+}
+
+/// `duration` of an FLV's onMetaData, milliseconds.
+fn stated_ms(file: &[u8]) -> i64 {
+    let data = decode_script(&tags_of(file)[0].payload).unwrap();
+    let Some(Value::Number(seconds)) = data.values[0].get("duration") else { panic!("{data:?}") };
+    (seconds * 1000.0).round() as i64
+}
+
+#[test]
+fn an_flv_is_as_long_as_all_its_tracks() {
+    let place = Place::new();
+    let other = |wall_ms, first_ms: i64| {
+        let mut tags = vec![tag(TagKind::Video, first_ms, [b"\x96\0avc1\x01", &AVC[5..]].concat())];
+        tags.extend((0..50).map(|nth| {
+            let body = b"\x96\x01avc1\x01\0\0\0\0\0\0\x03\x65\x88\x07".to_vec();
+            tag(TagKind::Video, first_ms + nth * 40, body)
+        }));
+        place.record(wall_ms, tags)
+    };
+    let first = place.push(WALL_MS, 500, METADATA);
+    let (second, third) = (other(WALL_MS + 8_000, 70_000), other(WALL_MS + 20_000, 3));
+    for (spans, media_ms) in [
+        (vec![span(&first), span(&second)], 10_000),
+        (vec![span(&first), span(&second), span(&third)], 22_000),
+    ] {
+        let (file, facts, _) = place.make(Container::Flv, &spans);
+        let last_ms = tags_of(&file).last().unwrap().time_ms;
+        assert_eq!(last_ms + 40 - 500, media_ms);
+        assert_eq!((stated_ms(&file), facts.duration_ms), (media_ms, media_ms));
+        assert_eq!((facts.first_pts_ms, facts.fps), (500, 25));
+        // What is not in it does not make an MP4 longer.
+        let (.., facts, _) = place.make(Container::Mp4, &spans);
+        assert_eq!((facts.duration_ms, facts.fps), (2_040, 25));
+    }
+}
+
+/// Tracks that take turns last as long as each of them says, not as the step between them.
+#[test]
+fn tracks_that_take_turns_do_not_shorten_each_other() {
+    let place = Place::new();
+    let mut tags = Vec::new();
+    for nth in 0..10 {
+        tags.push(tag(TagKind::Video, nth * 40, [&b"\x96\x01avc1\x01"[..], &[0; 6]].concat()));
+        tags.push(tag(TagKind::Video, nth * 40 + 3, [&b"\x96\x01avc1\x02"[..], &[0; 6]].concat()));
+    }
+    let push = place.record(WALL_MS, tags);
+    let (file, ..) = place.make(Container::Flv, &[span(&push)]);
+    assert_eq!(stated_ms(&file), 403);
+}
