@@ -19,7 +19,7 @@ use crate::{
     domain::{
         api_key::Role,
         container::Container,
-        ids::{DecimalId, FileId},
+        ids::{DecimalId, FileId, SessionId},
         push_domain::PushKeys,
         push_url::{PushUrl, explicit_domain},
         snapshot::Snapshot,
@@ -68,6 +68,8 @@ pub enum Command {
     Doctor(DoctorArguments),
     /// Make a file again from its journal, while that is kept (journal.retention)
     Remake(RemakeArguments),
+    /// End a session whose journal is gone for good: `liverec doctor` names those
+    GiveUp(GiveUpArguments),
     /// Copy database, configuration, credentials and node id, while the server runs
     Backup {
         /// Folder to make; must not be there yet, or be empty
@@ -97,6 +99,18 @@ pub struct RemakeArguments {
     /// becomes a new file
     #[arg(long, value_parser = container)]
     pub format: Container,
+}
+
+/// Arguments of `give-up`.
+#[derive(Debug, Clone, Args)]
+pub struct GiveUpArguments {
+    /// The session, by the id of its journal
+    #[arg(value_name = "SESSION", value_parser = session_id)]
+    pub session: SessionId,
+    /// The node that recorded it, if that is another one which will never run again: what is left of
+    /// its files becomes this node's
+    #[arg(long, value_name = "NODE_ID")]
+    pub node: Option<String>,
 }
 
 /// What `keys` does.
@@ -178,6 +192,10 @@ fn file_id(text: &str) -> Result<FileId, String> {
         true => "is larger than any file id".to_owned(),
         false => "must be a decimal number".to_owned(),
     })
+}
+
+fn session_id(text: &str) -> Result<SessionId, String> {
+    SessionId::parse(text).ok_or_else(|| "must be the id of a session".to_owned())
 }
 
 fn container(text: &str) -> Result<Container, String> {

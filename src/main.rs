@@ -80,6 +80,9 @@ fn run(arguments: &Arguments, mut config: Config) -> anyhow::Result<ExitCode> {
                 let remade = app::remake(&config, &asked.of, asked.format, shutdown.clone());
                 until_signal(remade, &shutdown).await?;
             }
+            Command::GiveUp(asked) => {
+                app::give_up(&config, asked.session, asked.node.as_deref()).await?;
+            }
             Command::Backup { dir } => app::backup(&config, &arguments.sources(), &dir).await?,
             Command::PushUrl(push_url) => push_url.run(&config).await?,
             Command::Keys { command } => {

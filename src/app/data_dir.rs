@@ -5,7 +5,7 @@
 use std::{
     fs::{self, File, OpenOptions, TryLockError},
     io::{Read, Write},
-    os::unix::fs::{OpenOptionsExt, PermissionsExt},
+    os::unix::fs::{MetadataExt, OpenOptionsExt, PermissionsExt},
     path::{Path, PathBuf},
 };
 
@@ -76,6 +76,13 @@ impl DataDir {
             .and_then(|()| write!(lock, "process {}", std::process::id()))
             .with_context(|| format!("write {}", file.display()))?;
         Ok(Ok(Self { path, _lock: lock }))
+    }
+
+    /// Unix milliseconds at which the process that holds the directory took it.
+    pub fn held_since_ms(path: &Path) -> Result<i64> {
+        let file = path.join("lock");
+        let meta = fs::metadata(&file).with_context(|| format!("look at {}", file.display()))?;
+        Ok(meta.mtime().saturating_mul(1000).saturating_add(meta.mtime_nsec() / 1_000_000))
     }
 
     /// The directory, absolute.

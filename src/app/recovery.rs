@@ -18,6 +18,7 @@ use tracing::{error, info, warn};
 
 use crate::{
     db::{Db, DbError},
+    doctor::missing_journals,
     domain::{ids::SessionId, journal_note::JournalHead},
     journal::{Journal, JournalError, Recovered},
     record::{
@@ -82,6 +83,7 @@ impl Recovery {
     async fn recover_all(&self) {
         let mut left_behind = self.line_up().await;
         self.turns.all_found();
+        self.tell_missing().await;
         let mut told = HashSet::new();
         while !left_behind.is_empty() {
             let mut again = Vec::new();
@@ -115,6 +117,24 @@ impl Recovery {
             }
         }
         self.recovered.send_replace(true);
+    }
+
+    /// Names the sessions whose journals are not there. They stay as they are: a disk may be mounted
+    /// late, and whether it ever is only the operator knows.
+    async fn tell_missing(&self) {
+        let (db, journal) = (&self.db, Some(&self.journal));
+        match missing_journals(db, journal, &self.node_id).await {
+            Ok(missing) => {
+                for session in missing {
+                    error!(
+                        session.id = %session.id, stream.path = %session.path,
+                        "the journal of a session is missing: its recordings go on when its folder is there at a later start; if it is gone for good, `liverec give-up SESSION` ends them"
+                    );
+                }
+            }
+            // The doctor looks, too.
+            Err(error) => warn!(%error, "whether a journal is missing cannot be seen"),
+        }
     }
 
     /// Gives the sessions that may be unfinished their places in line, oldest first.
@@ -165,7 +185,11 @@ impl Recovery {
             recovered => recovered?,
         };
         let Some(recovered) = recovered else { return Ok(None) };
-        if self.retry(|| self.db.session_has_ended(session)).await == Some(true) {
+        // One that was given up is followed for what its rows had not heard of by then; what they know
+        // to be over is not made again.
+        if self.retry(|| self.db.session_has_ended(session)).await == Some(true)
+            && !self.retry(|| self.db.session_is_given_up(session)).await
+        {
             return Ok(None);
         }
         let head = recovered.head.as_deref().map(serde_json::from_str::<JournalHead>);

@@ -93,13 +93,17 @@ async fn request(
     let node_id = DataDir::known_node_id(&config.data_dir)?;
     let sources = sources(db, of, container).await?;
     for source in &sources {
+        let is_here = check_journals(config, db, journal, source).await;
         ensure!(
-            source.node_id == node_id,
+            source.node_id == node_id || is_here.is_ok(),
             "file {} was recorded by node {}: its journal is there",
             source.id,
             source.node_id
         );
-        check_journals(config, journal, source).await?;
+        is_here?;
+        for span in &source.spans {
+            db.note_journal_back(span.session, now_ms()).await?;
+        }
     }
     let mut tx = db.begin().await?;
     let mut files = Vec::with_capacity(sources.len());
@@ -111,13 +115,15 @@ async fn request(
         let is_made_good = source.container == container && source.state == MediaFileState::Failed;
         files.push(match is_made_good {
             true => {
-                let is_failed = Db::retry_failed_media_file(&mut tx, source.id, now_ms).await?;
+                let is_failed =
+                    Db::retry_failed_media_file(&mut tx, source.id, &node_id, now_ms).await?;
                 ensure!(is_failed, "file {} has just changed: try again", source.id);
                 source.id
             }
             false => {
-                Db::insert_remade_media_file(&mut tx, remade(source, container, now_ms), now_ms)
-                    .await?
+                let file =
+                    MediaFile { node_id: node_id.clone(), ..remade(source, container, now_ms) };
+                Db::insert_remade_media_file(&mut tx, file, now_ms).await?
             }
         });
     }
@@ -171,13 +177,29 @@ fn check_state(file: &MediaFile) -> Result<()> {
     }
 }
 
-async fn check_journals(config: &Config, journal: &Journal, file: &MediaFile) -> Result<()> {
+async fn check_journals(
+    config: &Config,
+    db: &Db,
+    journal: &Journal,
+    file: &MediaFile,
+) -> Result<()> {
     ensure!(!file.spans.is_empty(), gone(config, file));
     for span in file.spans.clone() {
         let reading = journal.clone();
+        // One that came back while the server ran is as the crash left it, and nobody writes it.
+        let may_repair = db.session_is_given_up(span.session).await?;
         let reach = journal.run_read(move || {
-            let mut reader = reading.reader(span.session)?;
-            Ok::<_, JournalError>((reader.start(), reader.end()?))
+            let reach = || {
+                let mut reader = reading.reader(span.session)?;
+                Ok::<_, JournalError>((reader.start(), reader.end()?))
+            };
+            match reach() {
+                Err(_) if may_repair => {
+                    reading.recover(span.session)?;
+                    reach()
+                }
+                reach => reach,
+            }
         });
         match reach.await {
             Ok((start, end)) if start <= span.from && span.to.is_some_and(|to| to <= end) => {}

@@ -3,6 +3,7 @@
 //! A row is written when its stretch begins, ends with it, and is made true by delivery: only a
 //! `stored` one is visible in the VOD API. Here: the row itself; [`work`] has what delivery does
 //! with it under a lease, [`progress`] how far that is, [`describe`] tells of it, [`search`] who asks for many,
+//! [`segments`] what a playlist says,
 //! [`verification`] what was hashed, [`strays`] what the store may have begun without our knowing.
 
 mod describe;
@@ -11,6 +12,7 @@ mod objects;
 mod progress;
 mod remake;
 mod search;
+mod segments;
 mod strays;
 mod verification;
 mod work;

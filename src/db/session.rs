@@ -1,5 +1,7 @@
 //! Rows of publish sessions: what was pushed, when, why it ended, whether its journal is still there.
 
+mod given_up;
+
 use sqlx::{
     Row, Transaction,
     any::{Any, AnyRow},
@@ -186,6 +188,19 @@ impl Db {
             .await
             .map_err(at("read a session"))?;
         row.as_ref().map(read_session).transpose()
+    }
+
+    /// The sessions of a node that have not ended, oldest first, at most `limit`.
+    pub async fn unended_sessions(&self, node_id: &str, limit: i64) -> Result<Vec<Session>> {
+        let rows = sqlx::query(
+            "SELECT body FROM session WHERE ended_ms = 0 AND node_id = $1 ORDER BY id LIMIT $2",
+        )
+        .bind(node_id)
+        .bind(limit)
+        .fetch_all(self.reader())
+        .await
+        .map_err(at("list the sessions that go on"))?;
+        rows.iter().map(read_session).collect()
     }
 
     /// Why a session ended, as [`EndReason::as_str`]; `None` if there is no row or it goes on.

@@ -148,7 +148,7 @@ impl Delivery {
     }
 
     /// Reads one object and compares it part by part.
-    async fn is_same(
+    pub(super) async fn is_same(
         &self,
         key: &StorageKey,
         parts: &[ObjectEvidence],

@@ -12,6 +12,7 @@ use crate::{
         media_file::{DeliveryProgress, MediaFile},
         verification::ObjectEvidence,
     },
+    journal::JournalError,
     media::lazy_bytes::LazyBytes,
     storage::Part,
 };
@@ -64,13 +65,24 @@ impl Delivery {
         state: &mut FileUpload,
     ) -> Result<Turn, DeliverError> {
         if !state.is_loaded {
+            if file.container == Container::Hls && self.deliver_remains(file, fence).await? {
+                return Ok(Turn::Done);
+            }
             self.spare_what_is_stored(file).await?;
         }
         let causes = self.causes(&file.spans).await?;
         let view = View { file: file.clone(), causes, decided: None };
         if file.container == Container::Hls {
             self.load_objects(file, state).await?;
-            return self.hls_turn(&view, fence, state).await;
+            return match self.hls_turn(&view, fence, state).await {
+                // It was there when the file was looked at first.
+                Err(DeliverError::Project(ProjectError::Journal(JournalError::Missing(_))))
+                    if self.deliver_remains(file, fence).await? =>
+                {
+                    Ok(Turn::Done)
+                }
+                turn => turn,
+            };
         }
         self.load_upload(file, state).await?;
         match self.turn(&view, fence, state).await {

@@ -45,7 +45,7 @@ pub(super) fn projector(segment_type: SegmentType) -> i64 {
 }
 
 /// The segments that such a row speaks of, whatever the version.
-fn segment_type_of(projector: i64) -> SegmentType {
+pub(super) fn segment_type_of(projector: i64) -> SegmentType {
     match projector {
         4 | 6 | 8 => SegmentType::Fmp4,
         _ => SegmentType::Ts,
@@ -231,6 +231,11 @@ impl Delivery {
                 Block::EndOfObject => {
                     let Some(complete) = coming.take() else { continue };
                     let object = complete.object;
+                    if let Object::Segment(number) = object
+                        && let Some(noted) = hls.growing.noted(number)
+                    {
+                        self.db.note_media_segment(file.id, number, noted).await?;
+                    }
                     match self.complete_object(file, complete).await {
                         Ok(stored) => sent += hls.count_in(object, stored),
                         Err((None, error)) => return Err(error),
@@ -246,6 +251,7 @@ impl Delivery {
                         "a later sample changes what an HLS file begins with: its objects are made again"
                     );
                     hls.begin_again();
+                    self.db.forget_noted_segments(file.id).await?;
                 }
                 Block::Playlist { bytes } => {
                     // The next one has all that this one has.

@@ -208,6 +208,12 @@ impl Janitor {
         // The floor first: once it is gone the rows say everything, never the other way round.
         let floor = self.journal.floor(session);
         let has_ended = self.db.session_has_ended(session).await?;
+        if self.db.note_journal_back(session, now_ms).await? {
+            warn!(
+                session.id = %session,
+                "the journal of a session that was given up is here again; it is kept for a week at least, and `liverec remake SESSION --format FORMAT` makes its files from it"
+            );
+        }
         let stored_since_ms = now_ms.saturating_sub(self.retention_ms);
         let failed_since_ms = now_ms.saturating_sub(self.retention_ms.max(FAILED_KEPT_MS));
         let needed = self.db.needs_of_session(session, stored_since_ms, failed_since_ms).await?;

@@ -21,6 +21,7 @@ mod first_walk;
 mod flv_plan;
 mod growing;
 mod hls;
+mod hls_remains;
 mod hls_step;
 pub mod janitor;
 mod layout;

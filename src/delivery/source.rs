@@ -130,7 +130,7 @@ impl Source {
                 return Ok(OpenSpan { reader: None, from: span.from, to: span.from, wanted_to });
             };
             let end = reader.end()?;
-            let wanted_to = span.to.unwrap_or(end);
+            let wanted_to = span.end_in(end);
             let (from, to) = (span.from, wanted_to.min(end));
             Ok(OpenSpan { reader: Some(reader), from, to, wanted_to })
         };

@@ -29,9 +29,12 @@ impl View {
 
     /// Journal bytes that can be read of it.
     pub fn stretch(&self) -> u64 {
-        let to =
-            |span: &Span| span.to.or(self.decided).unwrap_or(span.from).saturating_sub(span.from);
-        self.file.spans.iter().map(to).sum()
+        let len = |span: &Span| match span.to.or(self.decided) {
+            // It may be long.
+            Some(_) if span.has_unknown_end() => u64::MAX,
+            to => to.unwrap_or(span.from).saturating_sub(span.from),
+        };
+        self.file.spans.iter().map(len).fold(0, u64::saturating_add)
     }
 
     /// Unix seconds that the product says it was made at.

@@ -7,6 +7,7 @@
 
 mod advice;
 mod database;
+mod missing;
 mod orphans;
 mod place;
 pub mod report;
@@ -18,6 +19,7 @@ use tokio::{sync::Semaphore, task::spawn_blocking};
 
 pub use self::{
     database::unreachable,
+    missing::missing_journals,
     orphans::SAFE_AGE_MS,
     report::{Finding, Report, Status},
 };
@@ -75,6 +77,9 @@ impl Doctor {
         let mut report = Report::default();
         report.findings.extend(self.place(depth).await);
         let has_rows = self.database(depth, &mut report).await;
+        if let (Some(db), Some(node_id), true) = (&self.db, &self.node_id, has_rows) {
+            report.findings.push(missing::find(db, self.journal.as_ref(), node_id).await);
+        }
         let has_objects = match &self.store {
             Some(store) => {
                 let (findings, is_there) = match depth {

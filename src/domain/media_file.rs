@@ -150,6 +150,17 @@ pub struct MediaFacts {
     pub irregularities: Vec<String>,
 }
 
+/// What the playlist of an HLS file says of a segment, noted as it is stored.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct NotedSegment {
+    /// Length in milliseconds.
+    pub duration_ms: u64,
+    /// It does not continue the segment before.
+    pub is_discontinuous: bool,
+    /// The initialisation segment that begins to hold with it, if one does.
+    pub init: Option<u64>,
+}
+
 /// One media file.
 #[derive(Debug, Clone, PartialEq)]
 pub struct MediaFile {

@@ -155,6 +155,28 @@ pub struct Span {
     pub to: Option<u64>,
 }
 
+impl Span {
+    /// The end of a stretch from `from` on that was given up with its journal: where it ended nobody
+    /// knows. No tag is that short, so no other stretch ends like this.
+    pub fn unknown_end(from: u64) -> u64 {
+        from.saturating_add(1)
+    }
+
+    /// Whether it was given up: should its journal come back, it reaches to the end of that.
+    pub fn has_unknown_end(&self) -> bool {
+        self.to == Some(Self::unknown_end(self.from))
+    }
+
+    /// One past its last byte in a complete journal that ends at `end`; what the journal lacks is
+    /// counted in.
+    pub fn end_in(&self, end: u64) -> u64 {
+        match self.to {
+            Some(to) if !self.has_unknown_end() => to,
+            _ => end,
+        }
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -193,6 +215,16 @@ mod tests {
         let mut hls = recording(Container::Hls);
         hls.template.hls.record_interval += 1;
         assert!(recording(Container::Hls).is_continued_by(&hls), "HLS has no interval");
+    }
+
+    #[test]
+    fn a_stretch_that_was_given_up_reaches_to_the_end_of_its_journal() {
+        let session = SessionId::new(0);
+        let span = |to| Span { session, from: 100, to };
+        assert_eq!(span(Some(Span::unknown_end(100))).end_in(5000), 5000);
+        assert_eq!(span(None).end_in(5000), 5000);
+        assert_eq!(span(Some(200)).end_in(5000), 200);
+        assert_eq!(span(Some(200)).end_in(150), 200, "what the journal lacks");
     }
 
     #[test]

@@ -5,13 +5,15 @@
 //! [`beginning`]); [`follow`] turns notes into rows, [`cut`] decides
 //! where files end. A recording with a resume window outlives its session: [`turns`] puts the
 //! sessions of a stream in order, [`continuation`] goes on with what is suspended, [`resume`] ends
-//! what nothing came back for; [`watch`] notices what is irregular. Nothing here touches a media byte or makes a product.
+//! what nothing came back for; [`give_up`] ends what an operator says is lost; [`watch`] notices what is
+//! irregular. Nothing here touches a media byte or makes a product.
 
 mod attach;
 mod beginning;
 mod continuation;
 pub mod cut;
 pub mod follow;
+pub mod give_up;
 pub mod resume;
 mod rows;
 pub mod tracker;

@@ -72,26 +72,29 @@ impl Rows {
 
     /// The session has ended: its row and event 0. `dimensions` are those of the pictures, 0 if unknown.
     pub async fn end(&self, reason: EndReason, ended_ms: i64, dimensions: (u32, u32)) {
-        let (width, height) = dimensions;
         let session = &self.session;
         self.retry("end a session", || async {
             let mut tx = self.shared.db.begin().await?;
             if Db::end_session(&mut tx, session.id, ended_ms, reason, dimensions).await? {
-                let event = callback::push_ended(
-                    session,
-                    self.shared.app_id,
-                    width,
-                    height,
-                    reason,
-                    ended_ms,
-                );
-                let events = self.route(event);
-                Db::enqueue_callbacks(&mut tx, (self.shared.now_ms)(), &events).await?;
+                self.announce_end(&mut tx, reason, ended_ms, dimensions).await?;
             }
             self.shared.db.commit(tx, "end a session").await
         })
         .await;
         self.shared.db.outbox_changed().notify_one();
+    }
+
+    /// Enqueues event 0.
+    pub(super) async fn announce_end(
+        &self,
+        tx: &mut sqlx::Transaction<'static, sqlx::Any>,
+        reason: EndReason,
+        ended_ms: i64,
+        (width, height): (u32, u32),
+    ) -> Result<(), DbError> {
+        let (session, app_id) = (&self.session, self.shared.app_id);
+        let event = callback::push_ended(session, app_id, width, height, reason, ended_ms);
+        Db::enqueue_callbacks(tx, (self.shared.now_ms)(), &self.route(event)).await
     }
 
     /// The session was not let in: event 0 and nothing else.
@@ -129,7 +132,7 @@ impl Rows {
         }
     }
 
-    async fn apply(
+    pub(super) async fn apply(
         &self,
         tx: &mut sqlx::Transaction<'static, sqlx::Any>,
         change: &Change,

@@ -128,9 +128,8 @@ pub fn open(
         if span.from < reader.start() {
             return Err(outside(span.from));
         }
-        match span.to {
-            Some(to) if to > end => return Err(outside(to)),
-            _ => {}
+        if span.end_in(end) > end {
+            return Err(outside(span.end_in(end)));
         }
     }
     let lanes = Lane::ALL.into_iter().filter(|lane| {

@@ -102,7 +102,17 @@ impl<'a> Check<'a> {
         let shifts: Vec<i64> = (0..file.spans.len())
             .map(|nth| known.get(nth).map_or(file.facts.shift_ms, |session| session.shift_ms))
             .collect();
-        let cursors = self.job.journal.as_ref().and_then(|journal| {
+        // Made of what was stored before its journal was lost: what it should hold is not known.
+        let is_remains = self.summary.is_some_and(|summary| {
+            summary.tracks.is_empty() && summary.gaps.iter().any(|gap| gap.cause == "journal_lost")
+        });
+        if is_remains {
+            let note =
+                "its journal was lost before it was made: it has what was stored before that";
+            self.report.notes.push(note.to_owned());
+        }
+        let journal = self.job.journal.as_ref().filter(|_| !is_remains);
+        let cursors = journal.and_then(|journal| {
             match expected::open(journal, product, &file.spans, &shifts) {
                 Ok(cursors) => Some(cursors),
                 Err(crate::journal::JournalError::Missing(_)) => None,

@@ -1,7 +1,9 @@
 //! `kill -9` and SIGTERM at bad moments: after the next start everything that was in the journal
 //! is in the products, and the callbacks arrive, without anybody's help.
 
+mod lost;
 mod matrix;
+mod remains;
 mod restore;
 mod spoilt;
 
@@ -165,7 +167,18 @@ fn terminated_during_a_push() {
 
 /// A push that goes on, with its first `count` tags in the journal.
 fn half_pushed(backend: Backend, count: usize) -> (Server, Receiver, Source, Vec<Tag>) {
-    let (server, receiver) = recorder(backend, &FORMATS, 7200, &[("hls.segment_duration", "2s")]);
+    half_pushed_as(&FORMATS, backend, count, &[])
+}
+
+/// The same in some formats, with further settings.
+fn half_pushed_as(
+    formats: &[&str],
+    backend: Backend,
+    count: usize,
+    settings: &[(&str, &str)],
+) -> (Server, Receiver, Source, Vec<Tag>) {
+    let settings = [&[("hls.segment_duration", "2s")], settings].concat();
+    let (server, receiver) = recorder(backend, formats, 7200, &settings);
     let source = Source::make(&server, Codecs::H264Aac, 12);
     let sent = source.tags[..count].to_vec();
     leave_pushed(&server, &sent);

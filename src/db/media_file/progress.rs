@@ -123,6 +123,7 @@ impl Db {
     pub async fn forget_media_upload(&self, id: FileId) -> Result<()> {
         let mut tx = self.begin().await?;
         delete_parts(&mut tx, id).await?;
+        super::segments::forget(&mut tx, id).await?;
         sqlx::query(
             "UPDATE media_file SET upload_id = '', part_size = 0, reserve_bytes = 0, \
              uploaded_bytes = 0, progress = '' WHERE id = $1 AND state IN ('recording', 'ended')",
@@ -211,6 +212,7 @@ impl Db {
         now_ms: i64,
     ) -> Result<bool> {
         delete_parts(tx, id).await?;
+        super::segments::forget(tx, id).await?;
         let first = sqlx::query(
             "UPDATE media_file SET announced_ms = $2 WHERE id = $1 AND announced_ms = 0",
         )

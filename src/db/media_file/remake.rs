@@ -30,19 +30,22 @@ impl Db {
         rows.iter().map(|row| decimal(row, "id")).collect()
     }
 
-    /// Gives a file that could not be made back to delivery. False if it is none (any more).
+    /// Gives a file that could not be made to the delivery of a node that has its journal. False if
+    /// it is none (any more).
     pub async fn retry_failed_media_file(
         tx: &mut Transaction<'static, Any>,
         id: FileId,
+        node_id: &str,
         now_ms: i64,
     ) -> Result<bool> {
         let done = sqlx::query(
             "UPDATE media_file SET state = 'ended', error = '', attempts = 0, next_try_ms = $2, \
              lease_owner = '', lease_until = 0, fence = fence + 1, updated_ms = $2, progress = '', \
-             announced_ms = 0, upload_id = '', uploaded_bytes = 0 WHERE id = $1 AND state = 'failed'",
+             announced_ms = 0, upload_id = '', uploaded_bytes = 0, node_id = $3 WHERE id = $1 AND state = 'failed'",
         )
         .bind(id.to_string())
         .bind(now_ms)
+        .bind(node_id)
         .execute(&mut **tx)
         .await
         .map_err(at("make a media file good"))?;

@@ -189,7 +189,8 @@ impl Db {
 
     /// From which position on a session's journal is still needed: by files that are not made yet
     /// or whose objects are still to be read back, by stored ones newer than `stored_since_ms` and failed ones newer than `failed_since_ms`
-    /// (unix milliseconds; `i64::MAX` asks for none of them). `None`: no file needs it.
+    /// (unix milliseconds; `i64::MAX` asks for none of them). All of it if the session was given up
+    /// and the journal is back since `failed_since_ms`. `None`: nothing needs it.
     pub async fn needs_of_session(
         &self,
         session: SessionId,
@@ -197,10 +198,11 @@ impl Db {
         failed_since_ms: i64,
     ) -> Result<Option<u64>> {
         let row = sqlx::query(
-            "SELECT MIN(s.from_pos) AS needed FROM media_file_span s \
+            "SELECT MIN(n.from_pos) AS needed FROM (SELECT s.from_pos AS from_pos FROM media_file_span s \
              JOIN media_file f ON f.id = s.file_id WHERE s.session_id = $1 AND \
              (f.state IN ('recording', 'ended') OR (f.state = 'stored' AND (f.updated_ms > $2 OR f.verified_ms = 0)) \
-             OR (f.state = 'failed' AND f.updated_ms > $3))",
+             OR (f.state = 'failed' AND f.updated_ms > $3)) \
+             UNION ALL SELECT 0 FROM session g WHERE g.id = $1 AND g.given_up_ms > 0 AND g.given_up_ms > $3) n",
         )
         .bind(session.to_string())
         .bind(stored_since_ms)

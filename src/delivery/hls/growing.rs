@@ -6,7 +6,7 @@
 
 use crate::{
     domain::{
-        media_file::MediaFacts,
+        media_file::{MediaFacts, NotedSegment},
         recording::Span,
         verification::{ObjectEvidence, Verification},
     },
@@ -178,6 +178,11 @@ impl GrowingHls {
         };
         let is_inside = |span: &Span| span.to.is_none_or(|to| next <= to);
         spans.get(at).is_some_and(is_inside) && seen.iter().zip(spans).take(at + 1).all(is_same)
+    }
+
+    /// What the playlist says of a segment.
+    pub(in crate::delivery) fn noted(&self, number: u64) -> Option<NotedSegment> {
+        self.body()?.noted(number)
     }
 
     /// Journal bytes of a second of media, about, of so many in all; `None` before the first segment.

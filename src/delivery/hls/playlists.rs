@@ -1,9 +1,12 @@
 //! The playlists of an HLS product: the final one, and those of the segments that are complete while
 //! it grows.
 
-use crate::media::hls::{
-    SegmentType,
-    playlist::{self, init_name, segment_name},
+use crate::{
+    domain::media_file::NotedSegment,
+    media::hls::{
+        Segment, SegmentType,
+        playlist::{self, init_name, segment_name},
+    },
 };
 
 use super::HlsBody;
@@ -25,6 +28,14 @@ impl HlsBody {
         self.with_entries(|entries| {
             playlist::event(self.header(false), entries.iter().copied(), target_s)
         })
+    }
+
+    /// What they say of a segment.
+    pub(super) fn noted(&self, number: u64) -> Option<NotedSegment> {
+        let planned = self.plan.segments().get(usize::try_from(number).ok()?)?;
+        let Segment { duration_ms, is_discontinuous } = planned.segment();
+        let init = self.plan.inits().and_then(|inits| inits.map_at(number));
+        Some(NotedSegment { duration_ms, is_discontinuous, init: init.map(|init| init as u64) })
     }
 
     fn header(&self, is_independent: bool) -> playlist::Header {
