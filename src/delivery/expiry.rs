@@ -69,7 +69,8 @@ impl Expiry {
     /// Goes round until stopped.
     pub(super) async fn run(self, token: CancellationToken) {
         let mut memory = Memory::default();
-        let (mut pause, mut is_failing) = (ROUND, false);
+        // At once: what is stored before the clock was looked at is not known to be young when it leaps.
+        let (mut pause, mut is_failing) = (Duration::ZERO, false);
         loop {
             tokio::select! {
                 () = token.cancelled() => return,
@@ -88,7 +89,7 @@ impl Expiry {
                     (pause, is_failing) = (ROUND, false);
                 }
                 Err(error) => {
-                    pause = (pause * 2).min(LONGEST);
+                    pause = (pause * 2).clamp(ROUND, LONGEST);
                     if !is_failing {
                         warn!(%error, "expired media files cannot be removed now; trying again, ever more rarely");
                     }

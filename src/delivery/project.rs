@@ -17,7 +17,7 @@ use crate::{
     journal::{Journal, JournalError},
     media::{
         adts::{self, AdtsWriter},
-        flv::{self, header::set_time},
+        flv::{self, header::set_frame},
         lazy_bytes::LazyBytes,
         mp4,
         sample::Sample,
@@ -305,9 +305,8 @@ impl Emit {
                     out.extend_from_slice(source.bytes(span, sample.position, sample.tag_len)?);
                     let placing = placings.get(span).copied().unwrap_or_default();
                     let (time_ms, _) = placing.time_ms(sample);
-                    let header = out.get_mut(start..).and_then(|tag| tag.first_chunk_mut());
-                    if let (Some(header), true) = (header, time_ms != sample.dts_ms) {
-                        set_time(header, time_ms);
+                    if let Some(tag) = out.get_mut(start..) {
+                        set_frame(tag, sample.track.tag_kind(), time_ms);
                     }
                 }
                 // Further samples of a tag came with the first one.

@@ -354,7 +354,7 @@ impl Source {
         }
     }
 
-    /// Reads ahead from `position`, at least `len` bytes.
+    /// Reads ahead from `position`, at least `len` bytes. What is missing further on is no matter yet.
     fn load(&mut self, span: usize, position: u64, len: usize) -> Result<(), JournalError> {
         let Some(open) = self.spans.get_mut(span) else { return Ok(()) };
         let Some(reader) = &mut open.reader else { return Ok(()) };
@@ -363,11 +363,14 @@ impl Source {
         self.window.bytes.resize(ahead, 0);
         self.window.span = span;
         self.window.from = position;
-        let read = reader.read(position, &mut self.window.bytes);
-        if read.is_err() {
-            self.window.bytes.clear();
+        let read = reader.read_ahead(position, &mut self.window.bytes);
+        self.window.bytes.truncate(*read.as_ref().unwrap_or(&0));
+        let read = read?;
+        if read < len {
+            let position = position.saturating_add(read as u64);
+            return Err(JournalError::Position { session: reader.session(), position });
         }
-        read
+        Ok(())
     }
 }
 

@@ -31,10 +31,7 @@ use super::{
 use crate::{
     domain::ids::SessionId,
     media::{
-        config::TrackConfig,
-        demux::demux,
-        flv::header::encode_tag,
-        sample::{SampleKind, Track},
+        config::TrackConfig, demux::demux, flv::header::encode_tag, sample::SampleKind,
         tag::TagKind,
     },
 };
@@ -76,7 +73,7 @@ pub(super) fn encode(
     repeated.extend(metadata.as_ref().map(|payload| (TagKind::Script, payload)));
     let mut places = Vec::with_capacity(configs.len());
     for ConfigInForce { ordinal, config } in configs {
-        let tag = (kind_of(config), config.tag_payload());
+        let tag = (config.track.tag_kind(), config.tag_payload());
         // One multitrack tag may hold the configurations of several tracks.
         let at = repeated.iter().position(|known| *known == tag).unwrap_or(repeated.len());
         if at == repeated.len() {
@@ -254,14 +251,6 @@ pub(super) fn is_possible(head: &Head) -> bool {
         && head.repeated <= MAX_REPEATED
         && head.base <= MAX_POSITION
         && head.checks.as_ref().is_none_or(is_twice)
-}
-
-fn kind_of(config: &TrackConfig) -> TagKind {
-    match config.track {
-        Track::Audio => TagKind::Audio,
-        Track::Video => TagKind::Video,
-        Track::Script => TagKind::Script,
-    }
 }
 
 /// Finds the configurations that `places` says are in this tag.

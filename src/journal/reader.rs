@@ -120,32 +120,42 @@ impl Reader {
     ///
     /// # Errors
     /// Not all of it is there, or the disk refuses.
-    pub fn read(&mut self, mut position: u64, mut buf: &mut [u8]) -> Result<()> {
-        while !buf.is_empty() {
-            let nth = self.locate(position)?;
-            let here = match self.limit(nth)? {
-                Some(limit) => usize::try_from(limit.saturating_sub(position))
-                    .unwrap_or(usize::MAX)
-                    .min(buf.len()),
-                None => buf.len(),
-            };
-            let (part, rest) = buf.split_at_mut(here);
-            let header = self.header(nth)?;
-            let at = u64::from(header.prefix_len) + (position - header.base);
-            let (number, session) = (header.number, header.session);
-            let outside = JournalError::Position { session, position };
-            if here == 0 {
-                return Err(outside);
+    pub fn read(&mut self, position: u64, buf: &mut [u8]) -> Result<()> {
+        match self.read_ahead(position, buf)? {
+            read if read == buf.len() => Ok(()),
+            read => {
+                let position = position.saturating_add(read as u64);
+                Err(JournalError::Position { session: self.folder.session, position })
             }
-            let path = self.folder.data(number);
-            self.data(number)?.read_exact_at(part, at).map_err(|error| match error.kind() {
-                io::ErrorKind::UnexpectedEof => outside,
-                _ => JournalError::io("read", &path)(error),
-            })?;
-            position += here as u64;
-            buf = rest;
         }
-        Ok(())
+    }
+
+    /// The same up to where something is missing: a file that is gone, the end. Gives how many bytes
+    /// there are.
+    ///
+    /// # Errors
+    /// `position` is before what is kept, or the disk refuses.
+    pub fn read_ahead(&mut self, position: u64, buf: &mut [u8]) -> Result<usize> {
+        let mut read = 0;
+        while read < buf.len() {
+            let position = position.saturating_add(read as u64);
+            let nth = self.locate(position)?;
+            let limit = self.limit(nth)?.unwrap_or(u64::MAX);
+            let here = usize::try_from(limit.saturating_sub(position)).unwrap_or(usize::MAX);
+            let header = self.header(nth)?;
+            let at = u64::from(header.prefix_len) + position.saturating_sub(header.base);
+            let number = header.number;
+            let path = self.folder.data(number);
+            let end = read.saturating_add(here).min(buf.len());
+            let part = buf.get_mut(read..end).unwrap_or_default();
+            let got = read_up_to(self.data(number)?, part, at);
+            let got = got.map_err(JournalError::io("read", &path))?;
+            read += got;
+            if got == 0 || read < end {
+                break;
+            }
+        }
+        Ok(read)
     }
 
     /// The text of a note; none if the sample is anything else.
@@ -285,4 +295,18 @@ impl Reader {
             self.numbers.push(next);
         }
     }
+}
+
+/// Fills `buf` from `at` on as far as the file goes. Gives how far that is.
+fn read_up_to(file: &File, buf: &mut [u8], at: u64) -> io::Result<usize> {
+    let mut read = 0;
+    while let Some(rest) = buf.get_mut(read..).filter(|rest| !rest.is_empty()) {
+        match file.read_at(rest, at.saturating_add(read as u64)) {
+            Ok(0) => break,
+            Ok(more) => read += more,
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+            Err(error) => return Err(error),
+        }
+    }
+    Ok(read)
 }

@@ -2,6 +2,8 @@
 //!
 //! The numeric values are written to journal indexes: they may be added to, never changed.
 
+use super::tag::TagKind;
+
 /// A step forward of the encoder's clock above this is a jump, not the length of a frame.
 pub const CLOCK_JUMP_MS: i64 = 10_000;
 
@@ -24,6 +26,15 @@ impl Track {
             Track::Video => "video",
             Track::Audio => "audio",
             Track::Script => "script",
+        }
+    }
+
+    /// The kind of the tags that it comes in.
+    pub fn tag_kind(self) -> TagKind {
+        match self {
+            Track::Video => TagKind::Video,
+            Track::Audio => TagKind::Audio,
+            Track::Script => TagKind::Script,
         }
     }
 }

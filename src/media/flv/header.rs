@@ -104,8 +104,20 @@ pub fn encode_tag_header(kind: TagKind, data_size: u32, time_ms: i64) -> [u8; TA
     header
 }
 
-/// Writes another time into a tag header, for a session that continues a file with a shift.
-pub fn set_time(header: &mut [u8; TAG_HEADER_LEN], time_ms: i64) {
+/// Writes header and back pointer of a whole tag anew: its time may be another one in a product, and
+/// what rotted must not part a reader from the tags behind it. Shorter ones stay as they are.
+pub fn set_frame(tag: &mut [u8], kind: TagKind, time_ms: i64) {
+    let Some(data_size) = tag.len().checked_sub(TAG_HEADER_LEN + TAG_TRAILER_LEN) else { return };
+    let data_size = data_size as u32;
+    if let Some(header) = tag.first_chunk_mut() {
+        *header = encode_tag_header(kind, data_size, time_ms);
+    }
+    if let Some(trailer) = tag.last_chunk_mut() {
+        *trailer = encode_tag_trailer(data_size);
+    }
+}
+
+fn set_time(header: &mut [u8; TAG_HEADER_LEN], time_ms: i64) {
     let [_, _, _, _, t1, t2, t3, t0, ..] = header;
     [*t0, *t1, *t2, *t3] = (time_ms as u32).to_be_bytes();
 }

@@ -238,12 +238,7 @@ impl FlvHead {
         encode_tag(TagKind::Script, 0, &payload, &mut head);
         let time_ms = self.first_tag_ms.unwrap_or(0);
         for (track, payload) in in_force {
-            let kind = match track {
-                Track::Video => TagKind::Video,
-                Track::Audio => TagKind::Audio,
-                Track::Script => TagKind::Script,
-            };
-            encode_tag(kind, time_ms, payload, &mut head);
+            encode_tag(track.tag_kind(), time_ms, payload, &mut head);
         }
         head
     }

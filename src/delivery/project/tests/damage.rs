@@ -126,6 +126,25 @@ fn a_span_that_is_gone_is_left_out() {
     }
 }
 
+/// With its index, in the middle of what is read ahead.
+#[test]
+fn a_file_in_the_middle_that_is_gone_is_a_gap() {
+    let place = Place::rolling(1024);
+    let push = place.push(WALL_MS, 0, METADATA);
+    let folder = place.journal.path(push.session);
+    assert!(folder.join("00000003.flv").exists());
+    for ending in ["flv", "idx"] {
+        fs::remove_file(folder.join(format!("00000002.{ending}"))).unwrap();
+    }
+    for format in FORMATS {
+        let (_, summary) = make(&place, format, &[span(&push)]);
+        let causes: Vec<&str> = summary.gaps.iter().map(|gap| gap.cause.as_str()).collect();
+        assert_eq!(causes, ["journal_lost"], "{format:?}");
+        let audio = summary.tracks.last().unwrap();
+        assert!((1..100).contains(&audio.packets), "{format:?} {audio:?}");
+    }
+}
+
 #[test]
 fn files_that_are_gone_are_left_out() {
     let place = Place::rolling(1024);
@@ -142,4 +161,23 @@ fn files_that_are_gone_are_left_out() {
         let audio = summary.tracks.last().unwrap();
         assert!((1..200).contains(&audio.packets), "{format:?}");
     }
+}
+
+/// The size of a tag rots: readers of the FLV find the tags behind it all the same.
+#[test]
+fn a_spoilt_tag_header_does_not_part_a_reader_from_the_rest() {
+    let place = Place::new();
+    let push = place.push(WALL_MS, 0, METADATA);
+    let (good, _) = make(&place, FORMATS[0], &[span(&push)]);
+    let mut reader = place.journal.reader(push.session).unwrap();
+    let samples: Vec<Sample> =
+        reader.samples(0, push.end).unwrap().collect::<Result<_, _>>().unwrap();
+    let sound: Vec<&Sample> = samples.iter().filter(|s| s.is_audio_frame()).collect();
+    // Kind, size, time, back pointer.
+    for (nth, offset) in [(20, 0), (30, 2), (40, 6)] {
+        rot(&place, &push, sound[nth].position + offset);
+    }
+    rot(&place, &push, sound[50].position + u64::from(sound[50].tag_len) - 2);
+    let (made, summary) = make(&place, FORMATS[0], &[span(&push)]);
+    assert_eq!((made == good, damaged_packets(&summary)), (true, 4));
 }
