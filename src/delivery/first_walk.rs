@@ -122,7 +122,7 @@ impl FirstWalk {
         };
         let sessions = spans.iter().map(Self::session_of).collect();
         let (facts, observer) = (Facts::default(), Observer::default());
-        let timeline = Timeline::new(gap_rule);
+        let timeline = Timeline::new(gap_rule).of_all_tracks(container == Container::Flv);
         let (pushed, at, next) = (Pushed::default(), None, None);
         Self { facts, observer, timeline, causes, sessions, plan, hls, pushed, at, next }
     }

@@ -8,17 +8,22 @@
 //!
 //! When the first frame of a push arrived its mark says, when the last one did its end note; without
 //! one (the process was killed) it is worked out from the last mark and the times behind it. The
-//! default tracks tell time. A push that has none of them is placed by those that it has.
+//! default tracks tell time. A push that has none of them is placed by those that it has. In a file of
+//! all tracks no push begins before the end of any of them.
 //!
 //! Pure: fed with the samples of the file in their order. Wall-clock times are the journal's marks.
+
+mod opening;
+
+pub(super) use opening::{OPENING_SAMPLES, Opening};
+
+use std::collections::BTreeMap;
 
 use crate::{
     domain::{journal_note::Note, verification::Gap},
     media::sample::{CLOCK_JUMP_MS, Sample, SampleKind, Track},
 };
 
-/// How far a frame's time is trusted to lie before the first mark behind it.
-const BEFORE_MARK_MAX_MS: i64 = 2_000;
 /// No tag arrives so long after the mark before it: it would have a mark of its own. What is further
 /// from it on the encoder's clock came in a burst.
 const BEHIND_MARK_MAX_MS: i64 = 1_000;
@@ -28,8 +33,6 @@ const GAPS_MAX: usize = 1_000;
 const JOURNAL_LOST: &str = "journal_lost";
 /// Duration of the only frame of a track.
 const LONE_FRAME_MS: i64 = 40;
-/// Samples that are looked at to find where a push begins: more than a second of any stream.
-pub(super) const OPENING_SAMPLES: usize = 4096;
 
 /// What a container does with time in which nothing was sent.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -38,50 +41,6 @@ pub(super) enum GapRule {
     Shown,
     /// Leaves it out: HLS has a discontinuity there, ADTS no times at all.
     LeftOut,
-}
-
-/// Where a push begins.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) struct Opening {
-    /// Lowest decoding time among the first frames of its default tracks or, without any, of the
-    /// others.
-    dts_ms: i64,
-    /// Unix milliseconds at which that was; `None` without a mark nearby.
-    wall_ms: Option<i64>,
-}
-
-impl Opening {
-    /// From the first samples of a span, [`OPENING_SAMPLES`] of them; `None` without a frame.
-    pub fn find<'a>(samples: impl IntoIterator<Item = &'a Sample>) -> Option<Self> {
-        let mut first: [Option<i64>; 2] = [None; 2];
-        let mut first_other = None;
-        let (mut mark, mut at_mark, mut other_at_mark) = (None, None, None);
-        for sample in samples {
-            if sample.kind == SampleKind::Clock {
-                mark = mark.or(Some(sample.dts_ms));
-            } else if let Some(track) = track_of(sample) {
-                if let Some(first) = first.get_mut(track) {
-                    first.get_or_insert(sample.dts_ms);
-                }
-                at_mark = at_mark.or(mark.map(|_| sample.dts_ms));
-            } else if is_of_other_track(sample) {
-                let lowest = first_other.unwrap_or(sample.dts_ms);
-                first_other = Some(sample.dts_ms.min(lowest));
-                other_at_mark = other_at_mark.or(mark.map(|_| sample.dts_ms));
-            }
-        }
-        let [video, audio] = first;
-        let (dts_ms, at_mark) = match video.into_iter().chain(audio).min() {
-            Some(dts_ms) => (dts_ms, at_mark),
-            None => (first_other?, other_at_mark),
-        };
-        let wall_ms = mark.map(|mark: i64| {
-            // A span that begins in the middle of a push has frames before its first mark.
-            let before = at_mark.map_or(0, |at: i64| at.saturating_sub(dts_ms));
-            mark.saturating_sub(before.clamp(0, BEFORE_MARK_MAX_MS))
-        });
-        Some(Self { dts_ms, wall_ms })
-    }
 }
 
 /// The timeline of one file as far as it has been seen.
@@ -96,6 +55,8 @@ pub(super) struct Timeline {
     frames: Seen,
     /// The frames of other tracks in this push, as long as it has none of these.
     others: Seen,
+    /// Where the file has all tracks, what it has of the other ones.
+    beside: Option<Beside>,
     has_frames_of_push: bool,
     /// The last mark.
     mark: Option<i64>,
@@ -153,6 +114,29 @@ struct TrackTime {
     step_ms: i64,
 }
 
+impl TrackTime {
+    /// Behind the frame before, if there is one.
+    fn next(before: Option<Self>, dts_ms: i64) -> Self {
+        let before = before.unwrap_or(Self { last_ms: dts_ms, step_ms: LONE_FRAME_MS });
+        let step_ms = dts_ms.saturating_sub(before.last_ms);
+        let is_length = (1..=CLOCK_JUMP_MS).contains(&step_ms);
+        Self { last_ms: dts_ms, step_ms: if is_length { step_ms } else { before.step_ms } }
+    }
+
+    fn end_ms(self) -> i64 {
+        self.last_ms.saturating_add(self.step_ms)
+    }
+}
+
+/// The tracks beside the default ones, on the file's timeline.
+#[derive(Debug, Default)]
+struct Beside {
+    /// Of this push.
+    tracks: BTreeMap<(Track, u8), TrackTime>,
+    /// End of the frame that lasts longest in the whole file.
+    end_ms: Option<i64>,
+}
+
 impl Timeline {
     /// Nothing seen yet.
     pub fn new(rule: GapRule) -> Self {
@@ -162,6 +146,7 @@ impl Timeline {
             tracks: [None; 2],
             frames: Seen::default(),
             others: Seen::default(),
+            beside: None,
             has_frames_of_push: false,
             mark: None,
             stall: None,
@@ -171,6 +156,12 @@ impl Timeline {
             paused_before_ms: 0,
             is_lost: false,
         }
+    }
+
+    /// Whether the file has all tracks, not only the default ones.
+    pub fn of_all_tracks(mut self, has_all: bool) -> Self {
+        self.beside = has_all.then(Beside::default);
+        self
     }
 
     /// Another push begins like this; the one before it ended because of `cause`. Answers what is
@@ -191,6 +182,15 @@ impl Timeline {
             GapRule::Shown => passed_ms.unwrap_or(0).max(least_ms),
             GapRule::LeftOut => least_ms,
         };
+        // What the other tracks have already, seen from the first default frame of this push.
+        let ahead_ms = opening.dts_ms.saturating_sub(opening.all_dts_ms);
+        let file_end_ms = self.beside.as_mut().and_then(|beside| {
+            beside.tracks.clear();
+            beside.end_ms.max(Some(latest_ms.saturating_add(least_ms)))
+        });
+        let beside_ms =
+            file_end_ms.map(|end_ms| end_ms.saturating_add(ahead_ms).saturating_sub(latest_ms));
+        let step_ms = step_ms.max(beside_ms.unwrap_or(step_ms));
         self.shift_ms = latest_ms.saturating_add(step_ms).saturating_sub(opening.dts_ms);
         let wall_ms = passed_ms.unwrap_or(step_ms);
         self.note_gap(cause, latest_ms, wall_ms, step_ms, least_ms);
@@ -250,6 +250,13 @@ impl Timeline {
             return self.shift_ms;
         }
         let Some(nth) = track_of(sample) else {
+            if let (Some(beside), true) = (&mut self.beside, is_of_other_track(sample)) {
+                let track = (sample.track, sample.track_id);
+                let dts_ms = sample.dts_ms.saturating_add(self.shift_ms);
+                let time = TrackTime::next(beside.tracks.get(&track).copied(), dts_ms);
+                beside.tracks.insert(track, time);
+                beside.end_ms = beside.end_ms.max(Some(time.end_ms()));
+            }
             if is_of_other_track(sample) && !self.has_frames_of_push {
                 self.others.push(sample.dts_ms.saturating_add(self.shift_ms), self.mark);
             }
@@ -275,11 +282,7 @@ impl Timeline {
         // Where gaps are left out, the jump has changed it.
         let dts_ms = sample.dts_ms.saturating_add(self.shift_ms);
         if let Some(track) = self.tracks.get_mut(nth) {
-            let before = track.unwrap_or(TrackTime { last_ms: dts_ms, step_ms: LONE_FRAME_MS });
-            let step_ms = dts_ms.saturating_sub(before.last_ms);
-            let is_length = (1..=CLOCK_JUMP_MS).contains(&step_ms);
-            let step_ms = if is_length { step_ms } else { before.step_ms };
-            *track = Some(TrackTime { last_ms: dts_ms, step_ms });
+            *track = Some(TrackTime::next(*track, dts_ms));
         }
         self.frames.push(dts_ms, self.mark);
         self.paused_before_ms = self.paused_ms;
@@ -359,7 +362,7 @@ impl Timeline {
 
     /// End of the frame that lasts longest.
     fn end_ms(&self) -> i64 {
-        let ends = self.tracks.iter().flatten().map(|t| t.last_ms.saturating_add(t.step_ms));
+        let ends = self.tracks.iter().flatten().map(|t| t.end_ms());
         ends.chain(self.frames.latest_ms).max().unwrap_or(0)
     }
 }

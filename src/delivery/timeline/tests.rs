@@ -191,7 +191,7 @@ fn a_span_from_the_middle_of_a_push_has_frames_before_its_mark() {
     let samples =
         [frame(Track::Video, 100), frame(Track::Video, 400), mark(5_000), frame(Track::Video, 900)];
     let opening = Opening::find(&samples).unwrap();
-    assert_eq!(opening, Opening { dts_ms: 100, wall_ms: Some(4_200) });
+    assert_eq!(opening, Opening { dts_ms: 100, all_dts_ms: 100, wall_ms: Some(4_200) });
     assert_eq!(Opening::find(&samples[..2]).unwrap().wall_ms, None);
     assert_eq!(Opening::find(&samples[2..3]), None);
 }

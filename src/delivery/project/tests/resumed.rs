@@ -107,3 +107,32 @@ fn tracks_that_take_turns_do_not_shorten_each_other() {
     let (file, ..) = place.make(Container::Flv, &[span(&push)]);
     assert_eq!(stated_ms(&file), 403);
 }
+
+/// What a track beside the default ones has is in an FLV: the next push does not begin before it.
+#[test]
+fn a_push_does_not_begin_before_what_other_tracks_have() {
+    let place = Place::new();
+    let other = |wall_ms, first_ms: i64, other_ms: i64, count: i64| {
+        let mut tags = place.push(wall_ms, first_ms, METADATA).tags;
+        tags.extend((0..count).map(|nth| {
+            let body = [&b"\x96\x01avc1\x01"[..], b"\0\0\0\0\0\0\x03\x65\x88\x07"].concat();
+            tag(TagKind::Video, other_ms + nth * 40, body)
+        }));
+        place.record(wall_ms, tags)
+    };
+    // The other track reaches 5 s beyond the default ones; the break lasts a moment on the wall.
+    let first = other(WALL_MS, 0, 0, 175);
+    for (second_ms, other_ms) in [(0, 0), (70_000, 69_500)] {
+        let second = other(WALL_MS + 2_100, second_ms, other_ms, 20);
+        let spans = [span(&first), span(&second)];
+        let (file, _, summary) = place.make(Container::Flv, &spans);
+        let tags = tags_of(&file);
+        let behind = &tags[first.tags.len() + 3..];
+        let begin_ms = behind.iter().map(|tag| tag.time_ms).min().unwrap();
+        assert_eq!(begin_ms, 174 * 40 + 40);
+        assert_eq!(summary.sessions[1].shift_ms, begin_ms - second_ms.min(other_ms));
+        // What is not in an MP4 does not move it.
+        let (.., summary) = place.make(Container::Mp4, &spans);
+        assert!(second_ms + summary.sessions[1].shift_ms < 4_000, "{summary:?}");
+    }
+}
