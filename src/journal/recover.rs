@@ -4,7 +4,7 @@
 //! anything else after that is cut off. An index is believed if it was sealed, which happens after
 //! data and index were synced, and every record proves right; else it is made again. Every file
 //! is read by itself: its prefix says all that its tags depend on. One that is spoilt is made again
-//! first, from itself (`salvage`) or from what stands beside it (`rebuild`).
+//! first, from itself (`salvage`) or from what stands beside it (`rebuild`); so are tags (`mend`).
 
 use std::{fs, io};
 
@@ -15,10 +15,12 @@ use super::{
     file::Disk,
     folder::Folder,
     index_file::IndexFile,
+    mend::{Mending, mend},
     prefix::{Health, Prefix},
     progress::Progress,
     rebuild,
     repair::Repair,
+    resync,
 };
 
 /// What a journal holds after its recovery.
@@ -38,6 +40,8 @@ pub struct Recovered {
     pub rebuilt: u32,
     /// Data files of which the head was spoilt, which were given a true one.
     pub mended: u32,
+    /// Tags whose header or back pointer was spoilt and has been written anew.
+    pub mended_tags: u32,
     /// Data files without a head that can be read and be true, nor one that could be made again,
     /// which were put aside.
     pub set_aside: u32,
@@ -115,6 +119,17 @@ pub(super) fn recover(folder: &Folder, disk: &dyn Disk, text: Option<&str>) -> R
         let mut file = Repair { folder, number, prefix, progress: recovered.progress };
         if !file.is_sound(limit)? {
             file.progress = recovered.progress;
+            let Mending { tags, lost_bytes } = mend(folder, number, &file.prefix, limit, disk)?;
+            let path = folder.data(number);
+            if tags > 0 {
+                warn!(session.id = %folder.session, path = %path.display(), tags, "tags of a journal file were spoilt and have been made again");
+                recovered.mended_tags += tags;
+            }
+            if lost_bytes > 0 {
+                error!(session.id = %folder.session, path = %path.display(), lost_bytes, "a journal file is spoilt in the middle and nothing says how it goes on; what is behind is cut off");
+            }
+            // What was made again is another file.
+            let walk = resync::walk_at(&path, file.prefix.len)?;
             recovered.cut_bytes += file.rebuild(walk, limit)?;
             recovered.rebuilt += 1;
         }
