@@ -69,8 +69,8 @@ pub(super) fn recover(folder: &Folder, disk: &dyn Disk, text: Option<&str>) -> R
         let path = folder.data(number);
         let found = match Prefix::open(&path, folder.session, number) {
             Ok((prefix, _)) if is_contradicted(folder, number, &prefix)? => None,
-            Ok((prefix, walk)) if prefix.health == Health::Whole => {
-                files.push((number, prefix, walk));
+            Ok((prefix, _)) if prefix.health == Health::Whole => {
+                files.push((number, prefix));
                 continue;
             }
             Ok((prefix, _)) => Some(prefix),
@@ -90,10 +90,10 @@ pub(super) fn recover(folder: &Folder, disk: &dyn Disk, text: Option<&str>) -> R
         rebuild::write(folder, number, &made, text, disk)?;
         warn!(session.id = %folder.session, path = %path.display(), "the head of a journal file was spoilt and has been made again");
         recovered.mended += 1;
-        let (prefix, walk) = Prefix::open(&path, folder.session, number)?;
-        files.push((number, prefix, walk));
+        let prefix = Prefix::load(&path, folder.session, number)?;
+        files.push((number, prefix));
     }
-    let bases: Vec<u64> = files.iter().map(|(_, prefix, _)| prefix.head.base).collect();
+    let bases: Vec<u64> = files.iter().map(|(_, prefix)| prefix.head.base).collect();
     let mut is_in_order = in_order(&bases).into_iter();
     let mut kept = Vec::with_capacity(files.len());
     for file in files {
@@ -108,8 +108,8 @@ pub(super) fn recover(folder: &Folder, disk: &dyn Disk, text: Option<&str>) -> R
     for stray in folder.strays(false)? {
         fs::remove_file(&stray).map_err(JournalError::io("remove", &stray))?;
     }
-    let bases: Vec<u64> = files.iter().map(|(_, prefix, _)| prefix.head.base).collect();
-    for (nth, (number, prefix, walk)) in files.into_iter().enumerate() {
+    let bases: Vec<u64> = files.iter().map(|(_, prefix)| prefix.head.base).collect();
+    for (nth, (number, prefix)) in files.into_iter().enumerate() {
         let limit = bases.get(nth + 1).map(|next| next.saturating_sub(prefix.head.base));
         if nth == 0 {
             recovered.head = Some(prefix.head.head.clone());

@@ -7,7 +7,9 @@ use super::{
 };
 
 /// A session of one file that was being written, its data, and where its tags stand in them.
-fn killed() -> (Place, SessionId, Vec<Tag>, Vec<u8>, Vec<(usize, usize)>) {
+type Killed = (Place, SessionId, Vec<Tag>, Vec<u8>, Vec<(usize, usize)>);
+
+fn killed() -> Killed {
     let (place, tags) = (Place::new(1 << 20), stream());
     let (session, end) = place.record(&tags, 5);
     let samples = all_samples(&mut place.reader(session));
