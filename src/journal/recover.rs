@@ -4,7 +4,7 @@
 //! anything else after that is cut off. An index is believed if it was sealed, which happens after
 //! data and index were synced, and every record proves right; else it is made again. Every file
 //! is read by itself: its prefix says all that its tags depend on. One that is spoilt is made again
-//! first, from itself (`salvage`) or from what stands beside it (`rebuild`).
+//! first, from itself (`salvage`) or from what stands beside it (`rebuild`); so are tags (`mend`).
 
 use std::{fs, io};
 
@@ -15,10 +15,12 @@ use super::{
     file::Disk,
     folder::Folder,
     index_file::IndexFile,
+    mend::{Mending, mend},
     prefix::{Health, Prefix},
     progress::Progress,
     rebuild,
     repair::Repair,
+    resync,
 };
 
 /// What a journal holds after its recovery.
@@ -38,6 +40,8 @@ pub struct Recovered {
     pub rebuilt: u32,
     /// Data files of which the head was spoilt, which were given a true one.
     pub mended: u32,
+    /// Tags whose header or back pointer was spoilt and has been written anew.
+    pub mended_tags: u32,
     /// Data files without a head that can be read and be true, nor one that could be made again,
     /// which were put aside.
     pub set_aside: u32,
@@ -65,8 +69,8 @@ pub(super) fn recover(folder: &Folder, disk: &dyn Disk, text: Option<&str>) -> R
         let path = folder.data(number);
         let found = match Prefix::open(&path, folder.session, number) {
             Ok((prefix, _)) if is_contradicted(folder, number, &prefix)? => None,
-            Ok((prefix, walk)) if prefix.health == Health::Whole => {
-                files.push((number, prefix, walk));
+            Ok((prefix, _)) if prefix.health == Health::Whole => {
+                files.push((number, prefix));
                 continue;
             }
             Ok((prefix, _)) => Some(prefix),
@@ -86,10 +90,10 @@ pub(super) fn recover(folder: &Folder, disk: &dyn Disk, text: Option<&str>) -> R
         rebuild::write(folder, number, &made, text, disk)?;
         warn!(session.id = %folder.session, path = %path.display(), "the head of a journal file was spoilt and has been made again");
         recovered.mended += 1;
-        let (prefix, walk) = Prefix::open(&path, folder.session, number)?;
-        files.push((number, prefix, walk));
+        let prefix = Prefix::load(&path, folder.session, number)?;
+        files.push((number, prefix));
     }
-    let bases: Vec<u64> = files.iter().map(|(_, prefix, _)| prefix.head.base).collect();
+    let bases: Vec<u64> = files.iter().map(|(_, prefix)| prefix.head.base).collect();
     let mut is_in_order = in_order(&bases).into_iter();
     let mut kept = Vec::with_capacity(files.len());
     for file in files {
@@ -104,8 +108,8 @@ pub(super) fn recover(folder: &Folder, disk: &dyn Disk, text: Option<&str>) -> R
     for stray in folder.strays(false)? {
         fs::remove_file(&stray).map_err(JournalError::io("remove", &stray))?;
     }
-    let bases: Vec<u64> = files.iter().map(|(_, prefix, _)| prefix.head.base).collect();
-    for (nth, (number, prefix, walk)) in files.into_iter().enumerate() {
+    let bases: Vec<u64> = files.iter().map(|(_, prefix)| prefix.head.base).collect();
+    for (nth, (number, prefix)) in files.into_iter().enumerate() {
         let limit = bases.get(nth + 1).map(|next| next.saturating_sub(prefix.head.base));
         if nth == 0 {
             recovered.head = Some(prefix.head.head.clone());
@@ -115,6 +119,17 @@ pub(super) fn recover(folder: &Folder, disk: &dyn Disk, text: Option<&str>) -> R
         let mut file = Repair { folder, number, prefix, progress: recovered.progress };
         if !file.is_sound(limit)? {
             file.progress = recovered.progress;
+            let Mending { tags, lost_bytes } = mend(folder, number, &file.prefix, limit, disk)?;
+            let path = folder.data(number);
+            if tags > 0 {
+                warn!(session.id = %folder.session, path = %path.display(), tags, "tags of a journal file were spoilt and have been made again");
+                recovered.mended_tags += tags;
+            }
+            if lost_bytes > 0 {
+                error!(session.id = %folder.session, path = %path.display(), lost_bytes, "a journal file is spoilt in the middle and nothing says how it goes on; what is behind is cut off");
+            }
+            // What was made again is another file.
+            let walk = resync::walk_at(&path, file.prefix.len)?;
             recovered.cut_bytes += file.rebuild(walk, limit)?;
             recovered.rebuilt += 1;
         }

@@ -61,13 +61,17 @@ pub(super) fn find_body(
     Ok((walk.len() == len).then_some(at))
 }
 
+/// True if tags stand somewhere in what cannot be read from its beginning on.
+pub(super) fn has_tags(bytes: &[u8]) -> bool {
+    (1..bytes.len()).any(|at| {
+        let may_begin = bytes.get(at).is_some_and(|byte| TagKind::from_byte(*byte).is_some());
+        may_begin && is_chain(bytes, at)
+    })
+}
+
 /// The same of the first bytes of a last file: behind the tags that a prefix would repeat.
 fn body_in(bytes: &[u8], state: &State) -> Option<u64> {
-    let is_chain = |at: &usize| {
-        let run = run(bytes, *at, ENOUGH);
-        run.tags.len() == ENOUGH || !run.tags.is_empty() && run.end == bytes.len() as u64
-    };
-    let first = (FILE_HEADER_LEN..bytes.len()).find(is_chain)?;
+    let first = (FILE_HEADER_LEN..bytes.len()).find(|at| is_chain(bytes, *at))?;
     let opening = Opening { base: 0, wall_ms: 0, state: state.clone() };
     let like = encode(SessionId::new(0), 1, &opening, "", Style::Plain);
     let expected = run(&like, FILE_HEADER_LEN, usize::MAX).tags;
@@ -90,6 +94,12 @@ fn body_in(bytes: &[u8], state: &State) -> Option<u64> {
         at = usize::try_from(repeated.end).ok()?;
         is_behind = true;
     }
+}
+
+/// True if tags begin here, many or up to the end.
+fn is_chain(bytes: &[u8], at: usize) -> bool {
+    let run = run(bytes, at, ENOUGH);
+    run.tags.len() == ENOUGH || !run.tags.is_empty() && run.end == bytes.len() as u64
 }
 
 fn is_head(payload: &[u8]) -> bool {

@@ -5,6 +5,7 @@ mod checksums;
 mod faults;
 mod heads;
 mod layout;
+mod mending;
 mod recovery;
 mod releasing;
 mod round_trip;
