@@ -26,7 +26,7 @@ use crate::media::{
     flv::header::{
         TAG_HEADER_LEN, TAG_TRAILER_LEN, TagHeader, encode_tag_header, encode_tag_trailer, tag_len,
     },
-    sample::{Sample, SampleKind, Track},
+    sample::{Sample, SampleKind},
     tag::TagKind,
 };
 
@@ -110,6 +110,10 @@ impl Mend<'_> {
     /// A tag that the index knows at `at`. False where what it says ends.
     fn known(&mut self, sample: &Sample, at: u64) -> io::Result<bool> {
         let len = u64::from(sample.tag_len);
+        // The record may be ahead of the data, or made up.
+        if at.saturating_add(len) > self.end {
+            return Ok(false);
+        }
         if at > self.at {
             // Records between are spoilt: the tags themselves must lead here.
             while self.at < at {
@@ -120,17 +124,13 @@ impl Mend<'_> {
         let Some(data_size) = len.checked_sub(AROUND).map(|size| size as u32) else {
             return Ok(false);
         };
-        if at != self.at || at.saturating_add(len) > self.end {
+        if at != self.at {
             return Ok(false);
         }
         let (mut header, mut trailer) = ([0; TAG_HEADER_LEN], [0; TAG_TRAILER_LEN]);
         self.file.read_exact_at(&mut header, at)?;
         self.file.read_exact_at(&mut trailer, at + len - TAG_TRAILER_LEN as u64)?;
-        let kind = match sample.track {
-            Track::Video => TagKind::Video,
-            Track::Audio => TagKind::Audio,
-            Track::Script => TagKind::Script,
-        };
+        let kind = sample.track.tag_kind();
         // The time of a clock mark is that of the wall.
         let is_clock = sample.kind == SampleKind::Clock;
         let time = TagHeader::decode(&header).time_ms;

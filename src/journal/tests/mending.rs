@@ -1,6 +1,7 @@
 //! Spoilt headers and back pointers of tags in a file that was being written.
 
 use super::{
+    super::index::{HEADER_BYTES, RECORD_BYTES},
     heads::assert_settled,
     recovery::{copy, recovered, unseal},
     *,
@@ -94,5 +95,24 @@ fn without_an_index_what_can_be_proved_is_put_right() {
             assert_eq!(recovered(&broken, session).0, tags, "{how}");
             assert!(fs::read(folder.data(1)).unwrap() == data, "{how}");
         }
+    }
+}
+
+/// The index names tags that the data do not have, and not one behind the other.
+#[test]
+fn an_index_ahead_of_its_data_is_cut_with_them() {
+    let (place, session, _, data, spots) = killed();
+    let index = files(&place, session).remove(0).1;
+    let folder = place.journal.folder(session);
+    for kept in 1..spots.len() - 1 {
+        // The record of the first tag that is cut is spoilt, too: others lead beyond the data.
+        let record = HEADER_BYTES + kept * RECORD_BYTES;
+        let mut bad = index.clone();
+        bad[record..record + RECORD_BYTES].fill(0x55);
+        fs::write(folder.index(1), &bad).unwrap();
+        fs::write(folder.data(1), &data[..spots[kept].0 + 9]).unwrap();
+        let found = place.journal.recover(session).unwrap();
+        assert_eq!((found.cut_bytes, found.mended_tags), (9, 0), "{kept}");
+        assert_eq!(fs::read(folder.data(1)).unwrap(), data[..spots[kept].0]);
     }
 }
