@@ -10,7 +10,6 @@ use crate::{
     domain::{
         container::Container,
         media_file::{DeliveryProgress, MediaFile},
-        verification::ObjectEvidence,
     },
     journal::JournalError,
     media::lazy_bytes::LazyBytes,
@@ -188,13 +187,7 @@ impl Delivery {
         if proof == Proof::Verified {
             self.note(&view.file, fence, DeliveryProgress::Verified).await?;
         }
-        let evidence = |row: MediaPart| ObjectEvidence {
-            object: MAIN.to_owned(),
-            part: row.number,
-            size_bytes: row.size_bytes,
-            sha256: row.sha256,
-        };
-        let objects = rows.into_iter().map(evidence).collect();
+        let objects = rows.into_iter().map(|row| row.evidence(MAIN)).collect();
         let Some(growing) = &state.growing else {
             return Err(ProjectError::Broken("the body is lost").into());
         };

@@ -13,7 +13,6 @@ use crate::media::{
     demux::demux,
     flv::{FlvHead, header::encode_tag, script, takes},
     sample::{CLOCK_JUMP_MS, Sample, SampleKind, Track},
-    tag::TagKind,
 };
 
 use super::{project::ProjectError, source::Source};
@@ -229,7 +228,7 @@ impl FlvPlan {
         let mut before: Option<&Bytes> = None;
         for config in needed.iter().filter_map(|ordinal| self.configs.get(*ordinal)) {
             if before != Some(config.tag_payload()) {
-                let kind = kind_of(config.track);
+                let kind = config.track.tag_kind();
                 encode_tag(kind, sample.dts_ms, config.tag_payload(), &mut tags);
             }
             before = Some(config.tag_payload());
@@ -239,17 +238,9 @@ impl FlvPlan {
     }
 }
 
-fn kind_of(track: Track) -> TagKind {
-    match track {
-        Track::Video => TagKind::Video,
-        Track::Audio => TagKind::Audio,
-        Track::Script => TagKind::Script,
-    }
-}
-
 /// Whether the tag of a configuration has those of other tracks, too.
 fn brings_several(config: &TrackConfig) -> bool {
     let mut samples = Vec::new();
-    demux(kind_of(config.track), config.tag_payload(), &mut samples);
+    demux(config.track.tag_kind(), config.tag_payload(), &mut samples);
     samples.len() > 1
 }

@@ -13,7 +13,7 @@ use crate::{
     db::media_file::Fence,
     domain::{
         media_file::{DeliveryProgress, MediaFile, NotedSegment},
-        verification::{Gap, ObjectEvidence, SessionEvidence, VERSION, Verification},
+        verification::{Gap, JOURNAL_LOST, ObjectEvidence, SessionEvidence, VERSION, Verification},
     },
     journal::{Journal, JournalError},
     media::hls::{
@@ -100,7 +100,7 @@ impl Delivery {
             version: VERSION,
             sessions: sessions_of(&file),
             gaps: vec![Gap {
-                cause: "journal_lost".to_owned(),
+                cause: JOURNAL_LOST.to_owned(),
                 at_ms: duration_ms,
                 ..Gap::default()
             }],
@@ -181,13 +181,7 @@ impl Delivery {
     ) -> Result<Vec<ObjectEvidence>, DeliverError> {
         let name = object.name();
         let parts = self.db.media_parts(file.id, &name).await?;
-        let evidence = parts.into_iter().map(|part| ObjectEvidence {
-            object: name.clone(),
-            part: part.number,
-            size_bytes: part.size_bytes,
-            sha256: part.sha256,
-        });
-        Ok(evidence.collect())
+        Ok(parts.into_iter().map(|part| part.evidence(&name)).collect())
     }
 }
 

@@ -104,12 +104,8 @@ impl HlsUpload {
         let size_bytes = stored.size_bytes();
         self.proof = self.proof.and(stored.proof);
         self.count += 1;
-        self.objects.extend(stored.parts.into_iter().map(|part| ObjectEvidence {
-            object: object.name(),
-            part: part.number,
-            size_bytes: part.size_bytes,
-            sha256: part.sha256,
-        }));
+        let name = object.name();
+        self.objects.extend(stored.parts.into_iter().map(|part| part.evidence(&name)));
         size_bytes
     }
 

@@ -20,7 +20,10 @@ pub(super) use opening::{OPENING_SAMPLES, Opening};
 use std::collections::BTreeMap;
 
 use crate::{
-    domain::{journal_note::Note, verification::Gap},
+    domain::{
+        journal_note::Note,
+        verification::{Gap, JOURNAL_LOST},
+    },
     media::sample::{CLOCK_JUMP_MS, Sample, SampleKind, Track},
 };
 
@@ -29,8 +32,6 @@ use crate::{
 const BEHIND_MARK_MAX_MS: i64 = 1_000;
 /// Gaps that are listed; a broken clock may jump at every frame.
 const GAPS_MAX: usize = 1_000;
-/// Cause of a gap where a part of the journal is gone.
-const JOURNAL_LOST: &str = "journal_lost";
 /// Duration of the only frame of a track.
 const LONE_FRAME_MS: i64 = 40;
 

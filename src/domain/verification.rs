@@ -121,13 +121,15 @@ pub struct SessionEvidence {
     pub shift_ms: i64,
 }
 
+/// Cause of a gap where a part of the journal was gone when the file was made.
+pub const JOURNAL_LOST: &str = "journal_lost";
+
 /// A stretch of time without media inside a file.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default)]
 pub struct Gap {
     /// Why: the end reason of the interrupted push (`network`, `replaced`, `crashed`, ...), or
-    /// `clock_jump` where the encoder's clock jumped forward, `journal_lost` where a part of the
-    /// journal was gone when the file was made; `disk_full`, `disk_error` or `disk_stuck` where the
+    /// `clock_jump` where the encoder's clock jumped forward, [`JOURNAL_LOST`]; `disk_full`, `disk_error` or `disk_stuck` where the
     /// disk took nothing and the encoder was held back.
     pub cause: String,
     /// Where in the product, milliseconds of its own timeline.

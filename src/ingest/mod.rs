@@ -1,7 +1,7 @@
 //! Sockets: accepts publishers, reads what they send, hands it to a journal each.
 //!
-//! Reading order: [`live`] and [`waiting`] (who is live, what waits for it), [`source`] and [`tls`] (where bytes come from), [`buffer`] and
-//! [`pace`] (how they are read cheaply), [`connection`] (the life of a connection), [`publish`] (the
+//! Reading order: [`live`] and [`waiting`] (who is live, what waits for it), [`source`] and [`tls`]
+//! (where bytes come from), [`buffer`] and [`pace`] (how they are read cheaply), [`connection`] (the life of a connection), [`publish`] (the
 //! life of a publish), [`listener`] and [`proxy`]. The protocol itself is [`crate::rtmp`]; what is recorded is
 //! decided by whoever receives [`Event`]s.
 

@@ -6,8 +6,7 @@
 
 use crate::media::{
     flv::header::{TAG_HEADER_LEN, TAG_TRAILER_LEN, TagHeader, encode_tag_trailer},
-    sample::{Sample, SampleKind, Track},
-    tag::TagKind,
+    sample::{Sample, SampleKind},
 };
 
 /// Writes the checksums of a tag, which stands in a file as `header`, `payload` and back pointer,
@@ -42,14 +41,9 @@ fn is_plausible(sample: &Sample, tag: &[u8]) -> bool {
         return false;
     };
     let header = TagHeader::decode(header);
-    let kind = match sample.track {
-        Track::Video => TagKind::Video,
-        Track::Audio => TagKind::Audio,
-        Track::Script => TagKind::Script,
-    };
     // The time of a clock mark is that of the wall.
     let is_in_time = sample.kind == SampleKind::Clock || header.time_ms == sample.dts_ms as u32;
-    header.kind() == Some(kind)
+    header.kind() == Some(sample.track.tag_kind())
         && header.stream_id == 0
         && header.tag_len() == u64::from(sample.tag_len)
         && *trailer == encode_tag_trailer(header.data_size)
@@ -61,6 +55,8 @@ mod tests {
     use super::*;
     use crate::media::{
         flv::header::{encode_tag, encode_tag_header},
+        sample::Track,
+        tag::TagKind,
         testing,
     };
 

@@ -24,7 +24,8 @@ use super::{
 };
 use crate::media::{
     flv::header::{
-        TAG_HEADER_LEN, TAG_TRAILER_LEN, TagHeader, encode_tag_header, encode_tag_trailer, tag_len,
+        TAG_HEADER_LEN, TAG_TRAILER_LEN, TagHeader, encode_tag_header, encode_tag_trailer,
+        set_frame, tag_len,
     },
     sample::{Sample, SampleKind},
     tag::TagKind,
@@ -127,9 +128,11 @@ impl Mend<'_> {
         if at != self.at {
             return Ok(false);
         }
-        let (mut header, mut trailer) = ([0; TAG_HEADER_LEN], [0; TAG_TRAILER_LEN]);
-        self.file.read_exact_at(&mut header, at)?;
-        self.file.read_exact_at(&mut trailer, at + len - TAG_TRAILER_LEN as u64)?;
+        let mut tag = vec![0; len as usize];
+        self.file.read_exact_at(&mut tag, at)?;
+        let (Some(&header), Some(&trailer)) = (tag.first_chunk(), tag.last_chunk()) else {
+            return Ok(false);
+        };
         let kind = sample.track.tag_kind();
         // The time of a clock mark is that of the wall.
         let is_clock = sample.kind == SampleKind::Clock;
@@ -138,23 +141,21 @@ impl Mend<'_> {
         let wanted = encode_tag_header(kind, data_size, time);
         let is_header = header == wanted;
         let is_trailer = trailer == encode_tag_trailer(data_size);
-        let mut tag = vec![0; len as usize];
-        self.file.read_exact_at(&mut tag, at)?;
         let (is_whole, found) = match checksum::is_intact(sample, &tag) {
             true => (true, header),
             false => {
                 let times = (0..33).map(|bit| time ^ (1i64 << bit & 0xffff_ffff));
-                let times = times.rev().take(if is_clock { 33 } else { 1 });
-                let mut headers = times.map(|time| encode_tag_header(kind, data_size, time));
-                let end = encode_tag_trailer(data_size);
-                let mut is_right = |header: &[u8; TAG_HEADER_LEN]| {
-                    tag.splice(..TAG_HEADER_LEN, *header);
-                    tag.splice(tag.len() - TAG_TRAILER_LEN.., end);
+                let mut times = times.rev().take(if is_clock { 33 } else { 1 });
+                let is_right = |time: &i64| {
+                    set_frame(&mut tag, kind, *time);
                     checksum::is_intact(sample, &tag)
                 };
-                match headers.find(&mut is_right) {
+                match times.find(is_right) {
                     // Without a checksum of the tag any is right that is as the record says.
-                    Some(right) => (sample.crc.is_some() || is_header || is_trailer, right),
+                    Some(time) => (
+                        sample.crc.is_some() || is_header || is_trailer,
+                        encode_tag_header(kind, data_size, time),
+                    ),
                     None => (false, wanted),
                 }
             }

@@ -10,7 +10,8 @@
 //!
 //! Reading order: `space` (room on the disk), `tracker` (from tags to records), `intake` (from tags to batches), `append` and
 //! `sync` (the blocking work), `lane`, `sync_lane` and `writer` (when it is done), `reader` and
-//! `samples`, `recover` (`salvage` and `rebuild` for heads, `mend` for tags, `repair` for the rest), `release`. Nothing here knows the database or the products.
+//! `samples`, `recover` (`salvage` and `rebuild` for heads, `mend` for tags, `repair` for the rest),
+//! `release`. Nothing here knows the database or the products.
 
 mod append;
 mod batch;
@@ -214,8 +215,8 @@ impl Journal {
     }
 
     /// Repairs the journal of a session without a writer, after a crash or a power loss: cuts off
-    /// what is not a whole tag, makes spoilt heads and missing or doubtful indexes again, syncs. Whole files that
-    /// were closed properly are only looked at. Blocking; harmless when there is nothing to do.
+    /// what is not a whole tag, makes spoilt heads and missing or doubtful indexes again, syncs. Whole
+    /// files that were closed properly are only looked at. Blocking; harmless when there is nothing to do.
     ///
     /// # Errors
     /// The session has a writer ([`JournalError::Live`]) or no folder, or the disk refuses.
@@ -244,7 +245,8 @@ impl Journal {
 
     /// Deletes what is not needed any more: the files that end at or below the logical position
     /// `keep_from`, or with `None` the whole session. The last file stays as long as anything
-    /// is kept, and so does what is behind the floor or a hold of a followed session. Gives the bytes freed. Nothing else deletes journal data. Blocking.
+    /// is kept, and so does what is behind the floor or a hold of a followed session. Gives the bytes
+    /// freed. Nothing else deletes journal data. Blocking.
     ///
     /// # Errors
     /// The whole of a session with a writer is asked for, or the disk refuses.

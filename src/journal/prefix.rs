@@ -144,25 +144,14 @@ pub(super) enum Health {
 }
 
 impl Prefix {
-    /// Reads the beginning of a journal file.
+    /// Reads the beginning of a journal file. What is spoilt of the prefix is made up for by the rest
+    /// of it, as far as that goes.
     ///
     /// # Errors
     /// The file cannot be read, or does not begin with the prefix of file `number` of `session`.
     pub fn load(path: &Path, session: SessionId, number: u32) -> Result<Self> {
-        let (prefix, _) = Self::open(path, session, number)?;
-        Ok(prefix)
-    }
-
-    /// The same; what follows can be read from the walk. What is spoilt of the prefix is made up for
-    /// by the rest of it, as far as that goes.
-    pub fn open(
-        path: &Path,
-        session: SessionId,
-        number: u32,
-    ) -> Result<(Self, Walk<BufReader<File>>)> {
-        let (file, io) = (File::open(path).map_err(JournalError::io("open", path))?, || {
-            JournalError::io("read", path)
-        });
+        let file = File::open(path).map_err(JournalError::io("open", path))?;
+        let io = || JournalError::io("read", path);
         let read = Self::read(BufReader::with_capacity(1 << 18, &file)).map_err(io())?;
         let prefix = match read {
             Some(prefix) => prefix,
@@ -177,9 +166,7 @@ impl Prefix {
         if (prefix.head.session, prefix.head.file) != (session, number) {
             return Err(JournalError::damaged(path, "its head names another file"));
         }
-        (&file).seek(SeekFrom::Start(prefix.len)).map_err(io())?;
-        let walk = Walk::resume(BufReader::with_capacity(1 << 18, file), prefix.len);
-        Ok((prefix, walk))
+        Ok(prefix)
     }
 
     /// A prefix that is as it was written.
@@ -254,7 +241,7 @@ pub(super) fn is_possible(head: &Head) -> bool {
 }
 
 /// Finds the configurations that `places` says are in this tag.
-pub(super) fn restore<'a>(
+fn restore<'a>(
     kind: TagKind,
     payload: &Bytes,
     places: impl Iterator<Item = &'a HeadConfig>,

@@ -67,13 +67,13 @@ pub(super) fn recover(folder: &Folder, disk: &dyn Disk, text: Option<&str>) -> R
     // In order: what is known of a file may depend on the one before.
     for number in folder.numbers()? {
         let path = folder.data(number);
-        let found = match Prefix::open(&path, folder.session, number) {
-            Ok((prefix, _)) if is_contradicted(folder, number, &prefix)? => None,
-            Ok((prefix, _)) if prefix.health == Health::Whole => {
+        let found = match Prefix::load(&path, folder.session, number) {
+            Ok(prefix) if is_contradicted(folder, number, &prefix)? => None,
+            Ok(prefix) if prefix.health == Health::Whole => {
                 files.push((number, prefix));
                 continue;
             }
-            Ok((prefix, _)) => Some(prefix),
+            Ok(prefix) => Some(prefix),
             Err(JournalError::Damaged { .. }) => None,
             Err(error) => return Err(error),
         };

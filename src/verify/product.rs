@@ -6,7 +6,7 @@ use crate::{
     domain::{
         container::Container,
         media_file::MediaFile,
-        verification::{ObjectEvidence, Verification},
+        verification::{JOURNAL_LOST, ObjectEvidence, Verification},
     },
     journal::Journal,
     storage::{ObjectInfo, StorageKey},
@@ -104,7 +104,7 @@ impl<'a> Check<'a> {
             .collect();
         // Made of what was stored before its journal was lost: what it should hold is not known.
         let is_remains = self.summary.is_some_and(|summary| {
-            summary.tracks.is_empty() && summary.gaps.iter().any(|gap| gap.cause == "journal_lost")
+            summary.tracks.is_empty() && summary.gaps.iter().any(|gap| gap.cause == JOURNAL_LOST)
         });
         if is_remains {
             let note =

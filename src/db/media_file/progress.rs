@@ -17,6 +17,7 @@ use crate::{
         ids::{FileId, SessionId},
         media_file::{DeliveryProgress, MediaFile},
         recording::Span,
+        verification::ObjectEvidence,
     },
 };
 
@@ -42,6 +43,14 @@ pub struct MediaPart {
     pub sha256: String,
     /// The store's tag of it, as received.
     pub etag: String,
+}
+
+impl MediaPart {
+    /// What the summary of a file says of it; `object` is the name of what it is a part of.
+    pub fn evidence(self, object: &str) -> ObjectEvidence {
+        let Self { number, size_bytes, sha256, .. } = self;
+        ObjectEvidence { object: object.to_owned(), part: number, size_bytes, sha256 }
+    }
 }
 
 /// Which of the ended files a worker takes.

@@ -114,7 +114,8 @@ fn a_prefix_restores_the_state_of_the_tracker() {
     let folder = place.journal.folder(session);
     let mut tracker = Tracker::new(State::default());
     for number in folder.numbers().unwrap() {
-        let (prefix, mut walk) = Prefix::open(&folder.data(number), session, number).unwrap();
+        let prefix = Prefix::load(&folder.data(number), session, number).unwrap();
+        let mut walk = super::super::resync::walk_at(&folder.data(number), prefix.len).unwrap();
         assert_eq!(prefix.state, *tracker.state(), "file {number}");
         assert_eq!((prefix.head.file, prefix.head.head.as_str()), (number, HEAD));
         let mut position = prefix.head.base;
