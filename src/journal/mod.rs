@@ -73,7 +73,7 @@ use file::{Disk, FileSystem};
 use floor::Floors;
 use folder::Folder;
 use intake::Intake;
-use live::LiveSessions;
+use live::{LiveGuard, LiveSessions};
 use pool::Pool;
 use prefix::Opening;
 use space::Space;
@@ -216,7 +216,8 @@ impl Journal {
 
     /// Repairs the journal of a session without a writer, after a crash or a power loss: cuts off
     /// what is not a whole tag, makes spoilt heads and missing or doubtful indexes again, syncs. Whole
-    /// files that were closed properly are only looked at. Blocking; harmless when there is nothing to do.
+    /// files that were closed properly are only looked at. Blocking, while another repairs it too;
+    /// harmless when there is nothing to do.
     ///
     /// # Errors
     /// The session has a writer ([`JournalError::Live`]) or no folder, or the disk refuses.
@@ -230,8 +231,13 @@ impl Journal {
     /// # Errors
     /// As [`Journal::recover`].
     pub fn recover_as(&self, session: SessionId, head: Option<&str>) -> Result<Recovered> {
-        let _guard = self.shared.live.enter(session).ok_or(JournalError::Live(session))?;
+        let _guard = self.upkeep(session)?;
         recover::recover(&self.folder(session), &*self.shared.disk, head)
+    }
+
+    /// Has the journal of a session without a writer to itself, after whoever has it now.
+    fn upkeep(&self, session: SessionId) -> Result<LiveGuard> {
+        self.shared.live.enter_for_upkeep(session).ok_or(JournalError::Live(session))
     }
 
     /// The text about a session that was given when it began, if a file of it still says it.
@@ -258,7 +264,7 @@ impl Journal {
                 release::below(&folder, position, give_up)
             }
             None => {
-                let guard = self.shared.live.enter(session).ok_or(JournalError::Live(session))?;
+                let guard = self.upkeep(session)?;
                 let freed = release::all(&folder);
                 drop(guard);
                 freed
