@@ -130,8 +130,12 @@ impl Source {
                 return Ok(OpenSpan { reader: None, from: span.from, to: span.from, wanted_to });
             };
             let end = reader.end()?;
-            let wanted_to = span.end_in(end);
+            let mut wanted_to = span.end_in(end);
             let (from, to) = (span.from, wanted_to.min(end));
+            if wanted_to == end && reader.is_cut_short()? {
+                // By how much, nothing says.
+                wanted_to = end.saturating_add(1);
+            }
             Ok(OpenSpan { reader: Some(reader), from, to, wanted_to })
         };
         let spans = spans.iter().map(open).collect::<Result<Vec<_>, JournalError>>()?;

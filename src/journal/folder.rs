@@ -37,9 +37,21 @@ impl Folder {
         path.with_added_extension("new")
     }
 
-    /// Where a data file that cannot be read is put.
+    /// Where a data file that cannot be read is put, or what had to be cut off one.
     pub fn aside(path: &Path) -> PathBuf {
         path.with_added_extension("damaged")
+    }
+
+    /// Whether something was put aside that stood behind all that is left. `last` is the number of
+    /// the last data file.
+    pub fn is_cut_short(&self, last: u32) -> Result<bool> {
+        let mut aside = Vec::new();
+        self.each_name(|name| {
+            let number = number_of(name, ".flv.damaged");
+            aside.extend(number.filter(|number| *number >= last).map(|_| self.path.join(name)));
+        })?;
+        // An empty one was begun when the process died: it never held anything.
+        Ok(aside.iter().any(|path| path.metadata().is_ok_and(|data| data.len() > 0)))
     }
 
     /// Numbers of the data files that are there, lowest first.

@@ -43,8 +43,8 @@ const SEARCHED: u64 = (16 << 20) + AROUND;
 pub(super) struct Mending {
     /// Tags that were given a header and a back pointer anew.
     pub tags: u32,
-    /// Bytes behind the last tag that can be read in which whole tags stand all the same.
-    pub lost_bytes: u64,
+    /// Where the last tag that can be read ends, if whole tags stand behind it all the same.
+    pub lost_from: Option<u64>,
 }
 
 /// Writes anew what is spoilt around the payloads of file `number`. `limit` is where its body ends at
@@ -79,13 +79,13 @@ pub(super) fn mend(
         }
         mend.forget_the_torn();
     }
-    let lost_bytes = mend.unknown().map_err(io())?;
+    let lost_from = mend.unknown().map_err(io())?;
     let tags = mend.patches.len() as u32;
     if tags > 0 {
         mend.write(&Folder::fresh(&path)).map_err(JournalError::io("mend", &path))?;
         disk.sync_dir(&folder.path).map_err(JournalError::io("sync", &folder.path))?;
     }
-    Ok(Mending { tags, lost_bytes })
+    Ok(Mending { tags, lost_from })
 }
 
 struct Mend<'a> {
@@ -182,18 +182,18 @@ impl Mend<'_> {
         }
     }
 
-    /// The tags that no index knows. Gives the bytes that are lost though tags stand in them.
-    fn unknown(&mut self) -> io::Result<u64> {
+    /// The tags that no index knows. Gives where what is lost begins, if tags stand in it.
+    fn unknown(&mut self) -> io::Result<Option<u64>> {
         while let Some(next) = self.step(self.end)? {
             self.at = next;
         }
         let lost = self.end.saturating_sub(self.at);
         if lost <= AROUND {
-            return Ok(0);
+            return Ok(None);
         }
         let mut bytes = vec![0; lost.min(SEARCHED) as usize];
         self.file.read_exact_at(&mut bytes, self.at)?;
-        Ok(if resync::has_tags(&bytes) { lost } else { 0 })
+        Ok(resync::has_tags(&bytes).then_some(self.at))
     }
 
     /// Where the tag here ends, by its header and its back pointer, or by one of them if that is

@@ -105,6 +105,14 @@ impl Reader {
         IndexFile::open(&self.folder, last)?.end()
     }
 
+    /// Whether the journal went on behind [`Reader::end`], and recovery had to put that aside.
+    ///
+    /// # Errors
+    /// The folder cannot be listed.
+    pub fn is_cut_short(&self) -> Result<bool> {
+        self.folder.is_cut_short(self.number(self.files().saturating_sub(1))?)
+    }
+
     /// The samples of all tags from `from` (inclusive) to `to` (exclusive), private ones too, in the
     /// order of arrival. A follower asks again and again, each time from where it ended.
     ///

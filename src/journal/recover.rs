@@ -6,7 +6,11 @@
 //! is read by itself: its prefix says all that its tags depend on. One that is spoilt is made again
 //! first, from itself (`salvage`) or from what stands beside it (`rebuild`); so are tags (`mend`).
 
-use std::{fs, io};
+use std::{
+    fs::{self, File},
+    io::{self, Seek, SeekFrom},
+    path::Path,
+};
 
 use tracing::{error, info, warn};
 
@@ -119,14 +123,19 @@ pub(super) fn recover(folder: &Folder, disk: &dyn Disk, text: Option<&str>) -> R
         let mut file = Repair { folder, number, prefix, progress: recovered.progress };
         if !file.is_sound(limit)? {
             file.progress = recovered.progress;
-            let Mending { tags, lost_bytes } = mend(folder, number, &file.prefix, limit, disk)?;
+            let Mending { tags, lost_from } = mend(folder, number, &file.prefix, limit, disk)?;
             let path = folder.data(number);
             if tags > 0 {
                 warn!(session.id = %folder.session, path = %path.display(), tags, "tags of a journal file were spoilt and have been made again");
                 recovered.mended_tags += tags;
             }
-            if lost_bytes > 0 {
-                error!(session.id = %folder.session, path = %path.display(), lost_bytes, "a journal file is spoilt in the middle and nothing says how it goes on; what is behind is cut off");
+            if let Some(from) = lost_from {
+                let aside = Folder::aside(&path);
+                let kept_bytes =
+                    keep(&path, from, &aside).map_err(JournalError::io("keep", &aside))?;
+                // Before it is cut.
+                disk.sync_dir(&folder.path).map_err(JournalError::io("sync", &folder.path))?;
+                error!(session.id = %folder.session, path = %path.display(), kept_bytes, "a journal file is spoilt in the middle and nothing says how it goes on; what is behind is put aside");
             }
             // What was made again is another file.
             let walk = resync::walk_at(&path, file.prefix.len)?;
@@ -177,6 +186,17 @@ fn put_aside(folder: &Folder, number: u32, what: &str) -> Result<()> {
         error!(session.id = %folder.session, path = %path.display(), bytes, what, "a journal file is put aside; what it holds will be missing");
     }
     fs::rename(&path, Folder::aside(&path)).map_err(JournalError::io("rename", &path))
+}
+
+/// Keeps what will be cut off a file behind what was put aside of it before: a process that was
+/// killed in between does so twice, which is better than not at all.
+fn keep(path: &Path, from: u64, aside: &Path) -> io::Result<u64> {
+    let mut rest = File::open(path)?;
+    rest.seek(SeekFrom::Start(from))?;
+    let mut to = File::options().create(true).append(true).open(aside)?;
+    let bytes = io::copy(&mut rest, &mut to)?;
+    to.sync_all()?;
+    Ok(bytes)
 }
 
 /// Which files to keep so that positions never run backwards, as many as possible: a head that is

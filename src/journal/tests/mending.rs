@@ -1,7 +1,10 @@
 //! Spoilt headers and back pointers of tags in a file that was being written.
 
 use super::{
-    super::index::{HEADER_BYTES, RECORD_BYTES},
+    super::{
+        folder::Folder,
+        index::{HEADER_BYTES, RECORD_BYTES},
+    },
     heads::assert_settled,
     recovery::{copy, recovered, unseal},
     *,
@@ -96,6 +99,33 @@ fn without_an_index_what_can_be_proved_is_put_right() {
             assert!(fs::read(folder.data(1)).unwrap() == data, "{how}");
         }
     }
+}
+
+/// Nothing says how the file goes on behind them, though it does: what is cut off is kept.
+#[test]
+fn where_several_tags_are_spoilt_and_no_index_is_left_the_rest_is_put_aside() {
+    let (place, session, tags, data, spots) = killed();
+    let folder = place.journal.folder(session);
+    let aside = Folder::aside(&folder.data(1));
+    let (at, end) = (spots[8].0, spots[10].0 + spots[10].1);
+    let mut bad = data.clone();
+    bad[at..end].fill(0);
+    // Killed between keeping it and cutting: it is kept again.
+    for kept in [false, true] {
+        fs::write(folder.data(1), &bad).unwrap();
+        let _ = fs::remove_file(folder.index(1));
+        assert_eq!(aside.exists(), kept);
+        let found = place.journal.recover(session).unwrap();
+        assert_eq!((found.cut_bytes, found.mended_tags), ((data.len() - at) as u64, 0));
+        let rest = fs::read(&aside).unwrap();
+        assert!(rest.ends_with(&bad[at..]), "{} bytes of {}", rest.len(), data.len() - at);
+        let reader = place.reader(session);
+        assert!(reader.is_cut_short().unwrap());
+    }
+    let left = recovered(&place, session).0;
+    assert!(!left.is_empty() && tags.starts_with(&left));
+    place.journal.release(session, None).unwrap();
+    assert!(!folder.path.exists());
 }
 
 /// The index names tags that the data do not have, and not one behind the other.

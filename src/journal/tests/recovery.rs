@@ -279,23 +279,6 @@ fn an_abandoned_writer_leaves_what_was_written() {
     assert!(found.progress.wall_ms > wall_of(15) - 1000 && found.progress.wall_ms <= wall_of(15));
 }
 
-#[test]
-fn repairs_of_one_journal_wait_for_each_other() {
-    let tags = stream();
-    for _ in 0..32 {
-        let place = Place::new(150);
-        let (session, _) = place.record(&tags, 1);
-        unseal(&place, session, 1);
-        std::thread::scope(|scope| {
-            let repairs = [(); 4].map(|()| scope.spawn(|| place.journal.recover(session)));
-            for repair in repairs {
-                assert!(repair.join().unwrap().unwrap().progress.closed);
-            }
-        });
-        assert_eq!(recovered(&place, session).0, tags);
-    }
-}
-
 proptest! {
     #![proptest_config(cases(48))]
 

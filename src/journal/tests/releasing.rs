@@ -1,4 +1,4 @@
-//! What is deleted and what is not.
+//! What is deleted and what is not, and that who repairs has a journal to himself.
 
 use super::*;
 use crate::{domain::ids::RecordingId, journal::JournalError};
@@ -165,4 +165,21 @@ fn reads_have_their_own_threads() {
         place.runtime.block_on(place.journal.run_read(|| panic!("on purpose")));
     assert!(matches!(died, Err(JournalError::Task(_))));
     assert!(died.unwrap_err().is_transient());
+}
+
+#[test]
+fn repairs_of_one_journal_wait_for_each_other() {
+    let tags = stream();
+    for _ in 0..32 {
+        let place = Place::new(150);
+        let (session, _) = place.record(&tags, 1);
+        recovery::unseal(&place, session, 1);
+        std::thread::scope(|scope| {
+            let repairs = [(); 4].map(|()| scope.spawn(|| place.journal.recover(session)));
+            for repair in repairs {
+                assert!(repair.join().unwrap().unwrap().progress.closed);
+            }
+        });
+        assert_eq!(recovery::recovered(&place, session).0, tags);
+    }
 }

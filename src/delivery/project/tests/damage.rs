@@ -145,6 +145,38 @@ fn a_file_in_the_middle_that_is_gone_is_a_gap() {
     }
 }
 
+/// What recovery could not keep of the end of a journal is not only in the log.
+#[test]
+fn an_end_that_was_put_aside_is_a_gap() {
+    for aside in ["00000004.flv", "00000003.flv"] {
+        let place = Place::rolling(1024);
+        let push = place.push(WALL_MS, 0, METADATA);
+        let folder = place.journal.path(push.session);
+        let last = fs::read_dir(&folder).unwrap().count() / 2;
+        for nth in 4..=last {
+            let path = folder.join(format!("{nth:08}.flv"));
+            fs::remove_file(path.with_extension("idx")).unwrap();
+            fs::remove_file(path).unwrap();
+        }
+        let span = Span { to: None, ..span(&push) };
+        let path = folder.join(format!("{aside}.damaged"));
+        let causes = |format| {
+            let (_, summary) = make(&place, format, std::slice::from_ref(&span));
+            summary.gaps.into_iter().map(|gap| gap.cause).collect::<Vec<_>>()
+        };
+        // An empty one was begun when the process died: it never held anything.
+        fs::write(&path, "").unwrap();
+        FORMATS.iter().for_each(|format| assert!(causes(*format).is_empty(), "{format:?}"));
+        fs::write(&path, "tags").unwrap();
+        FORMATS.iter().for_each(|format| assert_eq!(causes(*format), ["journal_lost"]));
+        // A task that had ended before loses nothing.
+        let end = place.journal.reader(push.session).unwrap().end().unwrap();
+        let before = Span { to: Some(end - 1), ..span.clone() };
+        let (_, summary) = make(&place, FORMATS[0], &[before]);
+        assert!(summary.gaps.is_empty(), "{:?}", summary.gaps);
+    }
+}
+
 #[test]
 fn files_that_are_gone_are_left_out() {
     let place = Place::rolling(1024);
