@@ -3,18 +3,21 @@
 use std::{fs, path::Path};
 
 use liverec::media::tag::Tag;
+use serde_json::Value;
 
 use crate::{
     support::{
         ffmpeg::Codecs,
+        packets::Packets,
         pushing::{Source, journal_files},
         receiver::Receiver,
+        run,
         server::{BACKENDS, Backend, Server},
     },
     verbatim::{FORMATS, make_heavy_source, recorder},
 };
 
-use super::{SERVER_STOPPED, assert_holds, half_pushed, leave_pushed, told};
+use super::{SERVER_STOPPED, assert_holds, half_pushed, here, leave_pushed, told};
 
 /// What recovery says of each.
 const MENDED: &str = "the head of a journal file was spoilt";
@@ -50,6 +53,42 @@ fn a_flipped_byte_in_the_heads_of_a_journal_costs_no_packet() {
 fn heads_of_which_nothing_is_left_cost_no_packet() {
     for backend in BACKENDS {
         assert_costs_nothing(backend, |head| head.fill(0xee));
+    }
+}
+
+/// The last file cannot be read any more, and nothing says what it held: all before it is stored, and
+/// the files say that there was more.
+#[test]
+fn an_end_that_cannot_be_read_is_told() {
+    const ASIDE: &str = "a journal file is put aside";
+    for backend in BACKENDS {
+        let (mut server, receiver, source, _) = long_pushed(backend);
+        server.kill();
+        let files = journal_files(&server);
+        let last = files.last().unwrap();
+        let spoilt = vec![0xee; fs::metadata(last).unwrap().len().try_into().unwrap()];
+        fs::write(last, &spoilt).unwrap();
+        fs::remove_file(last.with_extension("idx")).unwrap();
+        server.expect(ASIDE);
+        server.launch();
+        for file in told(&receiver, SERVER_STOPPED, FORMATS.len()) {
+            let ext: Value = serde_json::from_str(file["callback_ext"].as_str().unwrap()).unwrap();
+            let gaps = ext["liverec"]["gaps"].as_array().unwrap();
+            assert_eq!(gaps.len(), 1, "{ext:#}");
+            assert_eq!(gaps[0]["cause"], "journal_lost", "{ext:#}");
+            let url = here(&server, &file);
+            let found = Packets::of(&url);
+            assert!(found.audio.len() > 20, "{url}");
+            if found.video.is_empty() {
+                assert!(url.ends_with(".aac"), "{url}");
+            } else {
+                let pushed = Packets::of(source.name());
+                let pushed = pushed.first(found.video.len(), found.audio.len());
+                found.assert_payloads_and_times(&pushed, &url);
+            }
+            run(server.cli().args(["verify", file["file_id"].as_str().unwrap()]));
+        }
+        assert_eq!(server.logs.count(ASIDE), 1);
     }
 }
 
