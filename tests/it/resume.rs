@@ -4,6 +4,7 @@
 mod ends;
 mod flapping;
 mod headers;
+mod lost;
 
 use std::collections::{BTreeMap, BTreeSet};
 

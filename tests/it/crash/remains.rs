@@ -19,13 +19,14 @@ use super::{SERVER_STOPPED, files_under, half_pushed_as, here, told};
 
 /// Segments that are stored at least before the end.
 const SEGMENTS: i64 = 3;
+/// How many are.
+const STORED: &str = "SELECT COUNT(*) AS n FROM media_part p JOIN media_segment s \
+    ON s.file_id = p.file_id WHERE p.object = CAST(s.number AS TEXT)";
 
 /// A push of which segments are stored, and whose journal is gone since the server was killed.
 fn lost(backend: Backend, settings: &[(&str, &str)]) -> (Server, Receiver, Source, String) {
     let (mut server, receiver, source, _) = half_pushed_as(&["Hls"], backend, 700, settings);
-    let stored = "SELECT COUNT(*) AS n FROM media_part p JOIN media_segment s \
-        ON s.file_id = p.file_id WHERE p.object = CAST(s.number AS TEXT)";
-    eventually("stored segments", || (server.sql(stored) >= SEGMENTS).then_some(()));
+    eventually("stored segments", || (server.sql(STORED) >= SEGMENTS).then_some(()));
     server.kill();
     let journal = server.data_dir().join("journal");
     let folder = fs::read_dir(&journal).unwrap().next().unwrap().unwrap();
@@ -123,4 +124,27 @@ fn a_segment_that_is_gone_ends_the_playlist_and_a_journal_that_is_back_makes_it_
     let sent = pushed.first(found.video.len(), found.audio.len());
     found.assert_payloads_and_times(&sent, "made from the journal");
     run(server.cli().args(["verify", whole["file_id"].as_str().unwrap()]));
+}
+
+/// The stream has ended, the store took nothing any more, and then the journal goes.
+#[test]
+fn stored_segments_can_be_played_when_the_journal_goes_after_the_end() {
+    let settings = [("storage.s3.timeout", "2s")];
+    let (mut server, receiver, source, _) =
+        half_pushed_as(&["Hls"], Backend::Services, 700, &settings);
+    eventually("stored segments", || (server.sql(STORED) >= SEGMENTS).then_some(()));
+    for about_the_store in ["media file", "upload", "store", "storage"] {
+        server.expect(about_the_store);
+    }
+    server.s3.as_mut().unwrap().stop();
+    server.stop();
+    let journal = server.data_dir().join("journal");
+    fs::rename(&journal, server.folder().join("lost")).unwrap();
+    server.s3.as_mut().unwrap().restart();
+    server.expect("the journal of a session is gone");
+    server.expect("the journal of an HLS file is lost");
+    server.launch();
+    let files = told(&receiver, SERVER_STOPPED, 1);
+    assert_remains(&server, &source, &files[0]);
+    assert!(server.s3.as_ref().unwrap().open_uploads().is_empty());
 }

@@ -1,0 +1,52 @@
+//! The journal of the last push of a file is lost: what came before it is stored, and the file says
+//! that there was more.
+
+use std::fs;
+
+use serde_json::Value;
+
+use super::{WINDOW_S, assert_payloads, broken_push, push, recorder, source, stored};
+use crate::{
+    support::{
+        ffmpeg::Codecs,
+        run,
+        server::{BACKENDS, eventually},
+    },
+    verbatim::FORMATS,
+};
+
+#[test]
+fn what_came_before_a_push_that_is_given_up_is_stored() {
+    for backend in BACKENDS {
+        let (mut server, receiver) = recorder(backend, &FORMATS, WINDOW_S, &[]);
+        let source = source(&server, Codecs::H264Aac, 6);
+        let first = &source.tags[..200];
+        broken_push(&server, &receiver, first, 1);
+        let pusher = push(&server, &source.tags);
+        let spans = "SELECT COUNT(*) AS n FROM media_file_span";
+        eventually("both pushes in the rows", || {
+            (server.sql(spans) == 2 * FORMATS.len() as i64).then_some(())
+        });
+        server.kill();
+        drop(pusher);
+        let journals = fs::read_dir(server.data_dir().join("journal")).unwrap();
+        let newest = journals.map(|entry| entry.unwrap().path()).max().unwrap();
+        fs::rename(&newest, server.folder().join("lost")).unwrap();
+        let session = newest.file_name().unwrap().to_str().unwrap();
+
+        server.expect("the journal of a session is missing");
+        server.expect("sessions go on and their journals are not there");
+        server.expect("the journal of a session is gone");
+        server.launch();
+        server.logs.wait_for("sessions go on");
+        run(server.cli().args(["give-up", session]));
+        for file in stored(&receiver, FORMATS.len()) {
+            assert_payloads(&server, &file, &source, &[first]);
+            let ext: Value = serde_json::from_str(file["callback_ext"].as_str().unwrap()).unwrap();
+            let gaps = ext["liverec"]["gaps"].as_array().unwrap();
+            assert_eq!(gaps.last().unwrap()["cause"], "journal_lost", "{ext:#}");
+            let id = file["file_id"].as_str().unwrap();
+            run(server.cli().args(["verify", id]));
+        }
+    }
+}
