@@ -6,11 +6,13 @@ use serde::Serialize;
 
 use crate::domain::{
     container::Container,
-    verification::{DamagedPacket, IrregularityKind, Verification},
+    verification::{DamagedPacket, Gap, IrregularityKind, JOURNAL_LOST, Verification},
 };
 
 /// Differences that a report keeps.
 const DIFFERENCES_MAX: usize = 16;
+/// Gaps that a person is shown.
+const GAPS_SHOWN: usize = 8;
 
 /// What the packets of a product were compared with.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
@@ -140,6 +142,12 @@ impl Report {
         seen.filter(|seen| seen.kind == kind).map(|seen| seen.count).sum()
     }
 
+    /// Whether a part of the journal was gone before the product was made.
+    fn lacks_some(&self) -> bool {
+        let mut gaps = self.summary.iter().flat_map(|summary| &summary.gaps);
+        gaps.any(|gap| gap.cause == JOURNAL_LOST)
+    }
+
     /// Everything was looked at: draws the conclusion.
     pub fn conclude(mut self) -> Self {
         let damaged = self.damaged_packets();
@@ -187,6 +195,7 @@ impl fmt::Display for Report {
         let damaged = self.damaged_packets();
         let verdict = match (self.verified, self.differences.is_empty()) {
             (true, _) if damaged > 0 => "is what its journal held, which was damaged",
+            (true, _) if self.lacks_some() => "is what its journal held, of which a part was lost",
             (true, _) => "is what was sent",
             (false, false) => "DIFFERS from what was sent",
             (false, true) => "cannot be verified",
@@ -213,6 +222,16 @@ impl fmt::Display for Report {
                 Some(same) => writeln!(f, "    {track:6} {packets} found, {same} the same")?,
                 None => writeln!(f, "    {track:6} {packets} found, not compared one by one")?,
             }
+        }
+        let gaps = self.summary.as_ref().map_or(&[][..], |summary| &summary.gaps);
+        for Gap { cause, at_ms, wall_ms, media_ms } in gaps.iter().take(GAPS_SHOWN) {
+            writeln!(
+                f,
+                "  gap      at {at_ms} ms: {cause}, {wall_ms} ms passed, {media_ms} ms shown"
+            )?;
+        }
+        if let Some(more @ 1..) = gaps.len().checked_sub(GAPS_SHOWN) {
+            writeln!(f, "  gaps     {more} more")?;
         }
         for note in &self.notes {
             writeln!(f, "  note     {note}")?;

@@ -7,6 +7,7 @@ use serde_json::Value;
 
 use super::{WINDOW_S, assert_payloads, broken_push, push, recorder, source, stored};
 use crate::{
+    start::to_the_end,
     support::{
         ffmpeg::Codecs,
         run,
@@ -46,7 +47,13 @@ fn what_came_before_a_push_that_is_given_up_is_stored() {
             let gaps = ext["liverec"]["gaps"].as_array().unwrap();
             assert_eq!(gaps.last().unwrap()["cause"], "journal_lost", "{ext:#}");
             let id = file["file_id"].as_str().unwrap();
-            run(server.cli().args(["verify", id]));
+            let mut verify = server.cli();
+            verify.args(["verify", id]);
+            let (code, told, stderr) = to_the_end(verify);
+            assert_eq!(code, 0, "{told}{stderr}");
+            for part in ["of which a part was lost", " ms: journal_lost, "] {
+                assert!(told.contains(part), "{part}: {told}");
+            }
         }
     }
 }
