@@ -308,7 +308,7 @@ impl FirstWalk {
                     facts.irregularities.push(THINNED.to_owned());
                 }
                 irregularities.insert(IrregularityKind::MovedHeaders, flv.moved_headers);
-                let emit = Emit::Flv { skip_position: moved, placings, inserts: flv.inserts };
+                let emit = Emit::flv(moved, placings, flv.inserts);
                 let head = layout.head.into();
                 (TimeRule::Flv, layout.total_len, single(head, LazyBytes::default(), emit))
             }

@@ -12,10 +12,14 @@ use crate::media::{
     config::{Configs, TrackConfig},
     demux::demux,
     flv::{FlvHead, header::encode_tag, script, takes},
-    sample::{CLOCK_JUMP_MS, Sample, SampleKind, Track},
+    sample::{Sample, SampleKind, Track},
 };
 
-use super::{project::ProjectError, source::Source};
+use super::{
+    flv_clock::{FlvClock, Placing, Resumed},
+    project::ProjectError,
+    source::Source,
+};
 
 /// Where the push of a span begins.
 #[derive(Debug, Clone, Copy)]
@@ -36,47 +40,6 @@ impl Begun {
     }
 }
 
-/// Where the tags of a push stand in time.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-pub(super) struct Placing {
-    /// Added to the encoder's times.
-    pub shift_ms: i64,
-    /// Where the push goes on with a file that others began.
-    pub resumed: Option<Resumed>,
-}
-
-/// Where a push goes on with a file.
-///
-/// Encoders give headers and script data times of their own, often 0 whatever their clock says. The
-/// constant that is right for the frames would put them anywhere, below zero too, which FLV cannot say.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) struct Resumed {
-    /// Position of the push's first frame.
-    pub first: u64,
-    /// Its time in the product, or the latest one before it.
-    pub at_ms: i64,
-    /// The latest time of a frame that the file has before this push.
-    pub latest_ms: i64,
-}
-
-impl Placing {
-    /// The time of a tag of this push in the product, and whether it is another than its own. Frames
-    /// have theirs always; what comes before the first of them has it where it can be right, and
-    /// what comes later where FLV can say it.
-    pub fn time_ms(&self, sample: &Sample) -> (i64, bool) {
-        let own_ms = sample.dts_ms.saturating_add(self.shift_ms);
-        let Some(resumed) = self.resumed.filter(|_| sample.kind != SampleKind::Frame) else {
-            return (own_ms, false);
-        };
-        let last_ms = resumed.at_ms.saturating_add(CLOCK_JUMP_MS);
-        let can_be = match sample.position < resumed.first {
-            true => (resumed.latest_ms..=last_ms).contains(&own_ms),
-            false => own_ms >= 0,
-        };
-        if can_be { (own_ms, false) } else { (resumed.at_ms, true) }
-    }
-}
-
 /// The first walk over an FLV product.
 #[derive(Default)]
 pub(super) struct FlvPlan {
@@ -94,6 +57,7 @@ pub(super) struct FlvPlan {
     told: BTreeMap<(Track, u8), u32>,
     /// Of each span.
     placings: Vec<Placing>,
+    clock: FlvClock,
     /// The latest time of a frame so far, in the product.
     latest_ms: Option<i64>,
     /// Tags that do not stand at their own times.
@@ -152,7 +116,7 @@ impl FlvPlan {
         span: usize,
         sample: &Sample,
     ) -> Result<(), ProjectError> {
-        let (time_ms, is_moved) = self.placing(span).time_ms(sample);
+        let (time_ms, is_moved) = self.clock.time_ms(self.placing(span), sample);
         self.moved_headers += u64::from(is_moved && takes(sample));
         let sample = &Sample { dts_ms: time_ms, ..*sample };
         if sample.kind == SampleKind::Frame {

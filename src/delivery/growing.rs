@@ -28,6 +28,7 @@ use super::{
     damage::Damage,
     evidence::{Evidence, Known},
     first_walk::{FirstWalk, Planned},
+    flv_clock::FlvClock,
     hls::HlsSettings,
     project::{Body, Emit, ProjectError},
     source::Source,
@@ -39,6 +40,8 @@ use super::{
 pub(super) struct Place {
     /// Span and position of the next sample; `None` at the beginning.
     next: Option<(usize, u64)>,
+    /// Where it stands in an FLV.
+    clock: FlvClock,
     rest: Vec<u8>,
 }
 
@@ -74,10 +77,7 @@ impl Growing {
     /// `shift_ms` what is thought to be added to all times in the end.
     pub fn new(container: Container, creation_s: i64, shift_ms: i64) -> Self {
         let (emit, rule) = match container {
-            Container::Flv => {
-                let (placings, inserts) = (Vec::new(), Vec::new());
-                (Emit::Flv { skip_position: None, placings, inserts }, TimeRule::Flv)
-            }
+            Container::Flv => (Emit::flv(None, Vec::new(), Vec::new()), TimeRule::Flv),
             Container::Mp4 | Container::Hls => (Emit::Mp4, TimeRule::Mp4),
             Container::Aac => {
                 (Emit::Aac { span: None, writer: AdtsWriter::default() }, TimeRule::Adts)
@@ -190,8 +190,10 @@ impl Growing {
         mut out: Vec<u8>,
     ) -> Result<Vec<u8>, ProjectError> {
         let mut emit = self.emit.clone();
-        if let Emit::Aac { span, .. } = &mut emit {
-            *span = None;
+        match &mut emit {
+            Emit::Aac { span, .. } => *span = None,
+            Emit::Flv { clock, .. } => *clock = place.clock,
+            Emit::Mp4 => {}
         }
         let mut uncounted = Evidence::new(TimeRule::Adts, Known::default());
         out.extend_from_slice(&place.rest);
@@ -230,7 +232,11 @@ impl Growing {
         }
         first.push(source, span, sample)?;
         first.guide(&mut self.emit, span, sample);
-        self.emit.take(source, span, sample, &mut self.evidence, out)
+        self.emit.take(source, span, sample, &mut self.evidence, out)?;
+        if let Emit::Flv { clock, .. } = &self.emit {
+            self.place.clock = *clock;
+        }
+        Ok(())
     }
 
     /// Head and tail of the product, all of whose body was taken. `facts` has what the row knew.

@@ -18,6 +18,7 @@ mod expiry;
 pub mod facts;
 mod finish;
 mod first_walk;
+mod flv_clock;
 mod flv_plan;
 mod growing;
 mod hls;

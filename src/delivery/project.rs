@@ -27,7 +27,8 @@ use crate::{
 use super::{
     evidence::Evidence,
     first_walk::{FirstWalk, Planned},
-    flv_plan::{Insert, Placing},
+    flv_clock::{FlvClock, Placing},
+    flv_plan::Insert,
     hls::{HlsBody, HlsSettings},
     source::Source,
 };
@@ -152,6 +153,8 @@ pub(super) enum Emit {
         skip_position: Option<(usize, u64)>,
         /// Where the tags of each span stand in time.
         placings: Vec<Placing>,
+        /// Where the next tag stands.
+        clock: FlvClock,
         /// What comes before some tags.
         inserts: Vec<Insert>,
     },
@@ -275,6 +278,15 @@ impl SingleBody {
 }
 
 impl Emit {
+    /// The tags of an FLV from its beginning on.
+    pub(super) fn flv(
+        skip_position: Option<(usize, u64)>,
+        placings: Vec<Placing>,
+        inserts: Vec<Insert>,
+    ) -> Self {
+        Emit::Flv { skip_position, placings, clock: FlvClock::default(), inserts }
+    }
+
     /// Appends to `out` what the body has of a sample.
     pub(super) fn take(
         &mut self,
@@ -285,7 +297,7 @@ impl Emit {
         out: &mut Vec<u8>,
     ) -> Result<(), ProjectError> {
         let has_data = match self {
-            Emit::Flv { skip_position, placings, inserts } => {
+            Emit::Flv { skip_position, placings, clock, inserts } => {
                 // The first sample of a tag speaks for it.
                 if sample.tag_len > 0 {
                     let here = (span, sample.position);
@@ -299,12 +311,12 @@ impl Emit {
                 if flv::takes(sample) {
                     source.check(span, sample)?;
                 }
+                let placing = placings.get(span).copied().unwrap_or_default();
+                let (time_ms, _) = clock.time_ms(placing, sample);
                 let is_skipped = *skip_position == Some((span, sample.position));
                 if flv::takes(sample) && !is_skipped {
                     let start = out.len();
                     out.extend_from_slice(source.bytes(span, sample.position, sample.tag_len)?);
-                    let placing = placings.get(span).copied().unwrap_or_default();
-                    let (time_ms, _) = placing.time_ms(sample);
                     if let Some(tag) = out.get_mut(start..) {
                         set_frame(tag, sample.track.tag_kind(), time_ms);
                     }

@@ -45,7 +45,8 @@ impl FirstWalk {
 
     /// Tells the body what was decided about the sample that was pushed last, before it takes it.
     pub(super) fn guide(&self, emit: &mut Emit, span: usize, sample: &Sample) {
-        let (Emit::Flv { skip_position, placings, inserts }, Plan::Flv(flv)) = (emit, &self.plan)
+        let (Emit::Flv { skip_position, placings, inserts, .. }, Plan::Flv(flv)) =
+            (emit, &self.plan)
         else {
             return;
         };

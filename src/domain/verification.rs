@@ -10,7 +10,8 @@ use sha2::{Digest, Sha256};
 
 /// Version of the meaning of these fields. 2: decoding times in MP4 count from a track's first packet,
 /// and frames before the first configuration of their track are in it. 3: `moved_headers` in FLV.
-pub const VERSION: u32 = 3;
+/// 4: those between frames, too.
+pub const VERSION: u32 = 4;
 
 /// The longest JSON text of a summary in an event, in bytes. Receivers keep events in columns and
 /// queues with limits; whoever wants all of a long file's hashes asks for the row.
@@ -172,7 +173,7 @@ pub enum IrregularityKind {
     /// The encoder said that a sequence ends.
     EndOfSequence,
     /// Headers and script data of a push that goes on in an FLV, whose own times cannot be right there:
-    /// they stand where the push begins.
+    /// they stand where the push begins, or between its frames where the frame before them does.
     MovedHeaders,
     /// Gaps beyond the thousand that are listed.
     UnlistedGaps,

@@ -6,6 +6,8 @@ use super::tag::TagKind;
 
 /// A step forward of the encoder's clock above this is a jump, not the length of a frame.
 pub const CLOCK_JUMP_MS: i64 = 10_000;
+/// After so many milliseconds the 32 bits that RTMP and FLV have for a time begin again.
+pub const CLOCK_CYCLE_MS: i64 = 1 << 32;
 
 /// Which elementary stream a sample belongs to.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]

@@ -40,6 +40,8 @@ pub enum Product {
     Flv,
     /// FLV with a summary of version 2 or less, or none.
     FlvOfVersion2,
+    /// FLV with a summary of version 3.
+    FlvOfVersion3,
     /// Plain MP4.
     Mp4,
     /// Plain MP4 with a summary of version 1.
@@ -54,12 +56,12 @@ pub enum Product {
 
 impl Product {
     fn is_flv(self) -> bool {
-        matches!(self, Product::Flv | Product::FlvOfVersion2)
+        matches!(self, Product::Flv | Product::FlvOfVersion2 | Product::FlvOfVersion3)
     }
 
     fn takes(self, sample: &Sample) -> bool {
         match self {
-            Product::Flv | Product::FlvOfVersion2 => flv::takes(sample),
+            Product::Flv | Product::FlvOfVersion2 | Product::FlvOfVersion3 => flv::takes(sample),
             Product::Mp4 => mp4::takes(sample),
             Product::Mp4OfVersion1 | Product::Fragmented => mp4::fragment::takes(sample),
             Product::Ts => ts::takes(sample),
@@ -69,7 +71,7 @@ impl Product {
 
     fn time_rule(self) -> TimeRule {
         match self {
-            Product::Flv | Product::FlvOfVersion2 => TimeRule::Flv,
+            Product::Flv | Product::FlvOfVersion2 | Product::FlvOfVersion3 => TimeRule::Flv,
             Product::Mp4 => TimeRule::Mp4,
             Product::Mp4OfVersion1 => TimeRule::Mp4OfVersion1,
             Product::Ts => TimeRule::Ts,
@@ -145,7 +147,7 @@ pub fn open(
                 source: Source::open(journal, spans)?,
                 shifts_ms: shifts_ms.to_vec(),
                 clock: ProductClock::new(product.time_rule()),
-                headers: HeaderClock::new(spans),
+                headers: HeaderClock::new(spans, product == Product::FlvOfVersion3),
                 nal_lengths: (None, BTreeMap::new()),
                 queue: VecDeque::new(),
                 splitter: Splitter::default(),
@@ -180,7 +182,7 @@ impl Cursor {
             let Some((span, sample)) = self.source.next_sample()? else { return Ok(None) };
             let shift_ms = self.shift_ms(span);
             let mut time_ms = sample.dts_ms.saturating_add(shift_ms);
-            if self.product == Product::Flv {
+            if matches!(self.product, Product::Flv | Product::FlvOfVersion3) {
                 time_ms = self.headers.time_ms(&mut self.source, span, &sample, shift_ms)?;
             }
             if !self.product.takes(&sample) || self.is_undescribed(&sample) {

@@ -73,8 +73,11 @@ impl Job {
         };
         match self.file.container {
             Container::Flv => {
-                let is_of_version_2 = summary.as_ref().is_none_or(|summary| summary.version < 3);
-                let product = if is_of_version_2 { Product::FlvOfVersion2 } else { Product::Flv };
+                let product = match summary.as_ref().map_or(0, |summary| summary.version) {
+                    ..=2 => Product::FlvOfVersion2,
+                    3 => Product::FlvOfVersion3,
+                    _ => Product::Flv,
+                };
                 check.single(product, |input, sink| flv::read(input, sink))?;
             }
             Container::Aac => check.single(Product::Adts, |input, sink| adts::read(input, sink))?,

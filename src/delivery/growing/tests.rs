@@ -3,7 +3,9 @@
 use proptest::prelude::*;
 
 use super::*;
-use crate::delivery::project::tests::{HLS, Place as Journals, Push, two_pushes};
+use crate::delivery::project::tests::{
+    HLS, Place as Journals, Push, resumed::two_pushes_with_data, two_pushes,
+};
 
 const CONTAINERS: [Container; 3] = [Container::Flv, Container::Mp4, Container::Aac];
 
@@ -88,24 +90,30 @@ fn grow(
 
 #[test]
 fn a_body_made_while_it_grows_is_the_one_made_at_once() {
-    let place = Journals::new();
-    let pushes = two_pushes(&place);
+    for make_pushes in [two_pushes, two_pushes_with_data] {
+        let place = Journals::new();
+        let pushes = make_pushes(&place);
+        grows_as_made_at_once(&place, &pushes);
+    }
+}
+
+fn grows_as_made_at_once(place: &Journals, pushes: &[Push; 2]) {
     for container in CONTAINERS {
-        let spans = view(&pushes, None);
+        let spans = view(pushes, None);
         let (whole, facts, summary) = place.make(container, &spans);
-        let head_len = whole.len() as u64 - body_len(plan(&place, container, &spans));
+        let head_len = whole.len() as u64 - body_len(plan(place, container, &spans));
         let reserve = if container == Container::Aac { 0 } else { head_len + 4000 };
         for (part, shed_after) in [(100, None), (777, Some(3)), (5000, None)] {
             let first = pushes[0].end;
             let moments: [(&[Push], _); 5] = [
                 (&pushes[..1], Some(first / 7)),
                 (&pushes[..1], Some(first / 2)),
-                (&pushes, Some(0)),
-                (&pushes, Some(pushes[1].end / 3)),
-                (&pushes, None),
+                (pushes, Some(0)),
+                (pushes, Some(pushes[1].end / 3)),
+                (pushes, None),
             ];
             let (body, ends, grown, _) =
-                grow(&place, container, &moments, part, shed_after, reserve);
+                grow(place, container, &moments, part, shed_after, reserve);
             assert_eq!(ends.head.len(), reserve);
             assert!(ends.tail.is_empty());
             assert_eq!(body, whole[head_len as usize..], "{container} in parts of {part}");

@@ -16,7 +16,7 @@ use super::*;
 
 mod damage;
 mod duration;
-mod resumed;
+pub(in crate::delivery) mod resumed;
 mod sound;
 mod tracks;
 
@@ -99,15 +99,18 @@ impl Place {
         self.record(wall_ms, tags)
     }
 
-    /// These tags, arriving in real time but for jumps of their clock.
+    /// These tags, arriving in real time but for jumps of their clock. Script data arrive with what is
+    /// before them.
     fn record(&self, mut wall_ms: i64, tags: Vec<Tag>) -> Push {
         let mut before_ms = tags.first().map_or(0, |tag| tag.time_ms);
         let session = SessionId::new(0);
         let end = self.runtime.block_on(async {
             let mut writer = self.journal.create(session, "{}".to_owned(), wall_ms).await.unwrap();
             for tag in &tags {
-                wall_ms += (tag.time_ms - before_ms).min(1000);
-                before_ms = tag.time_ms;
+                if tag.kind != TagKind::Script {
+                    wall_ms += (tag.time_ms - before_ms).min(1000);
+                    before_ms = tag.time_ms;
+                }
                 writer.push(tag, wall_ms);
             }
             writer.close("{}").await.unwrap()

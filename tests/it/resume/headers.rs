@@ -65,3 +65,44 @@ fn headers_with_times_of_their_own_stand_where_the_second_push_begins() {
     let moved: Vec<_> = moved.filter(|seen| seen["kind"] == "moved_headers").collect();
     assert_eq!(moved, [&json!({"kind": "moved_headers", "count": begin})], "{report:#}");
 }
+
+/// An encoder that has run for 30 days and sends script data with time 0 while it pushes: nearest to its
+/// clock that is when the 32 bits of RTMP's begin again, 19 days ahead. They stand where they came, and
+/// those that come when it does begin again have their own time.
+#[test]
+fn script_data_with_time_0_stand_where_they_came() {
+    const FAR_MS: i64 = 2_592_000_000;
+    let settings = [("journal.retention", "1h")];
+    let (server, receiver) = recorder(Backend::Plain, &["Flv"], 2, &settings);
+    let source = Source::make(&server, Codecs::H264Aac, 2);
+    let data = Tag {
+        kind: TagKind::Script,
+        time_ms: 0,
+        payload: b"\x02\0\x0aonTextData\x05".to_vec().into(),
+    };
+    broken_push(&server, &receiver, &source.tags, 1);
+    let middle = source.tags.len() / 2;
+    let later = |begin_ms: i64, data_ms: i64| {
+        let mut tags = source.tags.clone();
+        tags.iter_mut().for_each(|tag| tag.time_ms += begin_ms);
+        tags.insert(middle, Tag { time_ms: data_ms, ..data.clone() });
+        tags
+    };
+    let second = later(FAR_MS, 0);
+    let third = later((1 << 32) - 3_000, 5);
+    broken_push(&server, &receiver, &second, 2);
+    broken_push(&server, &receiver, &third, 3);
+    let file = &stored(&receiver, 1)[0];
+    let found = product_tags(&here(&server, file));
+    let times: Vec<i64> = found.iter().map(|tag| tag.time_ms).collect();
+    assert!(times.iter().all(|time_ms| *time_ms < 120_000), "{times:?}");
+    let at: Vec<_> = (0..found.len()).filter(|nth| found[*nth].payload == data.payload).collect();
+    let [one, other] = at[..] else { panic!("{times:?}") };
+    assert_eq!(times[one], times[one - 1], "{times:?}");
+    let ahead_ms = (1 << 32) + 5 - third[middle - 1].time_ms;
+    assert_eq!(times[other] - times[other - 1], ahead_ms, "{times:?}");
+    let report = verified(&server, file);
+    let moved = report["summary"]["irregularities"].as_array().unwrap().iter();
+    let moved: Vec<_> = moved.filter(|seen| seen["kind"] == "moved_headers").collect();
+    assert_eq!(moved, [&json!({"kind": "moved_headers", "count": 1})], "{report:#}");
+}

@@ -3,6 +3,12 @@
 use super::*;
 use crate::media::{amf0::Value, flv::script::decode_script};
 
+/// After so many times RTMP's clock begins again.
+const CYCLE_MS: i64 = 1 << 32;
+const DAY_MS: i64 = 86_400_000;
+/// Which tag of a push the script data in its midst are, and how far into the push the frame before is.
+const DATA_AT: usize = 60;
+const FRAME_MS: i64 = 740;
 const OTHER_SCRIPT: &[u8] = b"\x02\0\x0aonTextData\x05";
 
 /// A push whose frames begin at `first_ms` and whose headers have these times.
@@ -47,6 +53,84 @@ fn headers_of_another_clock_stand_where_the_push_begins() {
     assert_eq!(times_behind(60_000, 30_000, [0, 30_000, 0]), ([0; 3], 2));
     // A time that can be right is kept.
     assert_eq!(times_behind(0, 5_000, [4_900, 5_020, 5_000]), ([-100, 20, 0], 0));
+}
+
+/// A push whose frames begin at `first_ms` with script data in its midst, and the time of the frame
+/// before those.
+fn push_with_data(place: &Place, wall_ms: i64, first_ms: i64, data_ms: i64) -> (Push, i64) {
+    let mut tags = place.push(wall_ms, first_ms, OTHER_SCRIPT).tags;
+    let frame_ms = tags[DATA_AT - 1].time_ms;
+    tags.insert(DATA_AT, tag(TagKind::Script, data_ms, OTHER_SCRIPT.to_vec()));
+    (place.record(wall_ms, tags), frame_ms)
+}
+
+/// Two pushes; in the midst of the second come script data whose time only the border of 2^32 ms
+/// makes later than that of the frames.
+pub(in crate::delivery) fn two_pushes_with_data(place: &Place) -> [Push; 2] {
+    let (second, _) = push_with_data(place, WALL_MS + 7_480, 30 * DAY_MS, CYCLE_MS);
+    [place.push(WALL_MS, 60_000, SET_METADATA), second]
+}
+
+/// How far behind the frame before them script data in the midst of a second push stand, and how many
+/// tags the summary says are moved.
+fn data_behind(first_ms: i64, second_ms: i64, data_ms: i64) -> (i64, u64) {
+    let place = Place::new();
+    let first = place.push(WALL_MS, first_ms, METADATA);
+    let (second, frame_ms) = push_with_data(&place, WALL_MS + 7_480, second_ms, data_ms);
+    let (file, _, summary) = place.make(Container::Flv, &[span(&first), span(&second)]);
+    let tags = tags_of(&file);
+    let behind = &tags[first.tags.len()..];
+    let shift_ms = summary.sessions[1].shift_ms;
+    for (nth, (found, sent)) in behind.iter().zip(&second.tags).enumerate() {
+        assert_eq!((found.kind, &found.payload), (sent.kind, &sent.payload));
+        if nth != DATA_AT {
+            assert_eq!(found.time_ms, sent.time_ms + shift_ms);
+        }
+    }
+    let moved = summary.irregularities.iter().find(|seen| seen.kind == "moved_headers");
+    let found_ms = behind[DATA_AT].time_ms;
+    (found_ms - frame_ms - shift_ms, moved.map_or(0, |seen| seen.count))
+}
+
+#[test]
+fn data_of_another_cycle_stand_at_the_frame_before_them() {
+    // They were sent with time 0. What is nearest to the clock of the frames is the next cycle.
+    assert_eq!(data_behind(0, 30 * DAY_MS, CYCLE_MS), (0, 1));
+    assert_eq!(data_behind(60_000, CYCLE_MS - 3_600_000, CYCLE_MS + 7), (0, 1));
+    // They would stand below zero, which FLV cannot say.
+    assert_eq!(data_behind(0, 3_600_000, 0), (0, 1));
+    assert_eq!(data_behind(0, 5_000, -3_600_000), (0, 1));
+}
+
+#[test]
+fn data_whose_time_can_be_right_keep_it() {
+    let step_ms = |second_ms: i64, data_ms: i64| data_ms - second_ms - FRAME_MS;
+    for (first_ms, second_ms, data_ms) in [
+        // The clock passes its border: frames will follow them there, or are there.
+        (0, CYCLE_MS - 2_000, CYCLE_MS + 5),
+        (0, CYCLE_MS - 300, CYCLE_MS),
+        (0, CYCLE_MS - 300, CYCLE_MS - 20),
+        // Late or early, but as sent.
+        (0, 3_600_000, 3_600_005),
+        (0, 5_000, 7_200_000),
+        (0, 30 * DAY_MS, 31 * DAY_MS),
+        (3_600_000, 20_000, 0),
+    ] {
+        let found = data_behind(first_ms, second_ms, data_ms);
+        assert_eq!(found, (step_ms(second_ms, data_ms), 0), "{second_ms} {data_ms}");
+    }
+}
+
+/// In a first push nothing is moved, whatever its times are.
+#[test]
+fn data_of_the_first_push_keep_their_times() {
+    for (first_ms, data_ms) in [(30 * DAY_MS, CYCLE_MS), (3_600_000, 0), (5, -7)] {
+        let place = Place::new();
+        let (push, _) = push_with_data(&place, WALL_MS, first_ms, data_ms);
+        let (file, _, summary) = place.make(Container::Flv, &[span(&push)]);
+        assert_eq!(tags_of(&file)[1 + DATA_AT].time_ms, data_ms & (CYCLE_MS - 1));
+        assert_eq!(summary.irregularities, []);
+    }
 }
 
 #[test]
