@@ -193,14 +193,13 @@ impl Growing {
         if let Emit::Aac { span, .. } = &mut emit {
             *span = None;
         }
-        let mut uncounted = Evidence::new(TimeRule::Adts, Known::default());
         out.extend_from_slice(&place.rest);
         place.seek(source);
         while let Some((span, sample)) = source.next_sample()? {
             if sample.tag_len > 0 && out.len() >= want {
                 break;
             }
-            emit.take(source, span, &sample, &mut uncounted, &mut out)?;
+            emit.take(source, span, &sample, None, &mut out)?;
         }
         out.truncate(want);
         Ok(out)
@@ -230,7 +229,7 @@ impl Growing {
         }
         first.push(source, span, sample)?;
         first.guide(&mut self.emit, span, sample);
-        self.emit.take(source, span, sample, &mut self.evidence, out)
+        self.emit.take(source, span, sample, Some(&mut self.evidence), out)
     }
 
     /// Head and tail of the product, all of whose body was taken. `facts` has what the row knew.
