@@ -4,6 +4,7 @@
 //! small ones are not behind one large one.
 
 use bytes::Bytes;
+use futures_util::future::join;
 
 use crate::{
     db::media_file::{Fence, Fenced, MediaPart},
@@ -20,7 +21,7 @@ use super::{
     DeliverError, Delivery,
     check::{self, Proof},
     growing::Place,
-    layout::PARTS_WAITING,
+    layout::{Layout, PARTS_WAITING},
     part::Stretch,
     project::ProjectError,
     step::{MAIN, Step, main_key},
@@ -153,25 +154,24 @@ impl Delivery {
             .await?;
         state.growing = Some(growing);
         let ends = ends?;
-        let mut head = ends.head;
-        let lead = usize::try_from(layout.lead()).unwrap_or(usize::MAX);
-        if lead > 0 {
-            head.push(self.again(view, state, Place::default(), lead).await?);
-        }
-        if head.len() != u64::from(layout.leading()) * layout.part_size {
-            return Err(ProjectError::Broken("the file is shorter than its first parts").into());
-        }
         let mut behind = LazyBytes::default();
         behind.push(rest);
         behind.append(ends.tail);
-        let mut last = 0;
-        for (number, bytes) in [(state.number, behind), (1, head)] {
-            let stretch = Stretch { number, bytes };
-            let (sent, have_md5) =
-                self.send_stretch(view, &upload, layout.part_size, stretch).await?;
-            state.has_md5_tags &= have_md5;
-            last = sent.max(last);
+        let behind = Stretch { number: state.number, bytes: behind };
+        // While the store takes what is left, what the first parts have of the body is made again.
+        let sending = self.send_stretch(view, &upload, layout.part_size, behind);
+        let (sent, lead) = join(sending, self.lead(view, state, layout)).await;
+        let (last, have_md5) = sent?;
+        state.has_md5_tags &= have_md5;
+        let mut head = ends.head;
+        head.push(lead?);
+        if head.len() != u64::from(layout.leading()) * layout.part_size {
+            return Err(ProjectError::Broken("the file is shorter than its first parts").into());
         }
+        let head = Stretch { number: 1, bytes: head };
+        let (sent, have_md5) = self.send_stretch(view, &upload, layout.part_size, head).await?;
+        state.has_md5_tags &= have_md5;
+        let last = sent.max(last);
 
         let rows = self.parts(&view.file, last).await?;
         let parts: Vec<Part> = rows
@@ -196,6 +196,19 @@ impl Delivery {
         (file.facts.size_bytes, file.facts.objects) = (size, 1);
         file.storage_key = main_key(&view.file).as_str().to_owned();
         self.commit(file, &growing.verification(objects), proof, fence).await
+    }
+
+    /// The beginning of the body, which is in the first parts.
+    async fn lead(
+        &self,
+        view: &View,
+        state: &mut FileUpload,
+        layout: Layout,
+    ) -> Result<Bytes, DeliverError> {
+        match usize::try_from(layout.lead()).unwrap_or(usize::MAX) {
+            0 => Ok(Bytes::new()),
+            lead => self.again(view, state, Place::default(), lead).await,
+        }
     }
 
     /// The parts up to `last`, all of them.

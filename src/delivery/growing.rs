@@ -195,14 +195,13 @@ impl Growing {
             Emit::Flv { clock, .. } => *clock = place.clock,
             Emit::Mp4 => {}
         }
-        let mut uncounted = Evidence::new(TimeRule::Adts, Known::default());
         out.extend_from_slice(&place.rest);
         place.seek(source);
         while let Some((span, sample)) = source.next_sample()? {
             if sample.tag_len > 0 && out.len() >= want {
                 break;
             }
-            emit.take(source, span, &sample, &mut uncounted, &mut out)?;
+            emit.take(source, span, &sample, None, &mut out)?;
         }
         out.truncate(want);
         Ok(out)
@@ -232,7 +231,7 @@ impl Growing {
         }
         first.push(source, span, sample)?;
         first.guide(&mut self.emit, span, sample);
-        self.emit.take(source, span, sample, &mut self.evidence, out)?;
+        self.emit.take(source, span, sample, Some(&mut self.evidence), out)?;
         if let Emit::Flv { clock, .. } = &self.emit {
             self.place.clock = *clock;
         }

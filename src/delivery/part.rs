@@ -1,7 +1,7 @@
 //! One part on its way to the store: its bytes and their digests, sent unless the store has them.
 
 use bytes::Bytes;
-use futures_util::{StreamExt, stream::FuturesUnordered};
+use futures_util::{StreamExt, future::join, stream::FuturesUnordered};
 use sha2::{Digest, Sha256};
 
 use crate::{
@@ -34,14 +34,15 @@ pub(super) struct PartBytes {
 pub(super) struct Digests {
     /// As the rows have it.
     pub sha256: String,
-    md5: String,
+    /// `None` where it was not made yet: nobody asks for it before the store has answered.
+    md5: Option<String>,
 }
 
 impl PartBytes {
     /// Hashes the bytes of a part. Takes long: not to be called where others wait.
     pub fn new(bytes: Bytes) -> Self {
         let sha256 = hex::encode(Sha256::digest(&bytes));
-        Self { digests: Digests { sha256, md5: check::md5_hex(&bytes) }, bytes }
+        Self { digests: Digests { sha256, md5: None }, bytes }
     }
 
     /// Bytes of the part.
@@ -74,18 +75,38 @@ impl Delivery {
         let (id, size_bytes) = (view.file.id, part.len());
         let PartBytes { bytes, digests: Digests { sha256, md5 } } = part;
         let known = self.db.media_part(id, MAIN, number).await?;
-        let etag = match known {
-            Some(known) if known.size_bytes == size_bytes && known.sha256 == sha256 => known.etag,
-            _ => {
-                let stored = self.store.put_part(upload, number, bytes).await?;
-                let etag = stored.etag;
-                let part = MediaPart { number, size_bytes, sha256, etag: etag.clone() };
-                self.db.put_media_part(id, MAIN, &part, (self.now_ms)()).await?;
-                count_stored(&view.file, std::slice::from_ref(&part));
-                etag
+        let hashing = self.md5_of(bytes.clone(), md5);
+        let storing = async {
+            match known {
+                Some(known) if known.size_bytes == size_bytes && known.sha256 == sha256 => {
+                    Ok::<_, DeliverError>(known.etag)
+                }
+                _ => {
+                    let stored = self.store.put_part(upload, number, bytes).await?;
+                    let etag = stored.etag;
+                    let part = MediaPart { number, size_bytes, sha256, etag: etag.clone() };
+                    self.db.put_media_part(id, MAIN, &part, (self.now_ms)()).await?;
+                    count_stored(&view.file, std::slice::from_ref(&part));
+                    Ok(etag)
+                }
             }
         };
-        Ok(check::is_md5(&etag, &md5))
+        let (etag, md5) = join(storing, hashing).await;
+        let (etag, md5) = (etag?, md5?);
+        Ok(md5.is_some_and(|md5| check::is_md5(&etag, &md5)))
+    }
+
+    /// The MD5 of a part, made while the store takes it. `None` where no tag of the store is asked for.
+    async fn md5_of(
+        &self,
+        bytes: Bytes,
+        known: Option<String>,
+    ) -> Result<Option<String>, DeliverError> {
+        match known {
+            _ if self.store.is_own_disk() => Ok(None),
+            Some(md5) => Ok(Some(md5)),
+            None => self.read(move || Ok(Some(check::md5_hex(&bytes)))).await,
+        }
     }
 
     /// Stores a stretch in parts of `part_size`, of which the last may be smaller. Answers the number
@@ -162,7 +183,8 @@ impl Delivery {
         if let Some(digests) = self.uploads.zeros(len) {
             return Ok(PartBytes { bytes, digests });
         }
-        let zeros = self.read(move || Ok(PartBytes::new(bytes))).await?;
+        let mut zeros = self.read(move || Ok(PartBytes::new(bytes))).await?;
+        zeros.digests.md5 = self.md5_of(zeros.bytes.clone(), None).await?;
         self.uploads.set_zeros(len, zeros.digests.clone());
         Ok(zeros)
     }

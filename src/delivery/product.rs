@@ -2,6 +2,8 @@
 //!
 //! Claiming, committing and giving up are [`super`]'s; this file only gets the bytes into the store.
 
+use bytes::Bytes;
+use futures_util::future::join;
 use tracing::info;
 
 use crate::{
@@ -18,7 +20,7 @@ use crate::{
 use super::{
     DeliverError, Delivery,
     check::Proof,
-    project::{Block, Object, Projection},
+    project::{Object, Projection, READ_OVER},
     step::{MAIN, main_key},
     strays,
     upload::{self, StoredPart},
@@ -28,9 +30,6 @@ use super::{
 const PROJECTOR: i64 = 1;
 /// How often the store is asked to free an upload that it refuses to.
 const ABORT_TRIES: u32 = 8;
-/// Bytes projected per step.
-const BLOCK_BYTES: usize = 1 << 20;
-
 impl Delivery {
     /// Makes and stores the product of a file that is one object, at once, then commits it.
     pub(super) async fn deliver(
@@ -42,7 +41,7 @@ impl Delivery {
         let causes = self.causes(&spans).await?;
         let (journal, container) = (self.journal.clone(), file.container);
         let (facts, hls) = (file.facts.clone(), self.settings.hls);
-        let mut projection = self
+        let projection = self
             .read(move || Projection::open(&journal, container, &spans, causes, facts, hls))
             .await?;
         let main = main_key(&file);
@@ -53,20 +52,17 @@ impl Delivery {
         let (store, buffers) = (self.store.clone(), self.uploads.buffers.clone());
         let mut writer = upload::Writer::new(store, buffers, main.clone(), part_size, total_len);
         let mut is_noted = false;
-        loop {
-            let (next, block) = self
-                .read(move || {
-                    let block = projection.next_block(BLOCK_BYTES)?;
-                    Ok((projection, block))
-                })
-                .await?;
-            projection = next;
-            let Block::Bytes { bytes, .. } = block else { break };
-            if writer.begins_with(bytes.len()) {
+        let mut left = total_len;
+        let (mut projection, mut part) = self.next_part_of(projection, part_size, left).await?;
+        while !part.is_empty() {
+            if writer.begins_with(part.len()) {
                 // Before it is begun: should its id never be learned, it is found by its key.
                 self.note_upload(&file, fence, "", part_size).await?;
             }
-            let written = writer.write(bytes).await;
+            left = left.saturating_sub(part.len() as u64);
+            // While the store takes one, the next is made.
+            let making = self.next_part_of(projection, part_size, left);
+            let (written, made) = join(writer.write(part), making).await;
             if let (Some(id), false) = (writer.upload_id(), is_noted) {
                 is_noted = true;
                 self.note_upload(&file, fence, id, part_size).await?;
@@ -75,6 +71,7 @@ impl Delivery {
                 writer.abort().await;
                 return Err(error.into());
             }
+            (projection, part) = made?;
         }
         let (parts, proof) = writer.finish().await?;
         file.facts = projection.facts().clone();
@@ -87,6 +84,24 @@ impl Delivery {
         }
         let evidence = projection.finish(evidence_of(&parts).collect());
         self.commit(file, &evidence, proof, fence).await
+    }
+
+    /// As much of a product as one part has, `left` bytes of it being thought to come; empty at its
+    /// end.
+    async fn next_part_of(
+        &self,
+        mut projection: Projection,
+        part_size: u64,
+        left: u64,
+    ) -> Result<(Projection, Bytes), DeliverError> {
+        let buffers = self.uploads.buffers.clone();
+        let want = usize::try_from(part_size).unwrap_or(usize::MAX).max(1);
+        self.read(move || {
+            let room = want.min(usize::try_from(left).unwrap_or(usize::MAX));
+            let bytes = projection.read_into(buffers.take(room.saturating_add(READ_OVER)), want)?;
+            Ok((projection, buffers.lend(bytes)))
+        })
+        .await
     }
 
     /// Why the push of each span but the last ended.

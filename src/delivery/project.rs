@@ -177,6 +177,8 @@ pub struct Projection {
     total_len: u64,
     body: Body,
     evidence: Evidence,
+    /// Bytes of a single object that were made and not given out.
+    rest: Vec<u8>,
 }
 
 impl Projection {
@@ -198,7 +200,7 @@ impl Projection {
         let mut evidence = Evidence::new(rule, known);
         evidence.leave_out(left_out);
         source.rewind();
-        Ok(Self { source, facts, total_len, body, evidence })
+        Ok(Self { source, facts, total_len, body, evidence, rest: Vec::new() })
     }
 
     /// What was measured; sizes are filled in as objects are stored.
@@ -217,6 +219,24 @@ impl Projection {
             Body::Single(single) => single.next_block(&mut self.source, max, &mut self.evidence),
             Body::Hls(hls) => hls.next_block(&mut self.source, max, &mut self.evidence),
         }
+    }
+
+    /// The next `want` bytes of a product that is one object, in the empty `out`; fewer only at its
+    /// end. Room for [`READ_OVER`] more is of use.
+    pub(super) fn read_into(
+        &mut self,
+        mut out: Vec<u8>,
+        want: usize,
+    ) -> Result<Vec<u8>, ProjectError> {
+        let Body::Single(single) = &mut self.body else {
+            return Err(ProjectError::Broken("the product is not one object"));
+        };
+        out.append(&mut self.rest);
+        single.append(&mut self.source, want, &mut self.evidence, &mut out)?;
+        if out.len() > want {
+            self.rest = out.split_off(want);
+        }
+        Ok(out)
     }
 
     /// The verification summary, when all blocks have been taken and stored as these objects.
@@ -241,39 +261,47 @@ impl SingleBody {
         max: usize,
         evidence: &mut Evidence,
     ) -> Result<Block, ProjectError> {
-        let bytes = match self.stage {
-            Stage::Head => {
-                let bytes = self.head.read(max);
-                if self.head.is_empty() {
-                    self.stage = Stage::Body;
-                }
-                bytes
-            }
-            Stage::Body => {
-                let mut out = Vec::with_capacity(max + READ_OVER);
-                while out.len() < max {
-                    let Some((span, sample)) = source.next_sample()? else {
-                        self.stage = Stage::Tail;
-                        break;
-                    };
-                    self.emit.take(source, span, &sample, evidence, &mut out)?;
-                }
-                out.into()
-            }
-            Stage::Tail => {
-                let bytes = self.tail.read(max);
-                if self.tail.is_empty() {
-                    self.stage = Stage::Complete;
-                }
-                bytes
-            }
-            Stage::Complete => {
+        let mut bytes = Vec::new();
+        self.append(source, max, evidence, &mut bytes)?;
+        Ok(match self.stage {
+            _ if !bytes.is_empty() => Block::Bytes { object: Object::Main, bytes: bytes.into() },
+            Stage::End => Block::End,
+            _ => {
                 self.stage = Stage::End;
-                return Ok(Block::EndOfObject);
+                Block::EndOfObject
             }
-            Stage::End => return Ok(Block::End),
-        };
-        Ok(Block::Bytes { object: Object::Main, bytes })
+        })
+    }
+
+    /// Makes more until `out` has `want` bytes, or a few more where a sample ends; fewer only at the
+    /// end.
+    fn append(
+        &mut self,
+        source: &mut Source,
+        want: usize,
+        evidence: &mut Evidence,
+        out: &mut Vec<u8>,
+    ) -> Result<(), ProjectError> {
+        while out.len() < want {
+            match self.stage {
+                Stage::Head => {
+                    self.head.read_into(out, want);
+                    if self.head.is_empty() {
+                        self.stage = Stage::Body;
+                    }
+                }
+                Stage::Body => match source.next_sample()? {
+                    Some((span, sample)) => {
+                        self.emit.take(source, span, &sample, Some(&mut *evidence), out)?;
+                    }
+                    None => self.stage = Stage::Tail,
+                },
+                Stage::Tail if !self.tail.is_empty() => self.tail.read_into(out, want),
+                Stage::Tail => self.stage = Stage::Complete,
+                Stage::Complete | Stage::End => break,
+            }
+        }
+        Ok(())
     }
 }
 
@@ -287,13 +315,14 @@ impl Emit {
         Emit::Flv { skip_position, placings, clock: FlvClock::default(), inserts }
     }
 
-    /// Appends to `out` what the body has of a sample.
+    /// Appends to `out` what the body has of a sample, and shows it to the summary, unless it is made
+    /// once more.
     pub(super) fn take(
         &mut self,
         source: &mut Source,
         span: usize,
         sample: &Sample,
-        evidence: &mut Evidence,
+        evidence: Option<&mut Evidence>,
         out: &mut Vec<u8>,
     ) -> Result<(), ProjectError> {
         let has_data = match self {
@@ -322,10 +351,12 @@ impl Emit {
                     }
                 }
                 // Further samples of a tag came with the first one.
-                if sample.is_video_frame() || sample.is_audio_frame() {
+                if let Some(evidence) = evidence
+                    && (sample.is_video_frame() || sample.is_audio_frame())
+                {
                     evidence.packet(span, sample, data(source, span, sample)?);
                 }
-                false
+                return Ok(());
             }
             Emit::Mp4 => mp4::takes(sample),
             Emit::Aac { span: at, writer } => {
@@ -343,7 +374,9 @@ impl Emit {
         };
         if has_data {
             let data = source.packet(span, sample)?;
-            evidence.packet(span, sample, data);
+            if let Some(evidence) = evidence {
+                evidence.packet(span, sample, data);
+            }
             out.extend_from_slice(data);
         }
         Ok(())

@@ -1,15 +1,17 @@
 //! Stores one object from blocks that come in order, holding one part at a time in memory.
 //!
 //! An object of at most one part is put whole; a larger one goes in parts of one equal size, as
-//! every S3-compatible store accepts. Every part is hashed as it comes together: what is stored can
-//! be checked without a second read. Knows nothing of containers or rows.
+//! every S3-compatible store accepts. Every part is hashed while the store takes it: what is stored
+//! can be checked without a second read. Knows nothing of containers or rows.
 
 use std::sync::Arc;
 
 use bytes::Bytes;
+use futures_util::future::join;
 use sha2::{Digest, Sha256};
+use tokio::task::spawn_blocking;
 
-use crate::storage::{ObjectStore, Part, Result, StorageKey, Upload};
+use crate::storage::{ObjectStore, Part, Result, StorageError, StorageKey, Upload};
 
 use super::{
     buffers::Buffers,
@@ -44,9 +46,10 @@ pub struct Writer {
     /// How much is thought to come, for room made at once instead of bit by bit.
     expected_bytes: u64,
     buffers: Arc<Buffers>,
+    /// A block that came where a part begins: as long as nothing follows, it need not be copied.
+    block: Bytes,
+    /// Or what was put together.
     pending: Vec<u8>,
-    /// Of `pending`.
-    hash: Sha256,
     upload: Option<Upload>,
     parts: Vec<Part>,
     /// Of each part, in hexadecimal digits.
@@ -70,8 +73,8 @@ impl Writer {
             expected_bytes,
             part_size: usize::try_from(part_size).unwrap_or(usize::MAX).max(1),
             buffers,
+            block: Bytes::new(),
             pending: Vec::new(),
-            hash: Sha256::new(),
             upload: None,
             parts: Vec::new(),
             md5s: Vec::new(),
@@ -83,29 +86,45 @@ impl Writer {
     pub async fn write(&mut self, mut block: Bytes) -> Result<()> {
         while !block.is_empty() {
             // Only when more comes: the last part must not be empty, so an exact one waits.
-            if self.pending.len() == self.part_size {
+            if self.waiting() == self.part_size {
                 self.send().await?;
+            }
+            let room = self.part_size - self.waiting();
+            let next = block.split_to(room.min(block.len()));
+            self.expected_bytes = self.expected_bytes.saturating_sub(next.len() as u64);
+            if self.waiting() == 0 {
+                self.block = next;
+                continue;
             }
             if self.pending.is_empty() {
                 let left = usize::try_from(self.expected_bytes).unwrap_or(usize::MAX);
-                self.pending = self.buffers.take(self.part_size.min(left.max(block.len())));
+                let known = self.block.len() + next.len();
+                let room = left.saturating_add(known).min(self.part_size);
+                self.pending = self.buffers.take(room);
+                self.pending.extend_from_slice(&std::mem::take(&mut self.block));
             }
-            let room = self.part_size - self.pending.len();
-            let next = block.split_to(room.min(block.len()));
-            self.hash.update(&next);
-            self.expected_bytes = self.expected_bytes.saturating_sub(next.len() as u64);
             self.pending.extend_from_slice(&next);
         }
         Ok(())
     }
 
-    /// What has come together, with its size and hash noted.
+    /// Bytes that have come and not been sent.
+    fn waiting(&self) -> usize {
+        self.block.len() + self.pending.len()
+    }
+
+    /// What has come together.
     fn take(&mut self) -> Bytes {
-        let sha256 = std::mem::take(&mut self.hash).finalize().into();
-        let body = self.buffers.lend(std::mem::take(&mut self.pending));
-        self.md5s.push(check::md5_hex(&body));
-        self.stored.push(StoredPart { size_bytes: body.len() as u64, sha256 });
-        body
+        match self.pending.is_empty() {
+            true => std::mem::take(&mut self.block),
+            false => self.buffers.lend(std::mem::take(&mut self.pending)),
+        }
+    }
+
+    /// Remembers size and hashes of what was stored.
+    fn note(&mut self, size_bytes: usize, (sha256, md5): ([u8; 32], String)) {
+        self.md5s.push(md5);
+        self.stored.push(StoredPart { size_bytes: size_bytes as u64, sha256 });
     }
 
     async fn send(&mut self) -> Result<()> {
@@ -116,13 +135,16 @@ impl Writer {
         };
         let upload = self.upload.insert(upload);
         let number = u32::try_from(self.parts.len() + 1).unwrap_or(u32::MAX);
-        self.parts.push(self.store.put_part(upload, number, body).await?);
+        let (size, hashing) = (body.len(), digests(body.clone(), !self.store.is_own_disk()));
+        let (part, hashes) = join(self.store.put_part(upload, number, body), hashing).await;
+        self.parts.push(part?);
+        self.note(size, hashes?);
         Ok(())
     }
 
     /// Whether so many bytes more begin an upload in parts.
     pub fn begins_with(&self, bytes: usize) -> bool {
-        self.upload.is_none() && self.pending.len().saturating_add(bytes) > self.part_size
+        self.upload.is_none() && self.waiting().saturating_add(bytes) > self.part_size
     }
 
     /// The store's id of the upload in parts, once there is one.
@@ -136,7 +158,11 @@ impl Writer {
         let tag = match self.upload.is_some() {
             false => {
                 let body = self.take();
-                self.store.put(&self.key, body).await?;
+                let (size, hashing) =
+                    (body.len(), digests(body.clone(), !self.store.is_own_disk()));
+                let (put, hashes) = join(self.store.put(&self.key, body), hashing).await;
+                put?;
+                self.note(size, hashes?);
                 self.md5s.first().cloned()
             }
             true => {
@@ -160,6 +186,19 @@ impl Writer {
             tracing::info!(upload.id = %upload.id, %error, "an abandoned upload could not be aborted now");
         }
     }
+}
+
+/// SHA-256 of some bytes and, where a tag is to be compared with it, the MD5, made beside the store's
+/// own work.
+async fn digests(bytes: Bytes, has_tag: bool) -> Result<([u8; 32], String)> {
+    let hash = move || {
+        let md5 = if has_tag { check::md5_hex(&bytes) } else { String::new() };
+        (Sha256::digest(&bytes).into(), md5)
+    };
+    spawn_blocking(hash).await.map_err(|error| StorageError::Transient {
+        action: "hash what is stored",
+        message: error.to_string(),
+    })
 }
 
 #[cfg(test)]

@@ -102,7 +102,7 @@ impl LazyBytes {
         Some(read)
     }
 
-    /// Puts the next `want` bytes into an empty `out`; fewer only at the end.
+    /// Appends to `out` until it has `want` bytes; fewer only at the end.
     pub fn read_into(&mut self, out: &mut Vec<u8>, want: usize) {
         while out.len() < want
             && let Some(piece) = self.pieces.front_mut()

@@ -52,6 +52,19 @@ impl Edit {
     }
 }
 
+/// Runs of equal values, counted as they come: of millions, it need not be done at the end.
+#[derive(Debug, Clone, Default)]
+struct Runs {
+    count: u64,
+    last: Option<i64>,
+}
+
+impl Runs {
+    fn push(&mut self, value: i64) {
+        self.count += u64::from(self.last.replace(value) != Some(value));
+    }
+}
+
 /// One track's samples in decoding order.
 #[derive(Debug, Clone)]
 pub(super) struct SampleTable {
@@ -62,8 +75,12 @@ pub(super) struct SampleTable {
     sizes: Packed,
     /// Decode time to the next sample; one value short of `count` until the table is closed.
     deltas: Packed,
+    delta_runs: Runs,
+    /// Sum of the deltas.
+    duration_ms: u64,
     /// Presentation time less decode time.
     offsets: Packed,
+    offset_runs: Runs,
     min_offset_ms: i64,
     /// Decode time of the first sample and of the latest, on the sender's clock. They never fall.
     first_decode_ms: i64,
@@ -93,7 +110,10 @@ impl SampleTable {
             sync_count: 0,
             sizes: Packed::default(),
             deltas: Packed::default(),
+            delta_runs: Runs::default(),
+            duration_ms: 0,
             offsets: Packed::default(),
+            offset_runs: Runs::default(),
             min_offset_ms: 0,
             first_decode_ms: 0,
             decode_ms: 0,
@@ -142,6 +162,7 @@ impl SampleTable {
         let pts_ms = self.decode_ms.saturating_add(offset_ms);
         self.moved_samples += u64::from(pts_ms != sent_pts_ms);
         self.offsets.push_signed(offset_ms);
+        self.offset_runs.push(offset_ms);
         self.min_offset_ms = self.min_offset_ms.min(offset_ms);
 
         self.last_pts_ms = pts_ms;
@@ -168,6 +189,8 @@ impl SampleTable {
 
     fn add_delta(&mut self, delta_ms: u32) {
         self.deltas.push(u64::from(delta_ms));
+        self.delta_runs.push(i64::from(delta_ms));
+        self.duration_ms += u64::from(delta_ms);
         // Even a sample that gives way at once to the next in decoding order is shown.
         let shown_ms = i64::from(delta_ms.max(1));
         self.end_ms = self.end_ms.max(self.last_pts_ms.saturating_add(shown_ms));
@@ -199,6 +222,9 @@ impl SampleTable {
     /// Samples that the edit list hides.
     pub fn hidden_samples(&self) -> u64 {
         let start_ms = self.start_ms();
+        if self.min_pts_ms >= start_ms {
+            return 0;
+        }
         self.presentation_times().filter(|pts_ms| *pts_ms < start_ms).count() as u64
     }
 
@@ -215,7 +241,7 @@ impl SampleTable {
 
     /// Sum of all decode time deltas.
     pub fn media_duration_ms(&self) -> u64 {
-        self.deltas.iter().sum()
+        self.duration_ms
     }
 
     /// How much earlier than they were sent all samples are decoded in the file: as much as makes
@@ -246,14 +272,13 @@ impl SampleTable {
             [a, b, c, d, e, f, g, h]
         };
         let deltas = runs(values(self, |table| &table.deltas).map(|delta| delta as u32));
-        let mut boxes = table(b"stts", &[], deltas.clone().count() as u64, deltas.map(pairs))?;
+        let mut boxes = table(b"stts", &[], self.delta_runs.count, deltas.map(pairs))?;
         let lead_ms = self.lead_ms();
-        let offsets = values(self, |table| &table.offsets)
-            .map(move |offset| (signed(offset) + lead_ms) as u32);
-        if offsets.clone().any(|offset| offset != 0) {
-            let offsets = runs(offsets);
-            let count = offsets.clone().count() as u64;
-            boxes.append(table(b"ctts", &[], count, offsets.map(pairs))?);
+        let is_no_0 = |last: i64| last + lead_ms != 0;
+        if self.offset_runs.count > 1 || self.offset_runs.last.is_some_and(is_no_0) {
+            let offsets = values(self, |table| &table.offsets);
+            let offsets = runs(offsets.map(move |offset| (signed(offset) + lead_ms) as u32));
+            boxes.append(table(b"ctts", &[], self.offset_runs.count, offsets.map(pairs))?);
         }
         if self.sync_count < self.count {
             let sync = (1u32..).zip(values(self, |table| &table.sizes));

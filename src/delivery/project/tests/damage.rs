@@ -171,7 +171,7 @@ fn an_end_that_was_put_aside_is_a_gap() {
         FORMATS.iter().for_each(|format| assert_eq!(causes(*format), ["journal_lost"]));
         // A task that had ended before loses nothing.
         let end = place.journal.reader(push.session).unwrap().end().unwrap();
-        let before = Span { to: Some(end - 1), ..span.clone() };
+        let before = Span { to: Some(end - 1), ..span };
         let (_, summary) = make(&place, FORMATS[0], &[before]);
         assert!(summary.gaps.is_empty(), "{:?}", summary.gaps);
     }
