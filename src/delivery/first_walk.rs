@@ -24,12 +24,13 @@ use crate::{
 };
 
 use super::{
+    emit::Emit,
     evidence::Known,
     facts::Facts,
     flv_plan::{Begun, FlvPlan},
     hls::{HlsBody, HlsSettings},
     observe::Observer,
-    project::{Body, Emit, ProjectError, SingleBody, unsupported},
+    project::{Body, ProjectError, SingleBody, unsupported},
     pushed::Pushed,
     source::Source,
     timeline::{GapRule, OPENING_SAMPLES, Opening, Timeline},

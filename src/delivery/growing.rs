@@ -26,11 +26,12 @@ use crate::{
 
 use super::{
     damage::Damage,
+    emit::Emit,
     evidence::{Evidence, Known},
     first_walk::{FirstWalk, Planned},
     flv_clock::FlvClock,
     hls::HlsSettings,
-    project::{Body, Emit, ProjectError},
+    project::{Body, ProjectError},
     source::Source,
 };
 

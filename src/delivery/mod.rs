@@ -12,6 +12,7 @@ pub mod callback;
 mod check;
 mod clock_guard;
 mod damage;
+mod emit;
 mod error;
 pub mod evidence;
 mod expiry;

@@ -6,9 +6,9 @@ use crate::{
 };
 
 use super::{
+    emit::Emit,
     first_walk::{FirstWalk, Plan},
     flv_plan::Insert,
-    project::Emit,
 };
 
 /// Bytes of memory that a sample takes in the tables of an MP4, about.

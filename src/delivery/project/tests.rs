@@ -8,6 +8,7 @@ use crate::{
     media::{
         flv::header::{TAG_HEADER_LEN, TAG_TRAILER_LEN, TagHeader, encode_tag_trailer},
         hls::SegmentType,
+        sample::Sample,
         tag::{Tag, TagKind},
     },
 };

@@ -1,6 +1,7 @@
 //! Tracks beside the default ones: each is configured wherever a product begins.
 
 use super::*;
+use crate::media::flv;
 
 /// avcC of another size of picture.
 const SMALL: &[u8] =
