@@ -145,8 +145,7 @@ impl FirstWalk {
         match &mut self.plan {
             Plan::Flv(flv) => flv.begin_span(span, configs, begun, shift_ms),
             Plan::Mp4(Some(builder)) => builder.set_configs(&configs),
-            Plan::Mp4(None) => {}
-            Plan::Aac { .. } => {}
+            Plan::Mp4(None) | Plan::Aac { .. } => {}
             Plan::Hls(hls) => hls.begin_span(span, configs, begun.is_here(), shift_ms),
         }
         Ok(())
