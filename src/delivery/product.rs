@@ -30,6 +30,7 @@ use super::{
 const PROJECTOR: i64 = 1;
 /// How often the store is asked to free an upload that it refuses to.
 const ABORT_TRIES: u32 = 8;
+
 impl Delivery {
     /// Makes and stores the product of a file that is one object, at once, then commits it.
     pub(super) async fn deliver(

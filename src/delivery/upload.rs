@@ -122,9 +122,9 @@ impl Writer {
     }
 
     /// Remembers size and hashes of what was stored.
-    fn note(&mut self, size_bytes: usize, (sha256, md5): ([u8; 32], String)) {
+    fn note(&mut self, (stored, md5): (StoredPart, String)) {
         self.md5s.push(md5);
-        self.stored.push(StoredPart { size_bytes: size_bytes as u64, sha256 });
+        self.stored.push(stored);
     }
 
     async fn send(&mut self) -> Result<()> {
@@ -135,10 +135,10 @@ impl Writer {
         };
         let upload = self.upload.insert(upload);
         let number = u32::try_from(self.parts.len() + 1).unwrap_or(u32::MAX);
-        let (size, hashing) = (body.len(), digests(body.clone(), !self.store.is_own_disk()));
-        let (part, hashes) = join(self.store.put_part(upload, number, body), hashing).await;
+        let hashing = digests(body.clone(), !self.store.is_own_disk());
+        let (part, hashed) = join(self.store.put_part(upload, number, body), hashing).await;
         self.parts.push(part?);
-        self.note(size, hashes?);
+        self.note(hashed?);
         Ok(())
     }
 
@@ -158,11 +158,10 @@ impl Writer {
         let tag = match self.upload.is_some() {
             false => {
                 let body = self.take();
-                let (size, hashing) =
-                    (body.len(), digests(body.clone(), !self.store.is_own_disk()));
-                let (put, hashes) = join(self.store.put(&self.key, body), hashing).await;
+                let hashing = digests(body.clone(), !self.store.is_own_disk());
+                let (put, hashed) = join(self.store.put(&self.key, body), hashing).await;
                 put?;
-                self.note(size, hashes?);
+                self.note(hashed?);
                 self.md5s.first().cloned()
             }
             true => {
@@ -188,12 +187,13 @@ impl Writer {
     }
 }
 
-/// SHA-256 of some bytes and, where a tag is to be compared with it, the MD5, made beside the store's
+/// Size and SHA-256 of some bytes and, where a tag is to be compared with it, the MD5, made beside the store's
 /// own work.
-async fn digests(bytes: Bytes, has_tag: bool) -> Result<([u8; 32], String)> {
+async fn digests(bytes: Bytes, has_tag: bool) -> Result<(StoredPart, String)> {
     let hash = move || {
         let md5 = if has_tag { check::md5_hex(&bytes) } else { String::new() };
-        (Sha256::digest(&bytes).into(), md5)
+        let sha256 = Sha256::digest(&bytes).into();
+        (StoredPart { size_bytes: bytes.len() as u64, sha256 }, md5)
     };
     spawn_blocking(hash).await.map_err(|error| StorageError::Transient {
         action: "hash what is stored",

@@ -46,9 +46,7 @@ impl Trial {
         ];
         let mut server = Server::start(Backend::Services, &settings);
         // Whatever it says of its store; the promise is about what becomes of the files.
-        for about_the_store in ["media file", "upload", "store", "storage"] {
-            server.expect(about_the_store);
-        }
+        server.expect_of_the_store();
         let receiver = Receiver::start();
         server.record("live", "", formats, 7200);
         server.call_back(&receiver.url(), SIGN_KEY);

@@ -133,9 +133,7 @@ fn stored_segments_can_be_played_when_the_journal_goes_after_the_end() {
     let (mut server, receiver, source, _) =
         half_pushed_as(&["Hls"], Backend::Services, 700, &settings);
     eventually("stored segments", || (server.sql(STORED) >= SEGMENTS).then_some(()));
-    for about_the_store in ["media file", "upload", "store", "storage"] {
-        server.expect(about_the_store);
-    }
+    server.expect_of_the_store();
     server.s3.as_mut().unwrap().stop();
     server.stop();
     let journal = server.data_dir().join("journal");

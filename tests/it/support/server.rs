@@ -243,6 +243,13 @@ impl Server {
         self.expected.push(part.to_owned());
     }
 
+    /// Whatever is said of the store is expected, too.
+    pub fn expect_of_the_store(&mut self) {
+        for part in ["media file", "upload", "store", "storage"] {
+            self.expect(part);
+        }
+    }
+
     /// `kill -9`.
     pub fn kill(&mut self) {
         let mut child = self.child.take().unwrap();
