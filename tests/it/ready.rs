@@ -19,7 +19,11 @@ use std::{
     time::Instant,
 };
 
-use liverec::domain::container::Container;
+use bytes::Bytes;
+use liverec::{
+    domain::container::Container,
+    storage::{MIN_PART_BYTES, ObjectStore, StorageKey},
+};
 use serde::{Deserialize, Serialize};
 use tokio::runtime::Runtime;
 
@@ -216,6 +220,7 @@ fn time_to_ready() {
     let number =
         |name: &str, usual: usize| std::env::var(name).map_or(usual, |text| text.parse().unwrap());
     let runs = number("LIVEREC_TEST_READY_RUNS", 20);
+    let part_size = number("LIVEREC_TEST_READY_PART_MIB", 8) as u64 * MIB;
     println!("\n| Store | File | Length | Runs | p50 ms | p99 ms | Memory MiB |");
     println!("| --- | --- | ---: | ---: | ---: | ---: | ---: |");
     for (store, container) in
@@ -226,7 +231,7 @@ fn time_to_ready() {
             let s3 = (store == "S3").then(|| s3_server(folder.path()));
             let runs = if length_s < 3600 { runs } else { runs.div_ceil(2) };
             let job = Job::new(s3.as_ref().map(S3Server::endpoint), length_s, runs);
-            let mut found = Job { container: container.to_owned(), ..job }.measure();
+            let mut found = Job { container: container.to_owned(), part_size, ..job }.measure();
             found.ready_ms.sort_by(f64::total_cmp);
             println!(
                 "| {store} | {container} | {name} | {runs} | {:.0} | {:.0} | {:.0} |",
@@ -236,4 +241,32 @@ fn time_to_ready() {
             );
         }
     }
+    for store in ["S3", "directory"] {
+        let folder = tempfile::tempdir_in(env!("CARGO_TARGET_TMPDIR")).unwrap();
+        let s3 = (store == "S3").then(|| s3_server(folder.path()));
+        let endpoint = s3.as_ref().map(S3Server::endpoint);
+        let store_itself = node::store(folder.path(), endpoint.as_deref());
+        let runtime = Runtime::new().unwrap();
+        let mut least_ms: Vec<f64> =
+            (0..runs).map(|_| runtime.block_on(store_least(&*store_itself))).collect();
+        least_ms.sort_by(f64::total_cmp);
+        println!(
+            "| {store} | none: a part of 5 MiB, completed | | {runs} | {:.0} | {:.0} | |",
+            percentile(&least_ms, 50),
+            percentile(&least_ms, 99)
+        );
+    }
+}
+
+/// The least that a file in parts asks of a store at its end, whoever made it: the part with the
+/// head, of the smallest size that S3 allows, and completing. Milliseconds.
+async fn store_least(store: &dyn ObjectStore) -> f64 {
+    let key = StorageKey::parse("least.bin").unwrap();
+    let upload = store.start(&key, MIN_PART_BYTES).await.unwrap();
+    let last = store.put_part(&upload, 2, Bytes::from_static(b"rest")).await.unwrap();
+    let head = Bytes::from(vec![0x5a; MIN_PART_BYTES as usize]);
+    let begun = Instant::now();
+    let first = store.put_part(&upload, 1, head).await.unwrap();
+    store.complete(&upload, &[first, last]).await.unwrap();
+    begun.elapsed().as_secs_f64() * 1e3
 }

@@ -77,22 +77,7 @@ impl Node {
             roll_bytes: 32 << 20,
         })
         .unwrap();
-        let store: Arc<dyn ObjectStore> = match endpoint {
-            None => Arc::new(LocalStore::open(&folder.join("vod")).unwrap()),
-            Some(endpoint) => Arc::new(
-                S3Store::new(S3Settings {
-                    endpoint: Some(endpoint.to_owned()),
-                    region: "us-east-1".to_owned(),
-                    bucket: BUCKET.to_owned(),
-                    prefix: "rec/".to_owned(),
-                    access_key_id: ACCESS_KEY_ID.to_owned(),
-                    secret_access_key: SECRET_ACCESS_KEY.to_owned(),
-                    path_style: true,
-                    timeout: Duration::from_secs(60),
-                })
-                .unwrap(),
-            ),
-        };
+        let store = store(folder, endpoint);
         let snapshot = Arc::new(ArcSwap::from_pointee(snapshot()));
         let shared = Arc::new(Shared {
             db: db.clone(),
@@ -251,6 +236,26 @@ impl Publish {
             Note::End { reason: EndReason::Unpublished, ended_ms: now_ms(), arrived_ms: None };
         self.writer.close(&note.to_json()).await.unwrap();
         self.session
+    }
+}
+
+/// The S3 server at `endpoint`; without it, a directory in `folder`.
+pub fn store(folder: &Path, endpoint: Option<&str>) -> Arc<dyn ObjectStore> {
+    match endpoint {
+        None => Arc::new(LocalStore::open(&folder.join("vod")).unwrap()),
+        Some(endpoint) => Arc::new(
+            S3Store::new(S3Settings {
+                endpoint: Some(endpoint.to_owned()),
+                region: "us-east-1".to_owned(),
+                bucket: BUCKET.to_owned(),
+                prefix: "rec/".to_owned(),
+                access_key_id: ACCESS_KEY_ID.to_owned(),
+                secret_access_key: SECRET_ACCESS_KEY.to_owned(),
+                path_style: true,
+                timeout: Duration::from_secs(60),
+            })
+            .unwrap(),
+        ),
     }
 }
 
