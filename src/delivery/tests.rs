@@ -127,6 +127,23 @@ impl House {
         file.id
     }
 
+    async fn set_state(&self, id: FileId, state: &str) {
+        let set = sqlx::query("UPDATE media_file SET state = $2 WHERE id = $1");
+        set.bind(id.to_string()).bind(state).execute(self.test.db.pool()).await.unwrap();
+    }
+
+    /// Makes what can be made of a file while it grows, then ends it.
+    fn grow(&self, id: FileId) {
+        self.runtime.block_on(async {
+            self.set_state(id, "recording").await;
+            let mut before = usize::MAX;
+            while std::mem::replace(&mut before, self.store.count("put_part")) != before {
+                self.delivery.go_ahead(super::uploads::Due { id, decided: None }).await;
+            }
+            self.set_state(id, "ended").await;
+        });
+    }
+
     /// Takes what is due one turn further; which file that was.
     fn turn(&self) -> Option<FileId> {
         self.runtime.block_on(async {
@@ -231,4 +248,17 @@ fn a_store_that_refuses_for_hours_is_asked_again_until_it_takes_everything() {
     assert!(files.iter().all(|id| house.state(*id) == MediaFileState::Stored));
     assert_eq!(house.announced(), 4);
     house.assert_no_upload_is_open();
+}
+
+/// The whole would be as much longer as its longest time is.
+#[test]
+fn a_clock_that_stands_still_makes_no_part_of_gigabytes() {
+    let house = House::new(|| WALL_MS);
+    let push = house.place.push_still(WALL_MS, 200, 600_000);
+    let id = house.ended("still", Container::Flv, &push);
+    house.grow(id);
+    let upload = house.runtime.block_on(house.test.db.media_upload(id)).unwrap().unwrap();
+    assert!(upload.part_size <= 128 << 20, "parts of {} MiB", upload.part_size >> 20);
+    while house.turn().is_some() {}
+    assert_eq!(house.state(id), MediaFileState::Stored);
 }
