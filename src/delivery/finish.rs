@@ -207,7 +207,20 @@ impl Delivery {
     ) -> Result<Bytes, DeliverError> {
         match usize::try_from(layout.lead()).unwrap_or(usize::MAX) {
             0 => Ok(Bytes::new()),
-            lead => self.again(view, state, Place::default(), lead).await,
+            lead => {
+                let bytes = self.again(view, state, Place::default(), lead).await?;
+                let Some(growing) = state.growing.take() else {
+                    return Err(ProjectError::Broken("the body is lost").into());
+                };
+                let (growing, bytes) = self
+                    .read(move || match growing.is_lead(&bytes) {
+                        true => Ok((growing, bytes)),
+                        false => Err(ProjectError::Broken("the journal does not say what it said")),
+                    })
+                    .await?;
+                state.growing = Some(growing);
+                Ok(bytes)
+            }
         }
     }
 

@@ -250,6 +250,34 @@ fn a_store_that_refuses_for_hours_is_asked_again_until_it_takes_everything() {
     house.assert_no_upload_is_open();
 }
 
+/// The first bytes of the body are read when it begins, and once more for the first parts at its end.
+#[test]
+fn what_has_rotted_when_the_first_parts_are_made_is_told() {
+    for container in [Container::Mp4, Container::Flv] {
+        let house = House::new(|| WALL_MS);
+        let push = house.place.push_heavy(WALL_MS, 600, 10_000);
+        let id = house.ended("rots", container, &push);
+        house.grow(id);
+        assert!(house.store.count("put_part") > 2);
+        let folder = std::fs::read_dir(house.place.journal.path(push.session)).unwrap();
+        let mut paths: Vec<_> = folder.map(|entry| entry.unwrap().path()).collect();
+        paths.sort();
+        let second = |data: &[u8]| data.windows(400).position(|bytes| bytes == [1; 400]);
+        let found = paths.iter().find_map(|path| {
+            let data = std::fs::read(path).unwrap();
+            second(&data).map(|at| (path, data, at))
+        });
+        let (path, mut data, at) = found.unwrap();
+        data[at + 200] ^= 0x10;
+        std::fs::write(path, data).unwrap();
+        while house.turn().is_some() {}
+        assert_eq!(house.state(id), MediaFileState::Stored);
+        let summary = house.test.db.media_file_verification(id);
+        let summary = house.runtime.block_on(summary).unwrap().unwrap();
+        assert_eq!(summary.damaged.len(), 1, "{container}: {:?}", summary.irregularities);
+    }
+}
+
 /// The whole would be as much longer as its longest time is.
 #[test]
 fn a_clock_that_stands_still_makes_no_part_of_gigabytes() {
