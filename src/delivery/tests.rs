@@ -278,6 +278,31 @@ fn what_has_rotted_when_the_first_parts_are_made_is_told() {
     }
 }
 
+/// A step at an HLS file that was dropped has left an upload which only the row knows of.
+#[test]
+fn an_object_on_its_way_when_a_step_was_dropped_leaves_no_upload() {
+    let house = House::new(|| WALL_MS);
+    let push = house.place.push_heavy(WALL_MS, 60, 10_000);
+    let id = house.ended("dropped", Container::Hls, &push);
+    house.runtime.block_on(async {
+        house.set_state(id, "recording").await;
+        let begun = async {
+            while house.store.count("put_part") < 2 {
+                tokio::task::yield_now().await;
+            }
+        };
+        tokio::select! {
+            () = house.delivery.go_ahead(super::uploads::Due { id, decided: None }) => panic!("it is over"),
+            () = begun => {}
+        }
+        assert_eq!(house.store.list_uploads().await.unwrap().len(), 1);
+        house.set_state(id, "ended").await;
+    });
+    while house.turn().is_some() {}
+    assert_eq!(house.state(id), MediaFileState::Stored);
+    house.assert_no_upload_is_open();
+}
+
 /// The whole would be as much longer as its longest time is.
 #[test]
 fn a_clock_that_stands_still_makes_no_part_of_gigabytes() {
