@@ -81,6 +81,11 @@ impl Delivery {
                 {
                     Ok(Turn::Done)
                 }
+                Err(DeliverError::Project(ProjectError::Lost))
+                    if self.deliver_stored(file, fence).await? =>
+                {
+                    Ok(Turn::Done)
+                }
                 turn => turn,
             };
         }

@@ -315,3 +315,40 @@ fn a_clock_that_stands_still_makes_no_part_of_gigabytes() {
     while house.turn().is_some() {}
     assert_eq!(house.state(id), MediaFileState::Stored);
 }
+
+/// Of what recovery has put aside nobody knows that it was nothing.
+#[test]
+fn a_journal_of_which_all_was_put_aside_is_not_empty() {
+    for container in [Container::Mp4, Container::Flv, Container::Hls] {
+        let house = House::new(|| WALL_MS);
+        let push = house.place.push_heavy(WALL_MS, 24, 50);
+        let id = house.ended("spoilt", container, &push);
+        if container == Container::Hls {
+            house.grow(id);
+            // Another process.
+            house.delivery.uploads.forget(id);
+        }
+        let stored = house.store.count("put");
+        let folder = house.place.journal.path(push.session);
+        let path = folder.join("00000001.flv");
+        let mut data = std::fs::read(&path).unwrap();
+        let place = |wanted: &[u8]| data.windows(wanted.len()).position(|bytes| bytes == wanted);
+        let (begin, end) = (place(&[0x17, 1, 0, 0, 0]).unwrap() - 11, place(&[3; 45]).unwrap());
+        data[begin..end].fill(0);
+        std::fs::write(&path, data).unwrap();
+        std::fs::remove_file(path.with_extension("idx")).unwrap();
+        while house.turn().is_some() {}
+        assert!(
+            folder.join("00000001.flv.damaged").exists() && !folder.join("00000002.flv").exists()
+        );
+        if container != Container::Hls {
+            assert_eq!(house.state(id), MediaFileState::Failed, "{container}");
+            continue;
+        }
+        // The store had its first segments.
+        assert!(stored > 0);
+        assert_eq!((house.state(id), house.store.count("delete")), (MediaFileState::Stored, 0));
+        let file = house.runtime.block_on(house.test.db.media_file(id)).unwrap().unwrap();
+        assert_eq!((file.facts.duration_ms, file.facts.objects), (20_000, 3));
+    }
+}
