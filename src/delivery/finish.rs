@@ -5,6 +5,7 @@
 
 use bytes::Bytes;
 use futures_util::future::join;
+use tracing::info;
 
 use crate::{
     db::media_file::{Fence, Fenced, MediaPart},
@@ -20,6 +21,7 @@ use crate::{
 use super::{
     DeliverError, Delivery,
     check::{self, Proof},
+    damage,
     growing::Place,
     layout::{Layout, PARTS_WAITING},
     part::Stretch,
@@ -48,6 +50,16 @@ impl Delivery {
         let mut state = slot.lock().await;
         state.begin_step();
         let turn = self.turn_of(file, fence, &mut state).await;
+        if let Err(DeliverError::Project(ProjectError::Journal(error))) = &turn
+            && damage::may_be_repaired(error)
+        {
+            // It could be opened: that asks for its last index alone. The next attempt has more.
+            let (journal, spans) = (self.journal.clone(), file.spans.clone());
+            let repaired = self.journal.run_read(move || damage::repair(&journal, &spans)).await;
+            if let Err(error) = repaired {
+                info!(file.id = %file.id, %error, "the journal of a media file could not be repaired now");
+            }
+        }
         state.end_step();
         let memory_bytes = state.memory_bytes();
         drop(state);

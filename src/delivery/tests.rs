@@ -352,3 +352,24 @@ fn a_journal_of_which_all_was_put_aside_is_not_empty() {
         assert_eq!((file.facts.duration_ms, file.facts.objects), (20_000, 3));
     }
 }
+
+/// Only the last index says whether a journal can be read.
+#[test]
+fn an_index_in_the_middle_that_is_gone_is_made_again() {
+    static NOW: AtomicI64 = AtomicI64::new(WALL_MS);
+    for is_gone in [true, false] {
+        let house = House::new(|| NOW.fetch_add(STEP_MS, Ordering::SeqCst));
+        let push = house.place.push_heavy(WALL_MS, 24, 1000);
+        let id = house.ended("indexes", Container::Mp4, &push);
+        let folder = house.place.journal.path(push.session);
+        assert!(folder.join("00000004.idx").exists());
+        let index = folder.join("00000002.idx");
+        match is_gone {
+            true => std::fs::remove_file(index).unwrap(),
+            false => std::fs::write(index, b"rot").unwrap(),
+        }
+        (0..10).for_each(|_| _ = house.turn());
+        let file = house.runtime.block_on(house.test.db.media_file(id)).unwrap().unwrap();
+        assert_eq!(file.state, MediaFileState::Stored, "{}", file.error);
+    }
+}
