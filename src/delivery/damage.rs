@@ -2,7 +2,7 @@
 //!
 //! Noted while the product is made of all the rest; told in the file's summary and in the log.
 
-use std::{fmt::Write, fs};
+use std::{fmt::Write, fs, io};
 
 use tracing::error;
 
@@ -93,6 +93,29 @@ pub(super) fn open_remaining(
         }
         Err(error) => Err(error),
     }
+}
+
+/// Whether a repair may help where a journal that could be opened could not be read to its end.
+pub(super) fn may_be_repaired(error: &JournalError) -> bool {
+    match error {
+        JournalError::Io { source, .. } => source.kind() == io::ErrorKind::NotFound,
+        JournalError::Damaged { .. } | JournalError::Position { .. } => true,
+        _ => false,
+    }
+}
+
+/// Repairs the journals of a file. Blocking.
+///
+/// # Errors
+/// One of them is being written, or cannot be repaired.
+pub(super) fn repair(journal: &Journal, spans: &[Span]) -> Result<(), JournalError> {
+    for span in spans {
+        match journal.recover(span.session) {
+            Ok(_) | Err(JournalError::Missing(_)) => {}
+            Err(error) => return Err(error),
+        }
+    }
+    Ok(())
 }
 
 /// What is in the place of a journal, for the log.

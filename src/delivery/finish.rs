@@ -5,6 +5,7 @@
 
 use bytes::Bytes;
 use futures_util::future::join;
+use tracing::info;
 
 use crate::{
     db::media_file::{Fence, Fenced, MediaPart},
@@ -20,6 +21,7 @@ use crate::{
 use super::{
     DeliverError, Delivery,
     check::{self, Proof},
+    damage,
     growing::Place,
     layout::{Layout, PARTS_WAITING},
     part::Stretch,
@@ -48,6 +50,16 @@ impl Delivery {
         let mut state = slot.lock().await;
         state.begin_step();
         let turn = self.turn_of(file, fence, &mut state).await;
+        if let Err(DeliverError::Project(ProjectError::Journal(error))) = &turn
+            && damage::may_be_repaired(error)
+        {
+            // It could be opened: that asks for its last index alone. The next attempt has more.
+            let (journal, spans) = (self.journal.clone(), file.spans.clone());
+            let repaired = self.journal.run_read(move || damage::repair(&journal, &spans)).await;
+            if let Err(error) = repaired {
+                info!(file.id = %file.id, %error, "the journal of a media file could not be repaired now");
+            }
+        }
         state.end_step();
         let memory_bytes = state.memory_bytes();
         drop(state);
@@ -78,6 +90,11 @@ impl Delivery {
                 // It was there when the file was looked at first.
                 Err(DeliverError::Project(ProjectError::Journal(JournalError::Missing(_))))
                     if self.deliver_remains(file, fence).await? =>
+                {
+                    Ok(Turn::Done)
+                }
+                Err(DeliverError::Project(ProjectError::Lost))
+                    if self.deliver_stored(file, fence).await? =>
                 {
                     Ok(Turn::Done)
                 }
@@ -207,7 +224,20 @@ impl Delivery {
     ) -> Result<Bytes, DeliverError> {
         match usize::try_from(layout.lead()).unwrap_or(usize::MAX) {
             0 => Ok(Bytes::new()),
-            lead => self.again(view, state, Place::default(), lead).await,
+            lead => {
+                let bytes = self.again(view, state, Place::default(), lead).await?;
+                let Some(growing) = state.growing.take() else {
+                    return Err(ProjectError::Broken("the body is lost").into());
+                };
+                let (growing, bytes) = self
+                    .read(move || match growing.is_lead(&bytes) {
+                        true => Ok((growing, bytes)),
+                        false => Err(ProjectError::Broken("the journal does not say what it said")),
+                    })
+                    .await?;
+                state.growing = Some(growing);
+                Ok(bytes)
+            }
         }
     }
 

@@ -279,10 +279,8 @@ impl FirstWalk {
         reserve: Option<u64>,
     ) -> Result<Planned, ProjectError> {
         let container = self.plan.container();
-        if let Some(error) = self.pushed.refusal(container, source.is_final()) {
-            return Err(error);
-        }
         self.notice_loss(source, self.sessions.len());
+        self.pushed.check(container, source.is_final(), self.timeline.has_lost())?;
         let (codecs, sound) = (self.facts.codecs(), self.facts.audio_codecs());
         let unlisted_gaps = self.timeline.unlisted_gaps();
         let (gaps, paused_ms) = self.timeline.finish();

@@ -6,6 +6,8 @@
 //! Between steps no file is open, and little more than the place is remembered. Bytes can be made
 //! again without being counted again, since they are deterministic.
 
+use sha2::{Digest, Sha256};
+
 use crate::{
     domain::{
         container::Container,
@@ -59,6 +61,8 @@ pub(super) struct Growing {
     place: Place,
     /// Bytes made so far.
     body_len: u64,
+    /// SHA-256 of what goes up with the head, as it was when it was counted.
+    lead_sha256: Option<[u8; 32]>,
     /// What of the journal was not what came, as far as the body goes.
     damage: Damage,
 }
@@ -95,6 +99,7 @@ impl Growing {
             configs: Configs::new(),
             place: Place::default(),
             body_len: 0,
+            lead_sha256: None,
             damage: Damage::default(),
         }
     }
@@ -175,6 +180,23 @@ impl Growing {
             self.place.rest = out.split_off(want);
         }
         Ok(out)
+    }
+
+    /// Takes what goes up with the head, which is made again at the end.
+    pub fn take_lead(
+        &mut self,
+        source: &mut Source,
+        want: usize,
+        out: Vec<u8>,
+    ) -> Result<Vec<u8>, ProjectError> {
+        let lead = self.take(source, want, out)?;
+        self.lead_sha256 = Some(Sha256::digest(&lead).into());
+        Ok(lead)
+    }
+
+    /// Whether this is what [`Growing::take_lead`] gave. Hours later the journal may have rotted.
+    pub fn is_lead(&self, bytes: &[u8]) -> bool {
+        self.lead_sha256.is_none_or(|sha256| sha256 == <[u8; 32]>::from(Sha256::digest(bytes)))
     }
 
     /// Gives back what was taken last and not used.

@@ -53,8 +53,17 @@ impl Delivery {
         file: &MediaFile,
         fence: Fence,
     ) -> Result<bool, DeliverError> {
+        Ok(self.is_journal_lost(file).await? && self.deliver_stored(file, fence).await?)
+    }
+
+    /// The same of one whose journals have no frame any more.
+    pub(super) async fn deliver_stored(
+        &self,
+        file: &MediaFile,
+        fence: Fence,
+    ) -> Result<bool, DeliverError> {
         let noted = self.db.noted_media_segments(file.id).await?;
-        if noted.is_empty() || !self.is_journal_lost(file).await? {
+        if noted.is_empty() {
             return Ok(false);
         }
         // One that was finished and is not known to be, as after a restored backup.

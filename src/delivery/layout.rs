@@ -27,6 +27,11 @@ const HEAD_FIXED: u64 = 1 << 10;
 /// What a head may grow by when its padding is written.
 const PADDING: u64 = 1 << 10;
 
+/// A part of a file that still grows is planned to be no larger: where media time has hardly passed, as
+/// with a clock that stands still, the whole would be thought to be as much longer. Of so large parts
+/// an object has more than a terabyte; should it be longer, its upload is begun anew.
+const PART_MAX: u64 = 128 << 20;
+
 /// What of a file is known when its upload begins.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Measured {
@@ -77,7 +82,11 @@ impl Layout {
             Container::Flv => head.saturating_add(PADDING).min(RESERVE_MAX_BYTES),
             Container::Mp4 => head.saturating_add(PADDING).min(RESERVE_MAX),
         };
-        let part_size = upload::part_size(part_size, body.saturating_add(reserve));
+        let needed = upload::part_size(part_size, body.saturating_add(reserve));
+        let part_size = match is_final {
+            true => needed,
+            false => needed.min(PART_MAX.max(part_size)),
+        };
         Self { part_size, reserve }
     }
 
@@ -141,6 +150,7 @@ mod tests {
             let most = measured(u64::MAX, u64::MAX, 1);
             let layout = Layout::plan(container, most, i64::MAX, MIB);
             assert!(layout.reserve <= RESERVE_MAX && layout.lead() < layout.part_size);
+            assert_eq!(layout.part_size, PART_MAX);
         }
     }
 }

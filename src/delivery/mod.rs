@@ -186,7 +186,7 @@ impl Delivery {
     ) -> Result<(), DeliverError> {
         self.abort_earlier(file, &step::main_key(file)).await?;
         // What the store has of it is all that is left if its journal is gone.
-        if !matches!(error, ProjectError::Journal(_)) {
+        if !matches!(error, ProjectError::Journal(_) | ProjectError::Lost) {
             self.remove_product(file).await?;
         }
         self.db.forget_media_upload(file.id).await?;

@@ -35,6 +35,9 @@ pub enum ProjectError {
     /// No frame lies in the file's stretch.
     #[error("no frame was recorded")]
     Empty,
+    /// No frame is left of a journal of which something is missing: it is kept.
+    #[error("no frame is left of a journal of which something is missing")]
+    Lost,
     /// The container cannot carry what was pushed.
     #[error("{container} cannot be made: {reason}")]
     Unsupported {
@@ -55,7 +58,7 @@ impl ProjectError {
     /// True if trying again would give the same answer.
     pub fn is_final(&self) -> bool {
         match self {
-            ProjectError::Empty | ProjectError::Unsupported { .. } => true,
+            ProjectError::Empty | ProjectError::Lost | ProjectError::Unsupported { .. } => true,
             // One that could be repaired was, before this was said.
             ProjectError::Journal(error) => matches!(error, JournalError::Missing(_)),
             ProjectError::Broken(_) => false,

@@ -48,14 +48,24 @@ impl Pushed {
         Ok(())
     }
 
-    /// Why there is no product of this container. While the file grows nothing is final.
-    pub fn refusal(&self, container: Container, is_final: bool) -> Option<ProjectError> {
+    /// Nothing, if there is a product of this container.
+    ///
+    /// # Errors
+    /// Why there is none. While the file grows nothing is final. What the journal `has_lost` may have
+    /// been frames: then it is not empty.
+    pub fn check(
+        &self,
+        container: Container,
+        is_final: bool,
+        has_lost: bool,
+    ) -> Result<(), ProjectError> {
         let reason = "no frame came in a default track".to_owned();
         match (self.has_frames, self.content_ms) {
-            (true, _) => None,
-            (false, Some(_)) if container == Container::Flv => None,
-            (false, Some(_)) if is_final => Some(ProjectError::Unsupported { container, reason }),
-            (false, _) => Some(ProjectError::Empty),
+            (true, _) => Ok(()),
+            (false, Some(_)) if container == Container::Flv => Ok(()),
+            (false, Some(_)) if is_final => Err(ProjectError::Unsupported { container, reason }),
+            (false, None) if is_final && has_lost => Err(ProjectError::Lost),
+            (false, _) => Err(ProjectError::Empty),
         }
     }
 

@@ -227,7 +227,7 @@ impl Delivery {
                 if lead > 0 {
                     // It goes up with the head.
                     let lead = usize::try_from(lead).unwrap_or(usize::MAX);
-                    room = growing.take(&mut source, lead, room)?;
+                    room = growing.take_lead(&mut source, lead, room)?;
                     if room.len() < lead {
                         return Err(ProjectError::Broken("the file is shorter than it was"));
                     }

@@ -127,6 +127,23 @@ impl House {
         file.id
     }
 
+    async fn set_state(&self, id: FileId, state: &str) {
+        let set = sqlx::query("UPDATE media_file SET state = $2 WHERE id = $1");
+        set.bind(id.to_string()).bind(state).execute(self.test.db.pool()).await.unwrap();
+    }
+
+    /// Makes what can be made of a file while it grows, then ends it.
+    fn grow(&self, id: FileId) {
+        self.runtime.block_on(async {
+            self.set_state(id, "recording").await;
+            let mut before = usize::MAX;
+            while std::mem::replace(&mut before, self.store.count("put_part")) != before {
+                self.delivery.go_ahead(super::uploads::Due { id, decided: None }).await;
+            }
+            self.set_state(id, "ended").await;
+        });
+    }
+
     /// Takes what is due one turn further; which file that was.
     fn turn(&self) -> Option<FileId> {
         self.runtime.block_on(async {
@@ -231,4 +248,128 @@ fn a_store_that_refuses_for_hours_is_asked_again_until_it_takes_everything() {
     assert!(files.iter().all(|id| house.state(*id) == MediaFileState::Stored));
     assert_eq!(house.announced(), 4);
     house.assert_no_upload_is_open();
+}
+
+/// The first bytes of the body are read when it begins, and once more for the first parts at its end.
+#[test]
+fn what_has_rotted_when_the_first_parts_are_made_is_told() {
+    for container in [Container::Mp4, Container::Flv] {
+        let house = House::new(|| WALL_MS);
+        let push = house.place.push_heavy(WALL_MS, 600, 10_000);
+        let id = house.ended("rots", container, &push);
+        house.grow(id);
+        assert!(house.store.count("put_part") > 2);
+        let folder = std::fs::read_dir(house.place.journal.path(push.session)).unwrap();
+        let mut paths: Vec<_> = folder.map(|entry| entry.unwrap().path()).collect();
+        paths.sort();
+        let second = |data: &[u8]| data.windows(400).position(|bytes| bytes == [1; 400]);
+        let found = paths.iter().find_map(|path| {
+            let data = std::fs::read(path).unwrap();
+            second(&data).map(|at| (path, data, at))
+        });
+        let (path, mut data, at) = found.unwrap();
+        data[at + 200] ^= 0x10;
+        std::fs::write(path, data).unwrap();
+        while house.turn().is_some() {}
+        assert_eq!(house.state(id), MediaFileState::Stored);
+        let summary = house.test.db.media_file_verification(id);
+        let summary = house.runtime.block_on(summary).unwrap().unwrap();
+        assert_eq!(summary.damaged.len(), 1, "{container}: {:?}", summary.irregularities);
+    }
+}
+
+/// A step at an HLS file that was dropped has left an upload which only the row knows of.
+#[test]
+fn an_object_on_its_way_when_a_step_was_dropped_leaves_no_upload() {
+    let house = House::new(|| WALL_MS);
+    let push = house.place.push_heavy(WALL_MS, 60, 10_000);
+    let id = house.ended("dropped", Container::Hls, &push);
+    house.runtime.block_on(async {
+        house.set_state(id, "recording").await;
+        let begun = async {
+            while house.store.count("put_part") < 2 {
+                tokio::task::yield_now().await;
+            }
+        };
+        tokio::select! {
+            () = house.delivery.go_ahead(super::uploads::Due { id, decided: None }) => panic!("it is over"),
+            () = begun => {}
+        }
+        assert_eq!(house.store.list_uploads().await.unwrap().len(), 1);
+        house.set_state(id, "ended").await;
+    });
+    while house.turn().is_some() {}
+    assert_eq!(house.state(id), MediaFileState::Stored);
+    house.assert_no_upload_is_open();
+}
+
+/// The whole would be as much longer as its longest time is.
+#[test]
+fn a_clock_that_stands_still_makes_no_part_of_gigabytes() {
+    let house = House::new(|| WALL_MS);
+    let push = house.place.push_still(WALL_MS, 200, 600_000);
+    let id = house.ended("still", Container::Flv, &push);
+    house.grow(id);
+    let upload = house.runtime.block_on(house.test.db.media_upload(id)).unwrap().unwrap();
+    assert!(upload.part_size <= 128 << 20, "parts of {} MiB", upload.part_size >> 20);
+    while house.turn().is_some() {}
+    assert_eq!(house.state(id), MediaFileState::Stored);
+}
+
+/// Of what recovery has put aside nobody knows that it was nothing.
+#[test]
+fn a_journal_of_which_all_was_put_aside_is_not_empty() {
+    for container in [Container::Mp4, Container::Flv, Container::Hls] {
+        let house = House::new(|| WALL_MS);
+        let push = house.place.push_heavy(WALL_MS, 24, 50);
+        let id = house.ended("spoilt", container, &push);
+        if container == Container::Hls {
+            house.grow(id);
+            // Another process.
+            house.delivery.uploads.forget(id);
+        }
+        let stored = house.store.count("put");
+        let folder = house.place.journal.path(push.session);
+        let path = folder.join("00000001.flv");
+        let mut data = std::fs::read(&path).unwrap();
+        let place = |wanted: &[u8]| data.windows(wanted.len()).position(|bytes| bytes == wanted);
+        let (begin, end) = (place(&[0x17, 1, 0, 0, 0]).unwrap() - 11, place(&[3; 45]).unwrap());
+        data[begin..end].fill(0);
+        std::fs::write(&path, data).unwrap();
+        std::fs::remove_file(path.with_extension("idx")).unwrap();
+        while house.turn().is_some() {}
+        assert!(
+            folder.join("00000001.flv.damaged").exists() && !folder.join("00000002.flv").exists()
+        );
+        if container != Container::Hls {
+            assert_eq!(house.state(id), MediaFileState::Failed, "{container}");
+            continue;
+        }
+        // The store had its first segments.
+        assert!(stored > 0);
+        assert_eq!((house.state(id), house.store.count("delete")), (MediaFileState::Stored, 0));
+        let file = house.runtime.block_on(house.test.db.media_file(id)).unwrap().unwrap();
+        assert_eq!((file.facts.duration_ms, file.facts.objects), (20_000, 3));
+    }
+}
+
+/// Only the last index says whether a journal can be read.
+#[test]
+fn an_index_in_the_middle_that_is_gone_is_made_again() {
+    static NOW: AtomicI64 = AtomicI64::new(WALL_MS);
+    for is_gone in [true, false] {
+        let house = House::new(|| NOW.fetch_add(STEP_MS, Ordering::SeqCst));
+        let push = house.place.push_heavy(WALL_MS, 24, 1000);
+        let id = house.ended("indexes", Container::Mp4, &push);
+        let folder = house.place.journal.path(push.session);
+        assert!(folder.join("00000004.idx").exists());
+        let index = folder.join("00000002.idx");
+        match is_gone {
+            true => std::fs::remove_file(index).unwrap(),
+            false => std::fs::write(index, b"rot").unwrap(),
+        }
+        (0..10).for_each(|_| _ = house.turn());
+        let file = house.runtime.block_on(house.test.db.media_file(id)).unwrap().unwrap();
+        assert_eq!(file.state, MediaFileState::Stored, "{}", file.error);
+    }
 }

@@ -70,6 +70,8 @@ pub(super) struct Timeline {
     paused_before_ms: i64,
     /// A part of the journal is not there.
     is_lost: bool,
+    /// Something was, at any time.
+    has_lost: bool,
 }
 
 /// What was seen of some tracks. Times are decoding times on the file's timeline.
@@ -156,6 +158,7 @@ impl Timeline {
             paused_ms: 0,
             paused_before_ms: 0,
             is_lost: false,
+            has_lost: false,
         }
     }
 
@@ -298,7 +301,12 @@ impl Timeline {
 
     /// A part of the journal that should come next is not there.
     pub fn lose(&mut self) {
-        self.is_lost = true;
+        (self.is_lost, self.has_lost) = (true, true);
+    }
+
+    /// Whether any part of the journal is not there.
+    pub fn has_lost(&self) -> bool {
+        self.has_lost
     }
 
     /// Gaps beyond those that are listed.

@@ -265,6 +265,8 @@ impl FileUpload {
     pub fn begin_step(&mut self) {
         if std::mem::replace(&mut self.is_in_hand, true) {
             self.rewind();
+            // Of an upload that it may have begun only the row knows.
+            self.is_loaded &= self.upload.is_some();
         }
     }
 

@@ -100,6 +100,19 @@ impl Place {
         self.record(wall_ms, tags)
     }
 
+    /// So many pictures of so many bytes by an encoder whose clock stands still.
+    pub(in crate::delivery) fn push_still(&self, wall_ms: i64, frames: u8, bytes: usize) -> Push {
+        let mut tags = vec![tag(TagKind::Video, 0, AVC.to_vec())];
+        for nth in 0..frames {
+            let mut payload = vec![0x17, 1, 0, 0, 0];
+            payload.extend_from_slice(&u32::try_from(bytes).unwrap().to_be_bytes());
+            payload.push(0x65);
+            payload.resize(9 + bytes, nth);
+            tags.push(tag(TagKind::Video, 0, payload));
+        }
+        self.record(wall_ms, tags)
+    }
+
     /// These tags, arriving in real time but for jumps of their clock. Script data arrive with what is
     /// before them.
     fn record(&self, mut wall_ms: i64, tags: Vec<Tag>) -> Push {
