@@ -148,8 +148,7 @@ impl Server {
         let store = store::open(&config.storage, store::Access::Write(&node_id))?;
         let journal = disk::open_journals(&config, data_dir.path())?;
         // Taken before anything accepts: what is there now was left by an earlier process.
-        let left_behind = journal.sessions().context("list the journals")?;
-        recovery::refuse_newer(&journal, &left_behind)?;
+        let left_behind = recovery::left_behind(&journal)?;
 
         let sockets = sockets.bind().await?;
         let addresses = sockets.addresses;

@@ -7,7 +7,7 @@
 
 use std::{collections::HashSet, sync::Arc, time::Duration};
 
-use anyhow::{Result, bail};
+use anyhow::{Context, Result, bail};
 use futures_util::{StreamExt, stream};
 use tokio::{
     sync::{mpsc, watch},
@@ -35,12 +35,23 @@ const HEADS: usize = 4;
 /// The newest journals, by which a later version of the program is known.
 const NEWEST: usize = 4;
 
+/// The sessions of an earlier process, whose journals nobody relies on before they were recovered.
+///
+/// # Errors
+/// One of them was written by a later version of the program, or the disk refuses.
+pub fn left_behind(journal: &Journal) -> Result<Vec<SessionId>> {
+    let sessions = journal.sessions().context("list the journals")?;
+    refuse_newer(journal, &sessions)?;
+    journal.distrust(&sessions);
+    Ok(sessions)
+}
+
 /// Refuses what a later version of the program has written. Looks at the newest journals only:
 /// whatever wrote them also saw the older ones.
 ///
 /// # Errors
 /// There is such a journal, or the disk refuses.
-pub fn refuse_newer(journal: &Journal, sessions: &[SessionId]) -> Result<()> {
+fn refuse_newer(journal: &Journal, sessions: &[SessionId]) -> Result<()> {
     for session in sessions.iter().rev().take(NEWEST) {
         match journal.newer_format(*session) {
             Ok(None) | Err(JournalError::Missing(_)) => {}

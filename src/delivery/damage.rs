@@ -68,6 +68,8 @@ pub(super) fn open_remaining(
     span: &Span,
 ) -> Result<Option<Reader>, JournalError> {
     let read = || {
+        // A repair beside a product that is being made would change what that is made of.
+        journal.prove(span.session)?;
         let mut reader = journal.reader(span.session)?;
         reader.end()?;
         Ok(reader)

@@ -13,16 +13,21 @@ use crate::media::{
 /// into its samples.
 pub(super) fn stamp(samples: &mut [Sample], header: &[u8; TAG_HEADER_LEN], payload: &[u8]) {
     let Some((first, further)) = samples.split_first_mut() else { return };
-    let mut crc = crc32fast::Hasher::new();
-    crc.update(header);
-    crc.update(payload);
-    crc.update(&encode_tag_trailer(payload.len() as u32));
-    first.crc = Some(crc.finalize());
+    first.crc = Some(of_tag(header, payload));
     for sample in further {
         let start = (sample.data_offset as usize).saturating_sub(TAG_HEADER_LEN);
         let data = payload.get(start..start.saturating_add(sample.data_len as usize));
         sample.crc = Some(crc32fast::hash(data.unwrap_or_default()));
     }
+}
+
+/// The checksum of a whole tag.
+pub(super) fn of_tag(header: &[u8; TAG_HEADER_LEN], payload: &[u8]) -> u32 {
+    let mut crc = crc32fast::Hasher::new();
+    crc.update(header);
+    crc.update(payload);
+    crc.update(&encode_tag_trailer(payload.len() as u32));
+    crc.finalize()
 }
 
 /// True if these bytes are those that came: of the whole tag for the first sample of one, of its

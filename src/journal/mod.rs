@@ -47,6 +47,7 @@ mod sync_lane;
 #[cfg(test)]
 mod tests;
 mod tracker;
+mod unproven;
 mod walk;
 mod writer;
 
@@ -78,6 +79,7 @@ use pool::Pool;
 use prefix::Opening;
 use space::Space;
 use tracker::State;
+use unproven::Unproven;
 use writer::MAX_TEXT_BYTES;
 
 use crate::domain::ids::{RecordingId, SessionId};
@@ -118,6 +120,7 @@ struct Shared {
     settings: Settings,
     disk: Arc<dyn Disk>,
     live: LiveSessions,
+    unproven: Unproven,
     floors: Floors,
     decided: Decided,
     writes: Pool,
@@ -156,6 +159,7 @@ impl Journal {
             settings,
             disk,
             live: LiveSessions::default(),
+            unproven: Unproven::default(),
             floors: Floors::default(),
             decided: Decided::default(),
             writes: Pool::new(WRITES),
@@ -232,7 +236,11 @@ impl Journal {
     /// As [`Journal::recover`].
     pub fn recover_as(&self, session: SessionId, head: Option<&str>) -> Result<Recovered> {
         let _guard = self.upkeep(session)?;
-        recover::recover(&self.folder(session), &*self.shared.disk, head)
+        let recovered = recover::recover(&self.folder(session), &*self.shared.disk, head);
+        if !recovered.as_ref().is_err_and(JournalError::is_transient) {
+            self.shared.unproven.remove(session);
+        }
+        recovered
     }
 
     /// Has the journal of a session without a writer to itself, after whoever has it now.

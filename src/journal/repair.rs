@@ -19,7 +19,7 @@ use super::{
     walk::Walk,
 };
 use crate::media::{
-    flv::header::tag_len,
+    flv::header::{TAG_HEADER_LEN, tag_len},
     sample::{Sample, SampleKind},
 };
 
@@ -99,7 +99,7 @@ impl Repair<'_> {
     ) -> Result<Seal> {
         let data_path = self.folder.data(self.number);
         let index_path = self.folder.index(self.number);
-        let mut known = KnownChecksums::open(self.folder, self.number);
+        let mut known = KnownSamples::open(self.folder, self.number);
         let mut tracker = Tracker::new(self.prefix.state.clone());
         let (mut samples, mut bytes) =
             (Vec::new(), self.header(Layout::Current, None).encode().to_vec());
@@ -115,9 +115,15 @@ impl Repair<'_> {
                 break;
             }
             let position = self.prefix.head.base + body_len;
-            tracker.replay(position, tag.kind, tag.time, tag.payload, &mut samples);
-            checksum::stamp(&mut samples, &tag.header, tag.payload);
-            known.keep(&mut samples);
+            let frames = known.rotted_frames(position, &tag.header, tag.payload);
+            if let Some(frames) = frames {
+                tracker.pass(frames);
+                samples.extend_from_slice(frames);
+            } else {
+                tracker.replay(position, tag.kind, tag.time, tag.payload, &mut samples);
+                checksum::stamp(&mut samples, &tag.header, tag.payload);
+                known.keep(&mut samples);
+            }
             records += samples.len() as u64;
             for sample in samples.drain(..) {
                 encode_record(&sample, &mut bytes);
@@ -163,44 +169,75 @@ impl Repair<'_> {
     }
 }
 
-/// The checksums of an index that is made again, as far as its records are whole. They were made of
-/// what came, so they tell of damage that the data have suffered since; new ones would hide it.
-struct KnownChecksums {
+/// The records of an index that is made again, as far as they are whole. They were made of what
+/// came, so they tell of damage that the data have suffered since; new ones would hide it.
+struct KnownSamples {
     index: Option<IndexFile>,
     next: u64,
     count: u64,
     chunk: Vec<u8>,
     /// Bytes of `chunk` that were looked at.
     at: usize,
+    /// Those of the tag that is being looked at.
+    of_tag: Vec<Sample>,
 }
 
-impl KnownChecksums {
+impl KnownSamples {
     fn open(folder: &Folder, number: u32) -> Self {
         let index = IndexFile::open(folder, number).ok();
         let count = index.as_ref().and_then(|index| index.count().ok()).unwrap_or(0);
-        KnownChecksums { index, next: 0, count, chunk: Vec::new(), at: 0 }
+        KnownSamples { index, next: 0, count, chunk: Vec::new(), at: 0, of_tag: Vec::new() }
     }
 
-    /// Gives the samples of the next tag the checksums that are known of them.
-    fn keep(&mut self, samples: &mut [Sample]) {
+    /// The frames of the tag at `position`, if its bytes are not those that came and all that is known
+    /// of it are frames. Positions must grow from call to call.
+    fn rotted_frames(
+        &mut self,
+        position: u64,
+        header: &[u8; TAG_HEADER_LEN],
+        payload: &[u8],
+    ) -> Option<&[Sample]> {
+        let is_whole = self.find(position);
+        let &Sample { tag_len: len, crc: Some(crc), .. } = self.of_tag.first()? else {
+            return None;
+        };
+        let is_rotted = u64::from(len) == tag_len(payload.len())
+            && crc != checksum::of_tag(header, payload)
+            && self.of_tag.iter().all(|sample| sample.kind == SampleKind::Frame);
+        (is_whole && is_rotted).then_some(&self.of_tag)
+    }
+
+    /// Gives the samples of the tag that was asked for last the checksums that are known of them.
+    fn keep(&self, samples: &mut [Sample]) {
         for sample in samples {
-            while let Some(known) = self.peek() {
-                let place = |sample: &Sample| (sample.position, sample.data_offset);
-                if known.is_some_and(|known| place(&known) > place(sample)) {
-                    break;
+            // A position is that of one tag for ever.
+            let is_same = |known: &&Sample| match sample.tag_len {
+                0 => {
+                    (known.tag_len, known.data_offset, known.data_len)
+                        == (0, sample.data_offset, sample.data_len)
                 }
-                self.advance();
-                // A position is that of one tag for ever.
-                let extent = |sample: &Sample| (place(sample).0, sample.tag_len);
-                let is_same = |known: &Sample| match sample.tag_len {
-                    0 => (place(known), known.data_len) == (place(sample), sample.data_len),
-                    _ => extent(known) == extent(sample),
-                };
-                if let Some(crc @ Some(_)) = known.filter(is_same).map(|known| known.crc) {
-                    sample.crc = crc;
-                    break;
-                }
+                len => known.tag_len == len,
+            };
+            if let Some(crc @ Some(_)) = self.of_tag.iter().find(is_same).map(|known| known.crc) {
+                sample.crc = crc;
             }
+        }
+    }
+
+    /// Finds the records of the tag at `position`. True if none is missing.
+    fn find(&mut self, position: u64) -> bool {
+        self.of_tag.clear();
+        loop {
+            match self.peek() {
+                Some(Some(known)) if known.position > position => return true,
+                Some(Some(known)) if known.position == position => self.of_tag.push(known),
+                Some(Some(_)) => {}
+                // It may have been one of them.
+                Some(None) if !self.of_tag.is_empty() => return false,
+                Some(None) => {}
+                None => return true,
+            }
+            self.advance();
         }
     }
 

@@ -129,6 +129,14 @@ impl Tracker {
         }
     }
 
+    /// Goes past a tag of which the frames are known: its bytes cannot be believed.
+    pub fn pass(&mut self, frames: &[Sample]) {
+        self.next = Next::default();
+        if let Some(frame) = frames.first() {
+            self.state.clock_ms = frame.dts_ms;
+        }
+    }
+
     /// Appends the record of a private tag to `out`.
     pub fn record_private(
         &mut self,
