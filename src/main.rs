@@ -1,8 +1,8 @@
 //! The program: arguments, configuration, logs, signals and the exit code.
 //!
-//! Exit codes: 0 clean, 1 a failure while running a file that `verify` finds to differ or
-//! something that `doctor` finds to fail, 2 a bad command line or configuration, found
-//! before anything is bound.
+//! Exit codes: 0 clean, 1 a failure while running (a command that fails, a file that `verify` does
+//! not find to be what was sent, or what `doctor` finds to fail), 2 a bad command line or
+//! configuration, found before anything is bound.
 
 use std::{
     env,

@@ -138,6 +138,7 @@ impl Server {
         let _ = rustls::crypto::ring::default_provider().install_default();
         let sockets = Plan::read(&config)?;
         let data_dir = DataDir::lock(&config.data_dir)?;
+        let sockets = sockets.reserve()?;
         let node_id = data_dir.node_id()?;
         let master_key = master_key::load(config.api.master_key.as_ref(), data_dir.path())?;
         let (secret_id, secret_key, is_new_key) =
@@ -150,7 +151,7 @@ impl Server {
         // Taken before anything accepts: what is there now was left by an earlier process.
         let left_behind = recovery::left_behind(&journal)?;
 
-        let sockets = sockets.bind().await?;
+        let sockets = sockets.listen()?;
         let addresses = sockets.addresses;
         let public_url = addresses.public_url(&config.http);
 

@@ -1,11 +1,11 @@
 //! The sockets of the server: RTMP and HTTP, and beside each the one that speaks TLS, if it is asked
 //! for. Certificates are read before anything is bound.
 
-use std::{fmt, net::SocketAddr, sync::Arc};
+use std::{fmt, io, net::SocketAddr, sync::Arc};
 
 use anyhow::{Context, Result};
 use rustls::ServerConfig;
-use tokio::net::TcpListener;
+use tokio::net::{TcpListener, TcpSocket};
 
 use super::tls::Certificates;
 use crate::{
@@ -13,6 +13,9 @@ use crate::{
     ingest::Door,
     reach,
 };
+
+/// Connections that the kernel takes before they are accepted.
+const BACKLOG: u32 = 1024;
 
 /// Bound addresses.
 #[derive(Debug, Clone, Copy)]
@@ -87,36 +90,74 @@ impl<'a> Plan<'a> {
         Ok(Self { config, rtmps, https })
     }
 
-    /// Binds every socket.
+    /// Takes every address, so that one that is taken already ends the start before anything is
+    /// written. Nothing listens yet: whoever connects is refused.
     ///
     /// # Errors
     /// An address cannot be bound.
-    pub async fn bind(self) -> Result<Sockets> {
+    pub fn reserve(self) -> Result<Reserved> {
         let Self { config, rtmps, https } = self;
-        let (listener, rtmp) = bind("RTMP", config.rtmp.listen).await?;
+        let secure = |name, key, certificates, tls: &Option<config::Tls>| -> Result<_> {
+            let (Some(certificates), Some(tls)) = (certificates, tls) else { return Ok(None) };
+            Ok(Some((certificates, reserve(name, key, tls.listen)?)))
+        };
+        Ok(Reserved {
+            rtmp: reserve("RTMP", "rtmp.listen", config.rtmp.listen)?,
+            http: reserve("HTTP", "http.listen", config.http.listen)?,
+            rtmps: secure("RTMPS", "rtmp.tls.listen", rtmps, &config.rtmp.tls)?,
+            https: secure("HTTPS", "http.tls.listen", https, &config.http.tls)?,
+        })
+    }
+}
+
+/// Sockets that have their addresses and do not listen.
+pub struct Reserved {
+    rtmp: TcpSocket,
+    http: TcpSocket,
+    rtmps: Option<(Arc<Certificates>, TcpSocket)>,
+    https: Option<(Arc<Certificates>, TcpSocket)>,
+}
+
+impl Reserved {
+    /// Lets every socket listen.
+    ///
+    /// # Errors
+    /// One cannot, or a certificate is not fit for its socket.
+    pub fn listen(self) -> Result<Sockets> {
+        let (listener, rtmp) = listen(self.rtmp)?;
         let mut doors = vec![Door { listener, tls: None }];
-        let (listener, http) = bind("HTTP", config.http.listen).await?;
+        let (listener, http) = listen(self.http)?;
         let mut listeners = vec![(listener, None)];
         let mut addresses = Addresses { rtmp, http, rtmps: None, https: None };
-        if let (Some(certificates), Some(tls)) = (&rtmps, &config.rtmp.tls) {
-            let (listener, bound) = bind("RTMPS", tls.listen).await?;
+        let mut certificates = Vec::new();
+        if let Some((of_rtmps, socket)) = self.rtmps {
+            let (listener, bound) = listen(socket)?;
             addresses.rtmps = Some(bound);
-            doors.push(Door { listener, tls: Some(certificates.server_config(&[])?) });
+            doors.push(Door { listener, tls: Some(of_rtmps.server_config(&[])?) });
+            certificates.push(of_rtmps);
         }
-        if let (Some(certificates), Some(tls)) = (&https, &config.http.tls) {
-            let (listener, bound) = bind("HTTPS", tls.listen).await?;
+        if let Some((of_https, socket)) = self.https {
+            let (listener, bound) = listen(socket)?;
             addresses.https = Some(bound);
-            listeners.push((listener, Some(certificates.server_config(&["http/1.1"])?)));
+            listeners.push((listener, Some(of_https.server_config(&["http/1.1"])?)));
+            certificates.push(of_https);
         }
-        let certificates = [rtmps, https].into_iter().flatten().collect();
         Ok(Sockets { addresses, doors, http: listeners, certificates })
     }
 }
 
-async fn bind(name: &str, address: SocketAddr) -> Result<(TcpListener, SocketAddr)> {
-    let listener = TcpListener::bind(address)
-        .await
-        .with_context(|| format!("listen for {name} on {address}"))?;
-    let bound = listener.local_addr()?;
+fn reserve(name: &str, key: &str, address: SocketAddr) -> Result<TcpSocket> {
+    let bound = || {
+        let socket = if address.is_ipv4() { TcpSocket::new_v4() } else { TcpSocket::new_v6() }?;
+        socket.set_reuseaddr(true)?;
+        socket.bind(address)?;
+        Ok::<_, io::Error>(socket)
+    };
+    bound().with_context(|| format!("listen for {name} on {address} ({key})"))
+}
+
+fn listen(socket: TcpSocket) -> Result<(TcpListener, SocketAddr)> {
+    let bound = socket.local_addr()?;
+    let listener = socket.listen(BACKLOG).with_context(|| format!("listen on {bound}"))?;
     Ok((listener, bound))
 }

@@ -121,6 +121,22 @@ fn one_line_says_where_it_listens_at_any_level() {
 }
 
 #[test]
+fn a_first_start_that_finds_its_port_taken_leaves_the_greeting_to_the_next_one() {
+    let folder = tempfile::tempdir().unwrap();
+    let taken = TcpListener::bind("127.0.0.1:0").unwrap();
+    let mut command = program(folder.path());
+    command.env("LIVEREC__HTTP__LISTEN", taken.local_addr().unwrap().to_string());
+    let (code, stdout, stderr) = to_the_end(command);
+    assert_eq!((code, stdout.as_str()), (1, ""), "{stderr}");
+    assert!(stderr.contains("(http.listen)"), "{stderr}");
+    let mut server = Running::start(program(folder.path()));
+    for part in ["secret_key", "Push from OBS", "ffmpeg"] {
+        assert!(server.stdout.count(part) > 0, "{part} in {}", server.stdout.text());
+    }
+    assert_eq!(server.stop("-TERM").code(), Some(0));
+}
+
+#[test]
 fn bad_configuration_ends_with_2_naming_the_key_before_anything_is_touched() {
     let folder = tempfile::tempdir().unwrap();
     let file = folder.path().join("liverec.toml");
