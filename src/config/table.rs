@@ -35,11 +35,6 @@ use crate::{
 const DENY_NETWORKS: &str = "169.254.0.0/16,fe80::/10,100.100.100.200/32,168.63.129.16/32,\
                              192.0.0.192/32,fd00:ec2::254/128,fd20:ce::254/128";
 
-/// Defaults of keys that must have them where products go into a directory.
-const S3_REGION: &str = "us-east-1";
-const S3_PART_BYTES: u64 = 8 << 20;
-const S3_TIMEOUT: Duration = Duration::from_secs(30);
-
 /// What an item of a network list must be.
 const NETWORK: &str = "a network such as 10.0.0.0/8";
 
@@ -258,7 +253,7 @@ fn storage(r: &mut Reader, data_dir: &Path) -> Result<Storage, ConfigError> {
     let is_s3 = r.get("storage.kind", "local", choice(&[("local", false), ("s3", true)]))?;
     let dir = r.get("storage.local.dir", "", optional(path))?;
     let endpoint = r.get("storage.s3.endpoint", "", optional(base_url))?;
-    let region = r.get("storage.s3.region", S3_REGION, word)?;
+    let region = r.get("storage.s3.region", "us-east-1", word)?;
     let bucket = r.get("storage.s3.bucket", "", optional(word))?;
     let prefix = r.get("storage.s3.prefix", "", key_prefix)?;
     let access_key_id = r.get("storage.s3.access_key_id", "", optional(word))?;
@@ -275,10 +270,6 @@ fn storage(r: &mut Reader, data_dir: &Path) -> Result<Storage, ConfigError> {
             ("storage.s3.prefix", !prefix.is_empty()),
             ("storage.s3.access_key_id", access_key_id.is_some()),
             ("storage.s3.secret_access_key", secret_access_key.is_some()),
-            ("storage.s3.region", region != S3_REGION),
-            ("storage.s3.path_style", !path_style),
-            ("storage.s3.part_size", part_bytes != S3_PART_BYTES),
-            ("storage.s3.timeout", timeout != S3_TIMEOUT),
         ];
         if let Some((key, _)) = unused.into_iter().find(|(_, is_set)| *is_set) {
             let message = "has no effect while storage.kind is local; set storage.kind to s3";

@@ -29,6 +29,9 @@ use super::{
 /// Room for what a sample may reach over the size of a block without growing it.
 pub(super) const READ_OVER: usize = 64 << 10;
 
+/// Why a product is made anew.
+pub(super) const CHANGED: &str = "the journal has changed since it was looked at";
+
 /// Why there is no product.
 #[derive(Debug, thiserror::Error)]
 pub enum ProjectError {
@@ -155,6 +158,8 @@ pub struct Projection {
     evidence: Evidence,
     /// Bytes of a single object that were made and not given out.
     rest: Vec<u8>,
+    /// The trail of the first walk.
+    looked: u64,
 }
 
 impl Projection {
@@ -175,8 +180,9 @@ impl Projection {
         let Planned { facts, total_len, body, rule, known, left_out } = planned;
         let mut evidence = Evidence::new(rule, known);
         evidence.leave_out(left_out);
+        let looked = source.trail;
         source.rewind();
-        Ok(Self { source, facts, total_len, body, evidence, rest: Vec::new() })
+        Ok(Self { source, facts, total_len, body, evidence, rest: Vec::new(), looked })
     }
 
     /// What was measured; sizes are filled in as objects are stored.
@@ -209,6 +215,9 @@ impl Projection {
         };
         out.append(&mut self.rest);
         single.append(&mut self.source, want, &mut self.evidence, &mut out)?;
+        if single.is_at_its_end() && self.source.trail != self.looked {
+            return Err(ProjectError::Broken(CHANGED));
+        }
         if out.len() > want {
             self.rest = out.split_off(want);
         }
@@ -229,6 +238,11 @@ impl SingleBody {
     /// What stands before the body and what behind it.
     pub(super) fn into_ends(self) -> (LazyBytes, LazyBytes) {
         (self.head, self.tail)
+    }
+
+    /// All samples were taken.
+    fn is_at_its_end(&self) -> bool {
+        matches!(self.stage, Stage::Complete | Stage::End)
     }
 
     fn next_block(

@@ -45,6 +45,8 @@ pub struct Source {
     damage: Damage,
     /// The sample that was looked at last.
     checked: Option<(usize, u64, u32)>,
+    /// Stands for which samples were given out since the beginning, and in which order.
+    pub(super) trail: u64,
 }
 
 /// A stretch of one span's journal held in memory.
@@ -141,7 +143,8 @@ impl Source {
         let spans = spans.iter().map(open).collect::<Result<Vec<_>, JournalError>>()?;
         let (queue, window) = (VecDeque::new(), Window::default());
         let (damage, checked) = (Damage::default(), None);
-        let mut source = Self { spans, at: (0, 0), queue, window, is_final, damage, checked };
+        let (at, trail) = ((0, 0), 0);
+        let mut source = Self { spans, at, queue, window, is_final, damage, checked, trail };
         source.rewind();
         Ok(source)
     }
@@ -223,6 +226,7 @@ impl Source {
 
     /// Begins the walk again.
     pub fn rewind(&mut self) {
+        self.trail = 0;
         self.queue.clear();
         self.at = (0, self.spans.first().map_or(0, |span| span.from));
     }
@@ -266,7 +270,12 @@ impl Source {
             }
         }
         let index = self.at.0;
-        Ok(self.queue.pop_front().map(|sample| (index, sample)))
+        let sample = self.queue.pop_front();
+        if let Some(sample) = &sample {
+            // FNV's multiplier spreads the bits.
+            self.trail = (self.trail ^ sample.position).wrapping_mul(0x0100_0000_01b3);
+        }
+        Ok(sample.map(|sample| (index, sample)))
     }
 
     /// The further samples of the tag that the last sample was the first one of.

@@ -38,7 +38,7 @@ pub use self::growing::GrowingHls;
 use self::{fmp4::Fmp4Segments, plan::HlsPlan, ts::TsSegments};
 use super::{
     evidence::Evidence,
-    project::{Block, Object, ProjectError, unsupported},
+    project::{Block, CHANGED, Object, ProjectError, unsupported},
     source::Source,
 };
 use crate::domain::container::Container;
@@ -353,6 +353,10 @@ impl HlsBody {
                 if at == span && !is_before && self.settings.segment_type.takes(&sample) {
                     samples.push((span, sample.moved_by(self.plan.placing_ms(span))));
                 }
+            }
+            let next = self.plan.segments().get(self.made + self.gathered.len() + 1);
+            if !planned.is_of(&samples, next) {
+                return Err(ProjectError::Broken(CHANGED));
             }
             self.gathered.push_back(Gathered { segment: planned.segment(), samples });
         }

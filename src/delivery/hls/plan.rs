@@ -43,6 +43,16 @@ pub(super) struct Planned {
 }
 
 impl Planned {
+    /// Whether these are its samples, where `next` is planned behind it.
+    pub fn is_of(&self, samples: &[(usize, Sample)], next: Option<&Planned>) -> bool {
+        let (Some((_, first)), Some((_, last))) = (samples.first(), samples.last()) else {
+            return self.samples == 0;
+        };
+        samples.len() == self.samples as usize
+            && first.position == self.position
+            && next.is_none_or(|next| next.span != self.span || last.position <= next.position)
+    }
+
     /// What the playlist says of it.
     pub fn segment(&self) -> Segment {
         let duration_ms = u64::from(self.duration_ms);
