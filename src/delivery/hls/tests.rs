@@ -241,6 +241,35 @@ fn every_push_has_its_own_shift() {
     assert_eq!(check(&pushes, SegmentType::Ts, &steps).restarts, 0);
 }
 
+/// Made all the same, its segments would have what follows in place of what is gone.
+#[test]
+fn no_segment_is_made_of_a_journal_that_has_changed_since_it_was_looked_at() {
+    for segment_type in SegmentType::ALL {
+        let place = Place::new();
+        let push = place.push(&stream::usual(0..10_000));
+        let spans = [push.span()];
+        let mut growing = GrowingHls::new(settings(segment_type), 0);
+        let mut source = Source::open(&place.journal, &spans).unwrap();
+        growing.set_spans(&spans, Vec::new());
+        growing.look_ahead(&mut source).unwrap();
+        growing.finish(&mut source, row()).unwrap();
+        let folder = place.journal.path(spans[0].session);
+        assert!(folder.join("00000003.flv").exists());
+        for name in ["00000002.flv", "00000002.idx"] {
+            std::fs::remove_file(folder.join(name)).unwrap();
+        }
+        let mut source = Source::open(&place.journal, &spans).unwrap();
+        let mut store = Store::default();
+        let error = loop {
+            match growing.next_block(&mut source, 5000) {
+                Ok(block) => assert!(store.take(block), "{segment_type:?}: all was made"),
+                Err(error) => break error,
+            }
+        };
+        assert!(matches!(error, ProjectError::Broken(CHANGED)), "{error}");
+    }
+}
+
 #[test]
 fn a_push_that_goes_on_is_looked_at_in_whatever_steps() {
     let config = ProptestConfig { cases: 96, failure_persistence: None, ..Default::default() };
