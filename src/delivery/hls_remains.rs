@@ -53,7 +53,11 @@ impl Delivery {
         file: &MediaFile,
         fence: Fence,
     ) -> Result<bool, DeliverError> {
-        Ok(self.is_journal_lost(file).await? && self.deliver_stored(file, fence).await?)
+        // Asked first: a journal that is gone is told where it is looked for.
+        let is_noted = !self.db.noted_media_segments(file.id).await?.is_empty();
+        Ok(is_noted
+            && self.is_journal_lost(file).await?
+            && self.deliver_stored(file, fence).await?)
     }
 
     /// The same of one whose journals have no frame any more.
