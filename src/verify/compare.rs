@@ -5,7 +5,10 @@
 //! journal goes.
 
 use crate::{
-    domain::verification::{TrackEvidence, Verification},
+    domain::{
+        container::Container,
+        verification::{TrackEvidence, Verification},
+    },
     media::packet_digest::{BLOCK_PACKETS, PacketDigest},
 };
 
@@ -99,10 +102,16 @@ impl Comparison {
         };
         let (has_journal, is_cut) = (self.has_journal, self.is_cut);
         let is_stored_as_recorded = report.has_hashes && report.differences.is_empty();
+        // Its digests are of what the index says of a frame; of one of which codec or kind rotted, a
+        // reader is told something else by the bytes, which are those that were recorded.
+        let is_told_apart = is_stored_as_recorded
+            && report.container == Container::Flv
+            && report.damaged_packets() > 0;
         let mut same_blocks = [0; 3];
         let mut differences = Vec::new();
         let mut altered: Option<Difference> = None;
         let mut are_digests_same = self.has_digests && !is_cut;
+        let mut is_told_otherwise = false;
         for (name, lane) in Lane::ALL.into_iter().zip(self.lanes) {
             let evidence = summary
                 .and_then(|summary| summary.tracks.iter().find(|t| t.track == name.as_str()));
@@ -131,8 +140,9 @@ impl Comparison {
                 if let Some(blocks) = same_blocks.get_mut(name as usize) {
                     *blocks = same;
                 }
-                are_digests_same &= difference.is_none();
-                by_digests = difference;
+                is_told_otherwise |= is_told_apart && difference.is_some();
+                by_digests = difference.filter(|_| !is_told_apart);
+                are_digests_same &= by_digests.is_none();
             }
             if altered.is_none() {
                 altered.clone_from(&by_journal);
@@ -140,6 +150,13 @@ impl Comparison {
             // What the journal has named more exactly need not be said twice.
             differences.extend(by_journal.or(by_digests));
             report.tracks.push(track);
+        }
+        if is_told_otherwise {
+            report.notes.push(
+                "a damaged packet is not read as what it was, so blocks of packets have other digests; \
+                 the bytes of the product are those that were recorded"
+                    .to_owned(),
+            );
         }
         // The digests were made of the journal when the product was, and the product still has
         // them, to the byte: if anything was altered since, it is the journal.

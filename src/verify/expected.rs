@@ -111,9 +111,12 @@ pub struct Cursor {
     splitter: Splitter,
     bytes: Vec<u8>,
     has_metadata: bool,
+    /// See [`open`].
+    is_rotten: bool,
 }
 
-/// Cursors for all lanes, if the whole journal of a file is still there.
+/// Cursors for all lanes, if the whole journal of a file is still there. In one that `is_rotten` the
+/// bytes of a tag may say another lane than the index does, as they do to a reader of FLV.
 ///
 /// # Errors
 /// It is not there, or cannot be read.
@@ -122,6 +125,7 @@ pub fn open(
     product: Product,
     spans: &[Span],
     shifts_ms: &[i64],
+    is_rotten: bool,
 ) -> Result<Vec<Cursor>, JournalError> {
     for span in spans {
         let mut reader = journal.reader(span.session)?;
@@ -153,6 +157,7 @@ pub fn open(
                 splitter: Splitter::default(),
                 bytes: Vec::new(),
                 has_metadata: false,
+                is_rotten,
             })
         })
         .collect()
@@ -212,16 +217,16 @@ impl Cursor {
         let is_whole = sample.data_offset.checked_add(sample.data_len + TAG_TRAILER as u32)
             == Some(sample.tag_len);
         let is_frame_alone = sample.kind == SampleKind::Frame && sample.track_id == 0 && is_whole;
-        if lane_of(sample.track) != self.lane && (self.lane != Lane::Data || is_frame_alone) {
+        let is_of_another = lane_of(sample.track) != self.lane;
+        if is_of_another && !self.is_rotten && (self.lane != Lane::Data || is_frame_alone) {
             return Ok(());
         }
         self.bytes.clear();
         self.source.read(span, sample.position, sample.tag_len, &mut self.bytes)?;
-        let kind = self.bytes.first().copied().and_then(TagKind::from_byte);
+        // The writer makes the header of a tag anew.
+        let kind = sample.track.tag_kind();
         let end = self.bytes.len().saturating_sub(TAG_TRAILER);
-        let (Some(kind), Some(body)) = (kind, self.bytes.get(TAG_HEADER..end)) else {
-            return Ok(());
-        };
+        let Some(body) = self.bytes.get(TAG_HEADER..end) else { return Ok(()) };
         // The first onMetaData of the first stretch is in the head, with more keys.
         let is_first = span == 0 && !self.has_metadata;
         if kind == TagKind::Script && is_first && script::is_metadata(body) {

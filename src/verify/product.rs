@@ -115,8 +115,9 @@ impl<'a> Check<'a> {
             self.report.notes.push(note.to_owned());
         }
         let journal = self.job.journal.as_ref().filter(|_| !is_remains);
+        let is_rotten = self.report.damaged_packets() > 0;
         let cursors = journal.and_then(|journal| {
-            match expected::open(journal, product, &file.spans, &shifts) {
+            match expected::open(journal, product, &file.spans, &shifts, is_rotten) {
                 Ok(cursors) => Some(cursors),
                 Err(crate::journal::JournalError::Missing(_)) => None,
                 Err(error) => {

@@ -92,6 +92,58 @@ fn an_end_that_cannot_be_read_is_told() {
     }
 }
 
+/// The first byte of some frames, which says their codec and whether they are key frames: who reads the
+/// FLV takes them for something else than the index does.
+#[test]
+fn an_flv_of_frames_whose_first_byte_rotted_is_what_its_journal_held() {
+    const DAMAGED: &str = "a journal file is damaged";
+    for backend in BACKENDS {
+        let (mut server, receiver, ..) = half_pushed(backend, 700);
+        server.kill();
+        let [only] = &journal_files(&server)[..] else { panic!("one file was to be written") };
+        let rotten = rot_first_bytes(only, &[(8, 200), (9, 300), (8, 301), (9, 302)]);
+        server.expect(DAMAGED);
+        server.launch();
+        let files = told(&receiver, SERVER_STOPPED, FORMATS.len());
+        server.stop();
+        for with_journal in [true, false] {
+            if !with_journal {
+                fs::remove_dir_all(server.data_dir().join("journal")).unwrap();
+            }
+            for file in &files {
+                let id = file["file_id"].as_str().unwrap();
+                let output = server.cli().args(["verify", id]).output().unwrap();
+                let report = String::from_utf8(output.stdout).unwrap();
+                assert_eq!(output.status.code(), Some(0), "{report}");
+                assert!(report.contains("is what its journal held, which was damaged"), "{report}");
+                let is_flv = report.starts_with("flv");
+                let all = format!("{rotten} packets had been damaged");
+                assert!(!is_flv || report.contains(&all), "{report}");
+                assert_eq!(report.contains("not read as what it was"), is_flv, "{report}");
+            }
+        }
+    }
+}
+
+/// Changes the first byte behind the header of tags of a journal file, each given by its kind and how
+/// many stand before the first such one to look at. Says how many were changed.
+fn rot_first_bytes(path: &Path, which: &[(u8, usize)]) -> usize {
+    let mut bytes = fs::read(path).unwrap();
+    let (mut at, mut nth, mut rotten) = (prefix_len(path), 0, 0);
+    while let Some(header) = bytes.get(at..at + 11) {
+        let size = u32::from_be_bytes([0, header[1], header[2], header[3]]) as usize;
+        let is_wanted = |(kind, from): &(u8, usize)| *kind == header[0] && nth >= *from;
+        if which.get(rotten).is_some_and(is_wanted) {
+            bytes[at + 11] ^= 0x5a;
+            rotten += 1;
+        }
+        (at, nth) = (at + 11 + size + 4, nth + 1);
+    }
+    assert_eq!(rotten, which.len());
+    fs::write(path, bytes).unwrap();
+    rotten
+}
+
 fn assert_costs_nothing(backend: Backend, spoil_head: impl Fn(&mut [u8])) {
     let (mut server, receiver, source, sent) = long_pushed(backend);
     server.kill();
@@ -107,13 +159,17 @@ fn assert_costs_nothing(backend: Backend, spoil_head: impl Fn(&mut [u8])) {
     assert_eq!(server.logs.count(MENDED), 3);
 }
 
-/// Changes what a journal file has before its tags; the index says how much that is.
+/// Changes what a journal file has before its tags.
 fn spoil(path: &Path, change: impl FnOnce(&mut [u8])) {
-    let index = fs::read(path.with_extension("idx")).unwrap();
-    let len = u32::from_le_bytes(index[40..44].try_into().unwrap()) as usize;
     let mut bytes = fs::read(path).unwrap();
-    change(&mut bytes[..len]);
+    change(&mut bytes[..prefix_len(path)]);
     fs::write(path, bytes).unwrap();
+}
+
+/// How much a journal file has before its tags; the index says it.
+fn prefix_len(path: &Path) -> usize {
+    let index = fs::read(path.with_extension("idx")).unwrap();
+    u32::from_le_bytes(index[40..44].try_into().unwrap()) as usize
 }
 
 /// A push in several journal files that goes on when all of it is there.
