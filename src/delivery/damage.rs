@@ -33,10 +33,19 @@ impl Damage {
         self
     }
 
-    /// Takes in what `bytes` hold of a sample's tag: see [`journal::is_intact`].
-    pub(super) fn look(&mut self, reader: &Reader, sample: &Sample, bytes: &[u8]) {
+    /// Takes in what `bytes` hold of a sample's tag: see [`journal::is_intact`]. Gives the tag as it came
+    /// if that is known from elsewhere: it is not damaged then.
+    pub(super) fn look(
+        &mut self,
+        reader: &mut Reader,
+        sample: &Sample,
+        bytes: &[u8],
+    ) -> Result<Option<Vec<u8>>, JournalError> {
         if journal::is_intact(sample, bytes) {
-            return;
+            return Ok(None);
+        }
+        if let Some(tag) = reader.copy_of_tag(sample)? {
+            return Ok(Some(tag));
         }
         if self.count == 0 {
             let path = reader.file_of(sample.position);
@@ -55,6 +64,7 @@ impl Damage {
                 track: sample.track.as_str().to_owned(),
             });
         }
+        Ok(None)
     }
 }
 

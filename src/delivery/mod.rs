@@ -44,6 +44,7 @@ pub mod upload;
 mod uploads;
 mod view;
 mod walk_ahead;
+mod window;
 mod workers;
 
 use std::sync::Arc;

@@ -7,17 +7,20 @@ use std::collections::VecDeque;
 
 use bytes::Bytes;
 
-use super::damage::{self, Damage};
 use crate::{
     domain::{container::Container, recording::Span},
-    journal::{Journal, JournalError, Reader},
+    journal::{self, Journal, JournalError, Reader},
     media::{
         config::{Configs, TrackConfig},
         sample::{Sample, SampleKind},
     },
 };
 
-use super::timeline::{OPENING_SAMPLES, Opening};
+use super::{
+    damage::{self, Damage},
+    timeline::{OPENING_SAMPLES, Opening},
+    window::Window,
+};
 
 /// Samples taken from the index at a time.
 const BATCH: usize = 4096;
@@ -47,14 +50,6 @@ pub struct Source {
     checked: Option<(usize, u64, u32)>,
     /// Stands for which samples were given out since the beginning, and in which order.
     pub(super) trail: u64,
-}
-
-/// A stretch of one span's journal held in memory.
-#[derive(Default)]
-struct Window {
-    span: usize,
-    from: u64,
-    bytes: Vec<u8>,
 }
 
 impl Source {
@@ -142,8 +137,7 @@ impl Source {
         };
         let spans = spans.iter().map(open).collect::<Result<Vec<_>, JournalError>>()?;
         let (queue, window) = (VecDeque::new(), Window::default());
-        let (damage, checked) = (Damage::default(), None);
-        let (at, trail) = ((0, 0), 0);
+        let (damage, checked, at, trail) = (Damage::default(), None, (0, 0), 0);
         let mut source = Self { spans, at, queue, window, is_final, damage, checked, trail };
         source.rewind();
         Ok(source)
@@ -290,7 +284,8 @@ impl Source {
         self.bytes(span, sample.data_position(), sample.data_len)
     }
 
-    /// Compares the tag of a sample with what the index knows of it.
+    /// Compares the tag of a sample with what the index knows of it. One that stands elsewhere too is
+    /// read from there, if it rotted here.
     pub fn check(&mut self, span: usize, sample: &Sample) -> Result<(), JournalError> {
         let checked = Some((span, sample.position, sample.data_offset));
         if self.checked == checked {
@@ -302,9 +297,11 @@ impl Source {
             len => (sample.position, len),
         };
         self.bytes(span, from, len)?;
-        let reader = self.spans.get(span).and_then(|open| open.reader.as_ref());
-        if let (Some(reader), Some(bytes)) = (reader, self.window.slice(span, from, len as usize)) {
-            self.damage.look(reader, sample, bytes);
+        let reader = self.spans.get_mut(span).and_then(|open| open.reader.as_mut());
+        if let (Some(reader), Some(bytes)) = (reader, self.window.slice(span, from, len as usize))
+            && let Some(tag) = self.damage.look(reader, sample, bytes)?
+        {
+            self.window.put(span, from, &tag);
         }
         Ok(())
     }
@@ -317,7 +314,25 @@ impl Source {
         if sample.tag_len > 0 {
             let mut tag = vec![0; sample.tag_len as usize];
             reader.read(sample.position, &mut tag)?;
-            self.damage.look(reader, sample, &tag);
+            self.damage.look(reader, sample, &tag)?;
+        }
+        Ok(())
+    }
+
+    /// Puts the whole tag of a sample into `out`: as it came, if it rotted and stands elsewhere too.
+    pub fn tag(
+        &mut self,
+        span: usize,
+        sample: &Sample,
+        out: &mut Vec<u8>,
+    ) -> Result<(), JournalError> {
+        out.clear();
+        self.read(span, sample.position, sample.tag_len, out)?;
+        let reader = self.spans.get_mut(span).and_then(|open| open.reader.as_mut());
+        if let Some(reader) = reader.filter(|_| !journal::is_intact(sample, out))
+            && let Some(tag) = reader.copy_of_tag(sample)?
+        {
+            *out = tag;
         }
         Ok(())
     }
@@ -373,10 +388,7 @@ impl Source {
         let Some(reader) = &mut open.reader else { return Ok(()) };
         let available = open.to.saturating_sub(position);
         let ahead = usize::try_from(available.min(WINDOW_BYTES)).unwrap_or(0).max(len);
-        self.window.bytes.resize(ahead, 0);
-        self.window.span = span;
-        self.window.from = position;
-        let read = reader.read_ahead(position, &mut self.window.bytes);
+        let read = reader.read_ahead(position, self.window.begin(span, position, ahead));
         self.window.bytes.truncate(*read.as_ref().unwrap_or(&0));
         let read = read?;
         if read < len {
@@ -384,15 +396,5 @@ impl Source {
             return Err(JournalError::Position { session: reader.session(), position });
         }
         Ok(())
-    }
-}
-
-impl Window {
-    fn slice(&self, span: usize, position: u64, len: usize) -> Option<&[u8]> {
-        if span != self.span {
-            return None;
-        }
-        let start = usize::try_from(position.checked_sub(self.from)?).ok()?;
-        self.bytes.get(start..start.checked_add(len)?)
     }
 }

@@ -1,10 +1,11 @@
 //! What a decoder, or a file head, must know at a place in the journal.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use bytes::Bytes;
 
 use super::{
+    copies,
     error::{JournalError, Result},
     index::IndexHeader,
     prefix::Prefix,
@@ -13,7 +14,7 @@ use super::{
 };
 use crate::media::{
     config::{Configs, TrackConfig},
-    flv::header::{TAG_HEADER_LEN, TagHeader, tag_len},
+    flv::header::{TAG_HEADER_LEN, TAG_TRAILER_LEN, TagHeader, tag_len},
     sample::{Sample, SampleKind, TagSample, Track},
 };
 
@@ -21,6 +22,8 @@ use crate::media::{
 const MAX_CONFIG_BYTES: usize = 64 << 20;
 /// Enough of a script tag to see whether it is onMetaData.
 const NAME_BYTES: usize = 64;
+/// Bytes around a payload.
+const TAG_AROUND: u32 = (TAG_HEADER_LEN + TAG_TRAILER_LEN) as u32;
 
 impl Reader {
     /// The codec configurations in force at `from` and all that come before `to`, by the ordinals
@@ -92,11 +95,21 @@ impl Reader {
         Ok(prefix.state.in_force.metadata.clone())
     }
 
-    /// The configuration that a sample is; none if it is something else.
+    /// The configuration that a sample is, as it came if that is known; none if it is something else.
     ///
     /// # Errors
     /// As [`Reader::read`].
     pub fn config(&mut self, sample: &Sample) -> Result<Option<TrackConfig>> {
+        Ok(self.find_config(sample)?.map(|(config, _)| config))
+    }
+
+    /// The same, and whether it is what came.
+    fn find_config(&mut self, sample: &Sample) -> Result<Option<(TrackConfig, bool)>> {
+        let payload = self.payload(sample)?;
+        let is_intact = copies::is_intact(sample, &payload);
+        if !is_intact && let Some(config) = self.repeated_config(sample)? {
+            return Ok(Some((config, true)));
+        }
         let found = TagSample {
             track: sample.track,
             track_id: sample.track_id,
@@ -108,20 +121,32 @@ impl Reader {
             data_offset: sample.data_offset.saturating_sub(TAG_HEADER_LEN as u32),
             data_len: sample.data_len,
         };
-        Ok(TrackConfig::new(self.payload(sample)?, &found))
+        Ok(TrackConfig::new(payload, &found).map(|config| (config, is_intact)))
     }
 
-    /// The whole payload of the tag that `sample`, its first one or not, was found in.
+    /// The whole payload of the tag that `sample`, its first one or not, was found in; as it came, if
+    /// it rotted and stands elsewhere too.
     ///
     /// # Errors
     /// As [`Reader::read`].
     pub fn payload(&mut self, sample: &Sample) -> Result<Bytes> {
-        // Only the first sample of a tag says how long it is.
-        let mut header = [0; TAG_HEADER_LEN];
-        self.read(sample.position, &mut header)?;
-        let data_size = TagHeader::decode(&header).data_size;
+        let data_size = match sample.tag_len.checked_sub(TAG_AROUND) {
+            Some(data_size) => data_size,
+            // Only the first sample of a tag says how long it is.
+            None => {
+                let mut header = [0; TAG_HEADER_LEN];
+                self.read(sample.position, &mut header)?;
+                TagHeader::decode(&header).data_size
+            }
+        };
         let mut payload = vec![0; data_size as usize];
         self.read(sample.position + TAG_HEADER_LEN as u64, &mut payload)?;
+        if !copies::is_intact(sample, &payload)
+            && let Some(tag) = self.copy_of_tag(sample)?
+        {
+            let around = TAG_HEADER_LEN..tag.len().saturating_sub(TAG_TRAILER_LEN);
+            return Ok(Bytes::from(tag).slice(around));
+        }
         Ok(payload.into())
     }
 }
@@ -129,6 +154,8 @@ impl Reader {
 /// Configurations so far.
 struct Collected {
     configs: Configs,
+    /// Ordinals of those that are not what came.
+    rotted: BTreeSet<u32>,
     session: crate::domain::ids::SessionId,
     bytes: usize,
     /// The ordinal after the highest one.
@@ -137,7 +164,8 @@ struct Collected {
 
 impl Collected {
     fn new(reader: &Reader) -> Self {
-        Collected { configs: Configs::new(), session: reader.session(), bytes: 0, next: 1 }
+        let (configs, rotted) = (Configs::new(), BTreeSet::new());
+        Collected { configs, rotted, session: reader.session(), bytes: 0, next: 1 }
     }
 
     /// Takes in what is in force where a file begins, and answers where that is.
@@ -153,12 +181,21 @@ impl Collected {
 
     /// Takes in a configuration of the encoder.
     fn add(&mut self, reader: &mut Reader, sample: &Sample) -> Result<()> {
-        if self.configs.get(sample.config).is_some() {
+        // One that rotted may come again: whoever repeats it gives it the same ordinal.
+        let is_known = self.configs.get(sample.config).is_some();
+        if is_known && !self.rotted.contains(&sample.config) {
             return Ok(());
         }
-        match reader.config(sample)? {
-            Some(config) => self.insert(sample.config, config),
-            None => Ok(()),
+        match reader.find_config(sample)? {
+            Some((config, true)) => {
+                self.rotted.remove(&sample.config);
+                self.insert(sample.config, config)
+            }
+            Some((config, false)) if !is_known => {
+                self.rotted.insert(sample.config);
+                self.insert(sample.config, config)
+            }
+            _ => Ok(()),
         }
     }
 

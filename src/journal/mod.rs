@@ -17,6 +17,7 @@ mod append;
 mod batch;
 mod checksum;
 mod configs;
+mod copies;
 mod decided;
 mod error;
 mod file;

@@ -221,8 +221,7 @@ impl Cursor {
         if is_of_another && !self.is_rotten && (self.lane != Lane::Data || is_frame_alone) {
             return Ok(());
         }
-        self.bytes.clear();
-        self.source.read(span, sample.position, sample.tag_len, &mut self.bytes)?;
+        self.source.tag(span, sample, &mut self.bytes)?;
         // The writer makes the header of a tag anew.
         let kind = sample.track.tag_kind();
         let end = self.bytes.len().saturating_sub(TAG_TRAILER);

@@ -2,7 +2,7 @@
 
 use std::fs;
 
-use crate::media::sample::Track;
+use crate::media::sample::{SampleKind, Track};
 
 use super::*;
 
@@ -60,6 +60,7 @@ fn rot(place: &Place, push: &Push, position: u64) {
 
 #[test]
 fn what_rotted_is_counted_and_named_and_costs_nothing_else() {
+    // One file alone: nothing stands twice.
     let place = Place::new();
     let push = place.push(WALL_MS, 0, METADATA);
     let good: Vec<_> = FORMATS.iter().map(|format| make(&place, *format, &[span(&push)])).collect();
@@ -93,6 +94,31 @@ fn what_rotted_is_counted_and_named_and_costs_nothing_else() {
     for format in FORMATS {
         let more = if format.0 == Container::Aac { 2 } else { 3 };
         assert_eq!(damaged_packets(&make(&place, format, &[span(&push)]).1), more, "{format:?}");
+    }
+}
+
+#[test]
+fn headers_that_rotted_are_taken_from_the_next_file() {
+    let place = Place::rolling(1024);
+    let push = place.push(WALL_MS, 0, METADATA);
+    let spans = [span(&push)];
+    let good: Vec<_> = FORMATS.iter().map(|format| make(&place, *format, &spans)).collect();
+    let mut reader = place.journal.reader(push.session).unwrap();
+    let samples: Vec<Sample> =
+        reader.samples(0, push.end).unwrap().collect::<Result<_, _>>().unwrap();
+    let is_header = |s: &&Sample| matches!(s.kind, SampleKind::Script | SampleKind::Config);
+    let headers: Vec<_> = samples.iter().filter(is_header).collect();
+    assert_eq!(headers.len(), 3);
+    for header in headers {
+        // In the name of the metadata, in the record of a configuration, in the last byte of all.
+        for at in [12, header.tag_len - 5, header.tag_len - 1] {
+            rot(&place, &push, header.position + u64::from(at));
+        }
+    }
+    for (format, (file, summary)) in FORMATS.into_iter().zip(&good) {
+        let (healed, seen) = make(&place, format, &spans);
+        assert_eq!((damaged_packets(&seen), healed == *file), (0, true), "{format:?}");
+        assert_eq!(&seen, summary, "{format:?}");
     }
 }
 

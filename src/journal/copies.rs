@@ -1,0 +1,86 @@
+//! What rotted where it came and stands elsewhere too: a codec configuration or onMetaData is repeated
+//! in the head of each later file for as long as it is in force.
+//!
+//! A tag is given only if its checksum proves it; a configuration by its ordinal, which is that of one
+//! record for ever.
+
+use super::{
+    checksum,
+    error::Result,
+    prefix::{Health, Prefix},
+    reader::Reader,
+    tracker::InForce,
+};
+use crate::media::{
+    config::TrackConfig,
+    flv::header::{TAG_HEADER_LEN, encode_tag, encode_tag_header},
+    sample::{Sample, SampleKind},
+};
+
+impl Reader {
+    /// The whole tag that `sample` is the first one of, as it came, if it is one that later files
+    /// repeat. To be asked where its own bytes have rotted.
+    ///
+    /// # Errors
+    /// A head cannot be read.
+    pub fn copy_of_tag(&mut self, sample: &Sample) -> Result<Option<Vec<u8>>> {
+        if sample.crc.is_none() || sample.tag_len == 0 {
+            return Ok(None);
+        }
+        let payload = match sample.kind {
+            SampleKind::Config => {
+                self.repeated_config(sample)?.map(|config| config.tag_payload().clone())
+            }
+            SampleKind::Script => {
+                self.in_heads_behind(sample, |in_force| in_force.metadata.clone())?
+            }
+            _ => None,
+        };
+        Ok(payload.and_then(|payload| {
+            let mut tag = Vec::with_capacity(sample.tag_len as usize);
+            encode_tag(sample.track.tag_kind(), sample.dts_ms, &payload, &mut tag);
+            checksum::is_intact(sample, &tag).then_some(tag)
+        }))
+    }
+
+    /// The configuration with the ordinal of `sample`, from a head behind it.
+    pub(super) fn repeated_config(&mut self, sample: &Sample) -> Result<Option<TrackConfig>> {
+        self.in_heads_behind(sample, |in_force| {
+            let mut configs = in_force.configs.iter();
+            let found = configs.find(|known| known.ordinal == sample.config && known.ordinal > 0);
+            found.map(|known| known.config.clone())
+        })
+    }
+
+    /// Looks into the heads of the files behind the one that `sample` stands in, up to the first that
+    /// is whole: what that does not repeat was in force no longer.
+    fn in_heads_behind<T>(
+        &mut self,
+        sample: &Sample,
+        look: impl Fn(&InForce) -> Option<T>,
+    ) -> Result<Option<T>> {
+        self.grow();
+        for nth in self.locate(sample.position)? + 1..self.files() {
+            let number = self.number(nth)?;
+            let prefix = Prefix::load(&self.folder.data(number), self.folder.session, number)?;
+            let found = look(&prefix.state.in_force);
+            if found.is_some() || prefix.health == Health::Whole {
+                return Ok(found);
+            }
+        }
+        Ok(None)
+    }
+}
+
+/// True if the tag around `payload`, or of a further sample its data, is what came.
+pub(super) fn is_intact(sample: &Sample, payload: &[u8]) -> bool {
+    let Some(crc) = sample.crc else { return true };
+    if sample.tag_len > 0 {
+        let kind = sample.track.tag_kind();
+        let header = encode_tag_header(kind, payload.len() as u32, sample.dts_ms);
+        return crc == checksum::of_tag(&header, payload);
+    }
+    let start = (sample.data_offset as usize).saturating_sub(TAG_HEADER_LEN);
+    let data = payload.get(start..start.saturating_add(sample.data_len as usize));
+    data.is_some_and(|data| crc == crc32fast::hash(data))
+}
