@@ -33,7 +33,7 @@ use super::{
     project::{Body, ProjectError, SingleBody, unsupported},
     pushed::Pushed,
     source::Source,
-    timeline::{GapRule, OPENING_SAMPLES, Opening, Timeline},
+    timeline::{GapRule, Timeline},
 };
 
 /// Remarks of products whose head has outgrown what was kept free for it.
@@ -141,6 +141,9 @@ impl FirstWalk {
         self.facts.push_configs(&configs);
         self.observer.begin_span(&configs);
         let begun = self.begin_push(source, span)?;
+        if begun.is_here() {
+            self.timeline.begin_behind(source.mark_before(span)?);
+        }
         let shift_ms = self.sessions.get(span).map_or(0, |session| session.shift_ms);
         match &mut self.plan {
             Plan::Flv(flv) => flv.begin_span(span, configs, begun, shift_ms),
@@ -162,11 +165,10 @@ impl FirstWalk {
         let session = |nth: usize| self.sessions.get(nth).map(|session| &session.session);
         let mut begun = Begun::Before;
         if session(span) != session(before) {
-            let samples = source.first_samples(span, OPENING_SAMPLES)?;
+            let search = source.opening(span, matches!(self.plan, Plan::Flv(_)), usize::MAX)?;
             let cause = self.causes.get(before).map_or("unknown", String::as_str);
-            self.timeline.begin_push(Opening::find(&samples), cause);
-            let first = samples.into_iter().find(|sample| sample.kind == SampleKind::Frame);
-            begun = Begun::Here { first };
+            self.timeline.begin_push(search.opening(), cause);
+            begun = Begun::Here { first: search.first_frame() };
         }
         if let (Some(session), Some(shift_ms)) =
             (self.sessions.get_mut(span), self.timeline.shown_shift_ms())

@@ -18,7 +18,7 @@ pub(super) struct Placing {
 /// Where a push goes on with a file.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct Resumed {
-    /// Position of the push's first frame.
+    /// Position of the push's first frame; behind all of it if it has none.
     pub first: u64,
     /// Its time in the product, or the latest one before it.
     pub at_ms: i64,

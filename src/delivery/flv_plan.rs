@@ -83,9 +83,11 @@ impl FlvPlan {
         self.told.clear();
         let resumed = match (begun, self.latest_ms) {
             (Begun::Before, _) => self.placings.last().and_then(|before| before.resumed),
-            (Begun::Here { first: Some(first) }, Some(latest_ms)) => Some(Resumed {
-                first: first.position,
-                at_ms: first.dts_ms.saturating_add(shift_ms).max(latest_ms),
+            (Begun::Here { first }, Some(latest_ms)) => Some(Resumed {
+                first: first.map_or(u64::MAX, |first| first.position),
+                at_ms: first.map_or(latest_ms, |first| {
+                    first.dts_ms.saturating_add(shift_ms).max(latest_ms)
+                }),
                 latest_ms,
             }),
             _ => None,

@@ -39,15 +39,15 @@ const OBJECT_BYTES: usize = 256;
 /// What rows of the objects of a file say of how they were made: version and type of segments.
 pub(super) fn projector(segment_type: SegmentType) -> i64 {
     match segment_type {
-        SegmentType::Ts => 5,
-        SegmentType::Fmp4 => 8,
+        SegmentType::Ts => 7,
+        SegmentType::Fmp4 => 10,
     }
 }
 
 /// The segments that such a row speaks of, whatever the version.
 pub(super) fn segment_type_of(projector: i64) -> SegmentType {
     match projector {
-        4 | 6 | 8 => SegmentType::Fmp4,
+        4 | 6 | 8 | 10 => SegmentType::Fmp4,
         _ => SegmentType::Ts,
     }
 }
@@ -344,7 +344,7 @@ mod tests {
         for segment_type in SegmentType::ALL {
             assert_eq!(segment_type_of(projector(segment_type)), segment_type);
         }
-        assert_eq!([3, 5].map(segment_type_of), [SegmentType::Ts; 2]);
-        assert_eq!([4, 6].map(segment_type_of), [SegmentType::Fmp4; 2]);
+        assert_eq!([3, 5, 7].map(segment_type_of), [SegmentType::Ts; 3]);
+        assert_eq!([4, 6, 8].map(segment_type_of), [SegmentType::Fmp4; 3]);
     }
 }

@@ -6,6 +6,7 @@
 //! streams; `record` decides what an ended file is.
 
 mod ahead;
+mod beginning;
 mod boot_clock;
 mod buffers;
 pub mod callback;

@@ -12,13 +12,12 @@ use crate::{
     journal::{self, Journal, JournalError, Reader},
     media::{
         config::{Configs, TrackConfig},
-        sample::{Sample, SampleKind},
+        sample::Sample,
     },
 };
 
 use super::{
     damage::{self, Damage},
-    timeline::{OPENING_SAMPLES, Opening},
     window::Window,
 };
 
@@ -26,6 +25,9 @@ use super::{
 const BATCH: usize = 4096;
 /// Journal bytes read at a time.
 const WINDOW_BYTES: u64 = 512 << 10;
+
+/// A push that goes on with a file while it grows shows so far how it begins, or when it ends.
+const GROWING_SAMPLES: usize = 1 << 18;
 
 /// One span, opened.
 struct OpenSpan {
@@ -90,11 +92,9 @@ impl Source {
         let open = |span: &Span| journal.reader(span.session).map(Some);
         let mut source = Self::open_spans(&spans, false, open)?;
         if grows && let Some(last @ 1..) = spans.len().checked_sub(1) {
-            let first = source.first_samples(last, OPENING_SAMPLES)?;
+            let of_all = container == Container::Flv;
             // Of frames of other tracks alone only FLV is made.
-            let counts = |sample: &Sample| sample.track_id == 0 || container == Container::Flv;
-            let is_shown = first.iter().any(|s| s.kind == SampleKind::Frame && counts(s));
-            if first.len() < OPENING_SAMPLES || !is_shown || Opening::find(&first).is_none() {
+            if !source.opening(last, of_all, GROWING_SAMPLES)?.is_over() {
                 source.spans.truncate(last);
             }
         }
@@ -187,16 +187,6 @@ impl Source {
         }
     }
 
-    /// The first samples of a span, private ones too, at most `max`.
-    pub fn first_samples(&mut self, span: usize, max: usize) -> Result<Vec<Sample>, JournalError> {
-        match self.reader(span) {
-            Some((reader, from, to)) if from < to => {
-                reader.samples(from.max(reader.start()), to)?.take(max).collect()
-            }
-            _ => Ok(Vec::new()),
-        }
-    }
-
     /// First position of a span and one past its last, as they should be; `None` behind the last
     /// span. What its journal still holds may be less.
     pub fn extent(&self, span: usize) -> Option<(u64, u64)> {
@@ -213,7 +203,8 @@ impl Source {
         self.damage
     }
 
-    fn reader(&mut self, span: usize) -> Option<(&mut Reader, u64, u64)> {
+    /// What a span is read with, and from where to where.
+    pub(super) fn reader(&mut self, span: usize) -> Option<(&mut Reader, u64, u64)> {
         let open = self.spans.get_mut(span)?;
         Some((open.reader.as_mut()?, open.from, open.to))
     }

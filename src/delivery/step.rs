@@ -27,7 +27,7 @@ use super::{
 };
 
 /// Version of the projector and of the layout: an upload begun by another one is not continued.
-const PROJECTOR: i64 = 7;
+const PROJECTOR: i64 = 8;
 /// The object that the parts are of.
 pub(super) const MAIN: &str = "main";
 /// Uploads of one file that are begun anew because the store refused a part: it may refuse them all.

@@ -15,7 +15,7 @@
 
 mod opening;
 
-pub(super) use opening::{OPENING_SAMPLES, Opening};
+pub(super) use opening::{Opening, Search};
 
 use std::collections::BTreeMap;
 
@@ -220,6 +220,11 @@ impl Timeline {
         frames.latest_ms = frames.latest_ms.max(Some(latest_ms));
         frames.wall_ms = others.wall_ms;
         if others.step_ms > 0 { others.step_ms } else { LONE_FRAME_MS }
+    }
+
+    /// The samples that follow are from the middle of a push, behind this mark.
+    pub fn begin_behind(&mut self, mark: Option<i64>) {
+        self.mark = self.mark.or(mark);
     }
 
     /// Takes in what the journal notes between the samples.

@@ -10,8 +10,8 @@ use sha2::{Digest, Sha256};
 
 /// Version of the meaning of these fields. 2: decoding times in MP4 count from a track's first packet,
 /// and frames before the first configuration of their track are in it. 3: `moved_headers` in FLV.
-/// 4: those between frames, too.
-pub const VERSION: u32 = 4;
+/// 4: those between frames, too. 5: those of a push without a frame, and however many.
+pub const VERSION: u32 = 5;
 
 /// The longest JSON text of a summary in an event, in bytes. Receivers keep events in columns and
 /// queues with limits; whoever wants all of a long file's hashes asks for the row.

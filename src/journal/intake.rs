@@ -44,6 +44,7 @@ pub(super) struct Intake {
     file_bytes: u64,
     begins_file: bool,
     clock_ms: Option<i64>,
+    has_frames: bool,
     has_gop_ended: bool,
 }
 
@@ -63,6 +64,7 @@ impl Intake {
             file_bytes: 0,
             begins_file: false,
             clock_ms: None,
+            has_frames: false,
             has_gop_ended: false,
         }
     }
@@ -74,6 +76,7 @@ impl Intake {
         let samples = self.tracker.examine(tag.kind, &tag.payload);
         let starts_gop = samples.iter().any(is_keyframe);
         let has_audio = samples.iter().any(is_audio_frame);
+        let has_frames = samples.iter().any(|sample| sample.kind == SampleKind::Frame);
         let is_cut = starts_gop || (has_audio && !self.progress.has_video);
         let is_full = is_cut && self.file_bytes >= self.roll_bytes;
         if self.file_bytes > 0 && (is_full || self.file_bytes / 2 >= self.roll_bytes) {
@@ -81,8 +84,11 @@ impl Intake {
         }
         self.has_gop_ended |= starts_gop;
 
-        let is_clock_due =
-            |last: i64| !(last..last.saturating_add(CLOCK_EVERY_MS)).contains(&wall_ms);
+        // The first frame is what a file goes on with: when it came is noted for itself.
+        let is_first = !self.has_frames && has_frames;
+        self.has_frames |= has_frames;
+        let every_ms = if is_first { 1 } else { CLOCK_EVERY_MS };
+        let is_clock_due = |last: i64| !(last..last.saturating_add(every_ms)).contains(&wall_ms);
         if self.clock_ms.is_none_or(is_clock_due) {
             self.clock_ms = Some(wall_ms);
             self.push_private(&Private::Clock(wall_ms));

@@ -204,6 +204,28 @@ impl Reader {
         Ok(found)
     }
 
+    /// Unix milliseconds of the last arrival that is noted before a logical position, in the file that
+    /// holds it: what is known of it does not change when earlier files go.
+    ///
+    /// # Errors
+    /// As [`Reader::samples`].
+    pub fn mark_before(&mut self, position: u64) -> Result<i64> {
+        let nth = self.locate(position)?;
+        let IndexHeader { base, number, .. } = *self.header(nth)?;
+        let mut last = None;
+        for sample in self.samples(base, position)? {
+            let sample = sample?;
+            if sample.kind == SampleKind::Clock {
+                last = Some(sample.dts_ms);
+            }
+        }
+        if let Some(last) = last {
+            return Ok(last);
+        }
+        let prefix = Prefix::load(&self.folder.data(number), self.folder.session, number)?;
+        Ok(prefix.head.wall_ms)
+    }
+
     /// Calls `f` for the samples between two positions that `is_wanted`. Holds a bounded number of
     /// them, however many there are.
     pub(super) fn each(

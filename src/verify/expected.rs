@@ -23,7 +23,7 @@ use crate::{
 };
 
 use super::{
-    header_clock::HeaderClock,
+    header_clock::{HeaderClock, HeaderRule},
     packet::{Lane, Packet},
     read::flv::Splitter,
 };
@@ -36,12 +36,8 @@ const TAG_TRAILER: usize = 4;
 /// What a product is made of.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Product {
-    /// FLV.
-    Flv,
-    /// FLV with a summary of version 2 or less, or none.
-    FlvOfVersion2,
-    /// FLV with a summary of version 3.
-    FlvOfVersion3,
+    /// FLV with a summary of this version; 0 is without one.
+    Flv(u32),
     /// Plain MP4.
     Mp4,
     /// Plain MP4 with a summary of version 1.
@@ -56,12 +52,12 @@ pub enum Product {
 
 impl Product {
     fn is_flv(self) -> bool {
-        matches!(self, Product::Flv | Product::FlvOfVersion2 | Product::FlvOfVersion3)
+        matches!(self, Product::Flv(_))
     }
 
     fn takes(self, sample: &Sample) -> bool {
         match self {
-            Product::Flv | Product::FlvOfVersion2 | Product::FlvOfVersion3 => flv::takes(sample),
+            Product::Flv(_) => flv::takes(sample),
             Product::Mp4 => mp4::takes(sample),
             Product::Mp4OfVersion1 | Product::Fragmented => mp4::fragment::takes(sample),
             Product::Ts => ts::takes(sample),
@@ -71,7 +67,7 @@ impl Product {
 
     fn time_rule(self) -> TimeRule {
         match self {
-            Product::Flv | Product::FlvOfVersion2 | Product::FlvOfVersion3 => TimeRule::Flv,
+            Product::Flv(_) => TimeRule::Flv,
             Product::Mp4 => TimeRule::Mp4,
             Product::Mp4OfVersion1 => TimeRule::Mp4OfVersion1,
             Product::Ts => TimeRule::Ts,
@@ -142,6 +138,10 @@ pub fn open(
         *lane != Lane::Data && (product, *lane) != (Product::Adts, Lane::Video) || product.is_flv()
     });
     let described = described(journal, spans)?;
+    let header_rule = match product {
+        Product::Flv(version) => HeaderRule::of_version(version),
+        _ => HeaderRule::Own,
+    };
     lanes
         .map(|lane| {
             Ok(Cursor {
@@ -151,7 +151,7 @@ pub fn open(
                 source: Source::open(journal, spans)?,
                 shifts_ms: shifts_ms.to_vec(),
                 clock: ProductClock::new(product.time_rule()),
-                headers: HeaderClock::new(spans, product == Product::FlvOfVersion3),
+                headers: HeaderClock::new(spans, header_rule),
                 nal_lengths: (None, BTreeMap::new()),
                 queue: VecDeque::new(),
                 splitter: Splitter::default(),
@@ -187,7 +187,7 @@ impl Cursor {
             let Some((span, sample)) = self.source.next_sample()? else { return Ok(None) };
             let shift_ms = self.shift_ms(span);
             let mut time_ms = sample.dts_ms.saturating_add(shift_ms);
-            if matches!(self.product, Product::Flv | Product::FlvOfVersion3) {
+            if self.product.is_flv() {
                 time_ms = self.headers.time_ms(&mut self.source, span, &sample, shift_ms)?;
             }
             if !self.product.takes(&sample) || self.is_undescribed(&sample) {

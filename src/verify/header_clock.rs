@@ -2,7 +2,8 @@
 //!
 //! A push that goes on with a file has one constant added to all its times. What comes before its first
 //! frame may have times that are not of its clock: with the constant they would stand before what the
-//! file already has, or far behind the frames. Those stand where the push begins. Between frames,
+//! file already has, or far behind the frames. Those stand where the push begins or, if it has no frame,
+//! where the file has come to. Between frames,
 //! those that would stand below zero, or that are behind the frame before them only because the 32 bits
 //! of the encoder's clock begin again, stand where that frame does. The writer says the same in code of
 //! its own.
@@ -14,8 +15,33 @@ use crate::{
     media::sample::{CLOCK_CYCLE_MS, CLOCK_JUMP_MS, Sample, SampleKind},
 };
 
-/// So far into a push its first frame is looked for.
+/// So far into a push its first frame was looked for until version 4.
 const LOOK_SAMPLES: usize = 4096;
+
+/// How a file with a summary of some version was made.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) enum HeaderRule {
+    /// Everything has its own time and the constant of its push.
+    Own,
+    /// Version 3: between frames, only what would stand below zero is moved, to where the push begins.
+    Third,
+    /// Version 4: a push whose first frame has much before it has nothing moved, as one without any.
+    Fourth,
+    /// As above.
+    Current,
+}
+
+impl HeaderRule {
+    /// By the version of the summary, 0 without one.
+    pub fn of_version(version: u32) -> Self {
+        match version {
+            ..=2 => Self::Own,
+            3 => Self::Third,
+            4 => Self::Fourth,
+            _ => Self::Current,
+        }
+    }
+}
 
 /// Follows all samples of a file.
 pub(super) struct HeaderClock {
@@ -26,9 +52,7 @@ pub(super) struct HeaderClock {
     latest_ms: Option<i64>,
     /// The last one.
     frame: Option<Frame>,
-    /// As summaries of version 3 had it: between frames, only what would stand below zero is moved, to
-    /// where the push begins.
-    is_of_version_3: bool,
+    rule: HeaderRule,
     /// The push goes on with what was there.
     resumed: Option<Start>,
 }
@@ -48,11 +72,11 @@ struct Frame {
 }
 
 impl HeaderClock {
-    pub(super) fn new(spans: &[Span], is_of_version_3: bool) -> Self {
+    pub(super) fn new(spans: &[Span], rule: HeaderRule) -> Self {
         let behind = spans.iter().skip(1);
         let changes = spans.iter().zip(behind).map(|(one, next)| one.session != next.session);
         let are_new = std::iter::once(false).chain(changes).collect();
-        Self { are_new, at: None, latest_ms: None, frame: None, is_of_version_3, resumed: None }
+        Self { are_new, at: None, latest_ms: None, frame: None, rule, resumed: None }
     }
 
     /// The time of the next sample's tag in the product.
@@ -63,17 +87,23 @@ impl HeaderClock {
         sample: &Sample,
         shift_ms: i64,
     ) -> Result<i64, JournalError> {
+        let own_ms = sample.dts_ms.saturating_add(shift_ms);
+        if self.rule == HeaderRule::Own {
+            return Ok(own_ms);
+        }
         let is_frame = |sample: &Sample| sample.kind == SampleKind::Frame;
         if self.at.replace(span) != Some(span) && self.are_new.get(span) == Some(&true) {
-            let opening = source.first_samples(span, LOOK_SAMPLES)?;
-            let first = opening.iter().find(|sample| is_frame(sample));
-            self.resumed = first.zip(self.latest_ms).map(|(first, earliest_ms)| Start {
+            let is_current = self.rule == HeaderRule::Current;
+            let max = if is_current { usize::MAX } else { LOOK_SAMPLES };
+            let first = source.first_frame(span, max)?;
+            let first_ms = first.map(|first| first.dts_ms.saturating_add(shift_ms));
+            let start = self.latest_ms.filter(|_| is_current || first.is_some());
+            self.resumed = start.map(|earliest_ms| Start {
                 is_ahead: true,
                 earliest_ms,
-                at_ms: earliest_ms.max(first.dts_ms.saturating_add(shift_ms)),
+                at_ms: first_ms.map_or(earliest_ms, |first_ms| first_ms.max(earliest_ms)),
             });
         }
-        let own_ms = sample.dts_ms.saturating_add(shift_ms);
         if is_frame(sample) {
             self.latest_ms = self.latest_ms.max(Some(own_ms));
             self.frame = Some(Frame { sent_ms: sample.dts_ms, at_ms: own_ms });
@@ -88,8 +118,8 @@ impl HeaderClock {
                 let is_behind = own_ms.saturating_sub(start.at_ms) > CLOCK_JUMP_MS;
                 if is_before || is_behind { start.at_ms } else { own_ms }
             }
-            Some(start) if self.is_of_version_3 && own_ms < 0 => start.at_ms,
-            Some(_) if !self.is_of_version_3 => match &self.frame {
+            Some(start) if self.rule == HeaderRule::Third && own_ms < 0 => start.at_ms,
+            Some(_) if self.rule >= HeaderRule::Fourth => match &self.frame {
                 Some(frame) if own_ms < 0 || frame.is_far_before(sample.dts_ms) => {
                     frame.at_ms.max(0)
                 }
@@ -146,7 +176,7 @@ mod tests {
 
     /// Where script data of this time stand between frames of a second push, the first of which is at
     /// 10 s and the last before them 20 ms later.
-    fn times(frame_ms: i64, data_ms: i64, is_of_version_3: bool) -> i64 {
+    fn times(frame_ms: i64, data_ms: i64, rule: HeaderRule) -> i64 {
         let root = tempfile::tempdir().unwrap();
         let (sync_interval, roll_bytes) = (Duration::from_secs(1), 1 << 20);
         let settings = Settings { root: root.path().join("journal"), sync_interval, roll_bytes };
@@ -158,7 +188,7 @@ mod tests {
         let spans = [first, record(&journal, &second)];
         let shifts_ms = [0, 10_000 - frame_ms];
         let mut source = Source::open(&journal, &spans).unwrap();
-        let mut clock = HeaderClock::new(&spans, is_of_version_3);
+        let mut clock = HeaderClock::new(&spans, rule);
         let mut found = Vec::new();
         while let Some((span, sample)) = source.next_sample().unwrap() {
             let time_ms = clock.time_ms(&mut source, span, &sample, shifts_ms[span]).unwrap();
@@ -183,8 +213,14 @@ mod tests {
             (0, 7_200_000, 7_210_000, 7_210_000),
             (5_000, 0, 5_000, 5_000),
         ] {
-            assert_eq!(times(frame_ms, data_ms, true), of_version_3, "{frame_ms} {data_ms}");
-            assert_eq!(times(frame_ms, data_ms, false), now, "{frame_ms} {data_ms}");
+            for (rule, expected) in [
+                (HeaderRule::Third, of_version_3),
+                (HeaderRule::Fourth, now),
+                (HeaderRule::Current, now),
+            ] {
+                let found = times(frame_ms, data_ms, rule);
+                assert_eq!(found, expected, "{rule:?} {frame_ms} {data_ms}");
+            }
         }
     }
 }

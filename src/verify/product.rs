@@ -73,11 +73,7 @@ impl Job {
         };
         match self.file.container {
             Container::Flv => {
-                let product = match summary.as_ref().map_or(0, |summary| summary.version) {
-                    ..=2 => Product::FlvOfVersion2,
-                    3 => Product::FlvOfVersion3,
-                    _ => Product::Flv,
-                };
+                let product = Product::Flv(summary.as_ref().map_or(0, |summary| summary.version));
                 check.single(product, |input, sink| flv::read(input, sink))?;
             }
             Container::Aac => check.single(Product::Adts, |input, sink| adts::read(input, sink))?,
@@ -127,7 +123,8 @@ impl<'a> Check<'a> {
                 }
             }
         });
-        let has_digests = self.summary.is_some_and(|summary| !summary.tracks.is_empty());
+        // Of script data alone there are none to compare: its bytes have hashes.
+        let has_digests = self.summary.is_some() && !is_remains;
         self.comparison = Comparison::new(cursors.filter(|c| !c.is_empty()), has_digests);
     }
 

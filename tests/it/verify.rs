@@ -349,7 +349,7 @@ fn the_action_answers_the_same() {
             assert_eq!(answer["Verified"], true, "{answer:#}");
             assert_eq!(answer["Against"], "journal");
             assert_eq!(answer["DifferenceSet"], json!([]));
-            assert_eq!(answer["Summary"]["version"], 4);
+            assert_eq!(answer["Summary"]["version"], 5);
         }
         let path = object(&server, &files[0], None);
         let mut bytes = fs::read(&path).unwrap();

@@ -27,13 +27,24 @@ fn push(wall_ms: i64, first_ms: i64, length_ms: i64) -> Vec<Sample> {
     samples
 }
 
+/// How a push begins that has these samples.
+fn opening(samples: &[Sample]) -> Option<Opening> {
+    let mut search = Search::new(false);
+    for sample in samples {
+        if search.push(sample) {
+            break;
+        }
+    }
+    search.opening()
+}
+
 /// Decoding times on the file's timeline, and its gaps.
 fn walk(rule: GapRule, pushes: &[Vec<Sample>]) -> (Vec<(Track, i64)>, Vec<Gap>, i64) {
     let mut timeline = Timeline::new(rule);
     let mut times = Vec::new();
     for (nth, samples) in pushes.iter().enumerate() {
         if nth > 0 {
-            timeline.begin_push(Opening::find(samples), "network");
+            timeline.begin_push(opening(samples), "network");
         }
         for sample in samples {
             let shift_ms = timeline.push(sample);
@@ -77,7 +88,7 @@ fn what_is_lost_is_a_gap() {
         timeline.push(sample);
     }
     timeline.lose();
-    timeline.begin_push(Opening::find(&samples), "network");
+    timeline.begin_push(opening(&samples), "network");
     let (gaps, _) = timeline.finish();
     assert_eq!((gaps.len(), gaps[0].cause.as_str()), (1, "journal_lost"));
 }
@@ -130,7 +141,7 @@ fn what_came_in_a_burst_before_the_break_does_not_shorten_it() {
         let mut timeline = Timeline::new(GapRule::Shown);
         first.iter().for_each(|sample| _ = timeline.push(sample));
         note.iter().for_each(|note| timeline.note(note));
-        let shift_ms = timeline.begin_push(Opening::find(&second), "network");
+        let shift_ms = timeline.begin_push(opening(&second), "network");
         let (gaps, _) = timeline.finish();
         assert_eq!(shift_ms, 4_980 + gaps[0].media_ms);
         assert_eq!(gaps[0].wall_ms, gaps[0].media_ms);
@@ -162,7 +173,7 @@ fn pushes_without_a_default_track_are_placed_by_the_others() {
     let mut begins = Vec::new();
     for (nth, samples) in pushes.iter().enumerate() {
         if nth > 0 {
-            timeline.begin_push(Opening::find(samples), "network");
+            timeline.begin_push(opening(samples), "network");
         }
         let shifts: Vec<i64> = samples.iter().map(|sample| timeline.push(sample)).collect();
         assert!(shifts.iter().all(|shift_ms| *shift_ms == shifts[0]));
@@ -190,10 +201,74 @@ fn tracks_are_never_moved_against_each_other() {
 fn a_span_from_the_middle_of_a_push_has_frames_before_its_mark() {
     let samples =
         [frame(Track::Video, 100), frame(Track::Video, 400), mark(5_000), frame(Track::Video, 900)];
-    let opening = Opening::find(&samples).unwrap();
-    assert_eq!(opening, Opening { dts_ms: 100, all_dts_ms: 100, wall_ms: Some(4_200) });
-    assert_eq!(Opening::find(&samples[..2]).unwrap().wall_ms, None);
-    assert_eq!(Opening::find(&samples[2..3]), None);
+    let found = opening(&samples).unwrap();
+    assert_eq!(found, Opening { dts_ms: 100, all_dts_ms: 100, wall_ms: Some(4_200) });
+    assert_eq!(opening(&samples[..2]).unwrap().wall_ms, None);
+    assert_eq!(opening(&samples[2..3]), None);
+}
+
+#[test]
+fn what_comes_before_the_first_frame_does_not_hide_it() {
+    let script = |at: i64| Sample { kind: SampleKind::Script, ..frame(Track::Script, at) };
+    let first = push(WALL_MS, 0, 1_000);
+    // Headers and then nothing for three seconds, or script data all the time, or a lot at once.
+    let waits = vec![mark(WALL_MS + 9_000), script(0)];
+    let mut speaks = Vec::new();
+    for at in (0..3_000).step_by(100) {
+        speaks.extend((at % 1000 == 0).then(|| mark(WALL_MS + 9_000 + at)));
+        speaks.push(script(at));
+    }
+    let mut floods = vec![mark(WALL_MS + 9_000)];
+    floods.extend((0..10_000).map(|_| script(0)));
+    for mut second in [waits, speaks, floods] {
+        second.extend(push(WALL_MS + 12_000, 60_000, 2_000));
+        let (times, gaps, _) = walk(GapRule::Shown, &[first.clone(), second]);
+        assert_eq!(times[75].1, 12_000);
+        let gap =
+            Gap { cause: "network".to_owned(), at_ms: 980, wall_ms: 11_020, media_ms: 11_020 };
+        assert_eq!(gaps, [gap]);
+    }
+}
+
+#[test]
+fn how_a_push_begins_is_known_three_marks_behind_its_first_frame() {
+    let samples = [&[mark(0), frame(Track::Video, 0)][..], &push(500, 500, 5_000)[..]].concat();
+    let mut search = Search::new(false);
+    let looked = samples.iter().take_while(|sample| !search.push(sample)).count();
+    let marks = |samples: &[Sample]| samples.iter().filter(|s| s.kind == SampleKind::Clock).count();
+    assert_eq!((marks(&samples[..looked]), samples[looked].kind), (3, SampleKind::Clock));
+    assert!(search.is_over());
+    // Of one without a mark, after so many samples; frames of other tracks count where all do.
+    for (of_all_tracks, track_id, is_over) in
+        [(false, 0, true), (true, 0, true), (false, 1, false), (true, 1, true)]
+    {
+        let frame = Sample { track_id, ..frame(Track::Audio, 0) };
+        let mut search = Search::new(of_all_tracks);
+        let looked = (0..10_000).take_while(|_| !search.push(&frame)).count();
+        assert_eq!((looked, search.is_over()), (if is_over { 4096 } else { 10_000 }, is_over));
+        assert!(search.opening().is_some() && search.first_frame().is_some());
+    }
+}
+
+#[test]
+fn a_file_that_begins_behind_the_last_mark_of_its_push_ends_when_that_did() {
+    // Cut 300 ms behind a mark, and interrupted 400 ms later.
+    let first: Vec<_> = push(WALL_MS, 0, 720).split_off(20);
+    assert!(first.iter().all(|sample| sample.kind != SampleKind::Clock));
+    let begun_ms = first[0].dts_ms;
+    let second = push(WALL_MS + 6_000, 0, 1_000);
+    let step_ms = |mark: Option<i64>, note: Option<Note>| {
+        let mut timeline = Timeline::new(GapRule::Shown);
+        timeline.begin_behind(mark);
+        first.iter().for_each(|sample| _ = timeline.push(sample));
+        note.iter().for_each(|note| timeline.note(note));
+        timeline.begin_push(opening(&second), "network");
+        timeline.finish().0[0].media_ms
+    };
+    assert_eq!(step_ms(None, None), 20, "nothing says when it was");
+    assert_eq!(step_ms(Some(WALL_MS), Some(end(WALL_MS + 900, Some(WALL_MS + 700)))), 5_300);
+    // Killed: by the mark and the times behind it.
+    assert_eq!(step_ms(Some(WALL_MS), None), 6_000 - (700 - begun_ms));
 }
 
 #[test]

@@ -134,6 +134,51 @@ fn data_of_the_first_push_keep_their_times() {
 }
 
 #[test]
+fn a_push_of_script_data_alone_stands_where_the_file_has_come_to() {
+    let place = Place::new();
+    let first = place.push(WALL_MS, 500, METADATA);
+    let tags = [0, 998, 1_990, 2_600, CYCLE_MS - 1]
+        .map(|at| tag(TagKind::Script, at, OTHER_SCRIPT.to_vec()));
+    let second = place.record(WALL_MS + 5_000, tags.to_vec());
+    let third = place.push(WALL_MS + 12_480, 0, OTHER_SCRIPT);
+    let latest_ms = 500 + 1_980;
+    for pushes in [&[&first, &second][..], &[&first, &second, &third]] {
+        let spans: Vec<Span> = pushes.iter().map(|push| span(push)).collect();
+        let (file, _, summary) = place.make(Container::Flv, &spans);
+        let moved = summary.irregularities.iter().find(|seen| seen.kind == "moved_headers");
+        assert_eq!(moved.map(|seen| seen.count), Some(4));
+        let found: Vec<i64> = tags_of(&file).iter().map(|tag| tag.time_ms).collect();
+        let at = first.tags.len();
+        // One that can be of a frame to come keeps its time.
+        assert_eq!(found[at..at + 5], [latest_ms, latest_ms, latest_ms, 2_600, latest_ms]);
+        // The step is that between the frames.
+        assert!(pushes.len() == 2 || found[at + 5 + 3] == 500 + 12_480, "{found:?}");
+    }
+}
+
+#[test]
+fn any_number_of_tags_before_its_first_frame_does_not_misplace_a_push() {
+    let place = Place::new();
+    let first = place.push(WALL_MS, 0, METADATA);
+    let mut tags = vec![tag(TagKind::Script, 0, OTHER_SCRIPT.to_vec()); 5_000];
+    // In a test a jump of the clock takes a second.
+    tags.extend(place.push(WALL_MS, 3_600_000, OTHER_SCRIPT).tags.drain(1..));
+    let count = tags.len() - 5_000;
+    let second = place.record(WALL_MS + 7_480, tags);
+    for container in [Container::Flv, Container::Mp4] {
+        let (file, _, summary) = place.make(container, &[span(&first), span(&second)]);
+        assert_eq!(summary.gaps.len(), 1);
+        assert_eq!((summary.gaps[0].wall_ms, summary.gaps[0].media_ms), (6_500, 6_500));
+        if container == Container::Flv {
+            let tags = tags_of(&file);
+            let (data, rest) = tags[first.tags.len()..].split_at(5_000);
+            assert_eq!((data[0].time_ms, data[4_999].time_ms), (8_480, 8_480));
+            assert_eq!((rest.len(), rest[2].time_ms), (count, 8_480));
+        }
+    }
+}
+
+#[test]
 fn headers_of_the_first_push_keep_their_times() {
     let place = Place::new();
     let first = push_with_headers(&place, WALL_MS, 3_600_000, [0, 0, 7_200_000]);
