@@ -221,7 +221,8 @@ impl Appender {
             Err(error) => ("write", self.folder.data(header.number), error),
         };
         let data_len = u64::from(header.prefix_len) + open.body_len;
-        let is_whole = data.cut(data_len).and_then(|()| index.cut(open.index_len)).is_ok();
+        // The index first: it must not know of tags that the data do not have.
+        let is_whole = index.cut(open.index_len).and_then(|()| data.cut(data_len)).is_ok();
         // Nothing in a file without tags can have been lost.
         let is_trusted = is_lack_of_room(&error) || open.body_len == 0;
         if !(is_whole && is_trusted) {

@@ -37,17 +37,18 @@ impl Folder {
         path.with_added_extension("new")
     }
 
-    /// Where a data file that cannot be read is put, or what had to be cut off one.
+    /// Where a data file that cannot be read is put, or what had to be cut off one; of an index, where
+    /// one is put that knows of more than is left.
     pub fn aside(path: &Path) -> PathBuf {
         path.with_added_extension("damaged")
     }
 
-    /// Whether something was put aside that stood behind all that is left. `last` is the number of
-    /// the last data file.
+    /// Whether something was put aside that stood behind all that is left, or that knows of it. `last`
+    /// is the number of the last data file.
     pub fn is_cut_short(&self, last: u32) -> Result<bool> {
         let mut aside = Vec::new();
         self.each_name(|name| {
-            let number = number_of(name, ".flv.damaged");
+            let number = number_of(name, ".flv.damaged").or(number_of(name, ".idx.damaged"));
             aside.extend(number.filter(|number| *number >= last).map(|_| self.path.join(name)));
         })?;
         // An empty one was begun when the process died: it never held anything.
@@ -66,7 +67,7 @@ impl Folder {
     }
 
     /// Everything of ours that goes with no data file: half-made replacements, indexes of files
-    /// that were not begun or are gone, and, if asked for, data files put aside.
+    /// that were not begun or are gone, and, if asked for, what was put aside.
     pub fn strays(&self, with_aside: bool) -> Result<Vec<PathBuf>> {
         let numbers = self.numbers()?;
         let mut strays = Vec::new();
@@ -75,12 +76,24 @@ impl Folder {
                 number_of(name, ".flv.new").or(number_of(name, ".idx.new")).is_some();
             let is_alone =
                 number_of(name, ".idx").is_some_and(|n| numbers.binary_search(&n).is_err());
-            let is_aside = with_aside && number_of(name, ".flv.damaged").is_some();
+            let aside = number_of(name, ".flv.damaged").or(number_of(name, ".idx.damaged"));
+            let is_aside = with_aside && aside.is_some();
             if is_half_made || is_alone || is_aside {
                 strays.push(self.path.join(name));
             }
         })?;
         Ok(strays)
+    }
+
+    /// Numbers of the indexes without a data file, lowest first.
+    pub fn lone_indexes(&self) -> Result<Vec<u32>> {
+        let numbers = self.numbers()?;
+        let mut lone = Vec::new();
+        self.each_name(|name| {
+            lone.extend(number_of(name, ".idx").filter(|n| numbers.binary_search(n).is_err()));
+        })?;
+        lone.sort_unstable();
+        Ok(lone)
     }
 
     fn each_name(&self, mut f: impl FnMut(&str)) -> Result<()> {

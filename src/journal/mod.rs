@@ -10,8 +10,8 @@
 //!
 //! Reading order: `space` (room on the disk), `tracker` (from tags to records), `intake` (from tags to batches), `append` and
 //! `sync` (the blocking work), `lane`, `sync_lane` and `writer` (when it is done), `reader` and
-//! `samples`, `recover` (`salvage` and `rebuild` for heads, `mend` for tags, `repair` for the rest),
-//! `release`. Nothing here knows the database or the products.
+//! `samples`, `recover` (`salvage` and `rebuild` for heads, `mend` for tags, `repair` for the rest,
+//! `lost_end` for what a disk lost), `release`. Nothing here knows the database or the products.
 
 mod append;
 mod batch;
@@ -29,6 +29,7 @@ mod index_file;
 mod intake;
 mod lane;
 mod live;
+mod lost_end;
 mod mend;
 mod pool;
 mod prefix;

@@ -19,6 +19,7 @@ use super::{
     file::Disk,
     folder::Folder,
     index_file::IndexFile,
+    lost_end::LostEnd,
     mend::{Mending, mend},
     prefix::{Health, Prefix},
     progress::Progress,
@@ -49,6 +50,9 @@ pub struct Recovered {
     /// Data files without a head that can be read and be true, nor one that could be made again,
     /// which were put aside.
     pub set_aside: u32,
+    /// Tags behind the last one that is kept of which only an index still knew; of those that it does
+    /// not know any more either, some may have been lost without being counted.
+    pub lost_tags: u64,
 }
 
 /// The text about a session that the files still have.
@@ -109,10 +113,19 @@ pub(super) fn recover(folder: &Folder, disk: &dyn Disk, text: Option<&str>) -> R
         }
     }
     let files = kept;
+    let last = files.last().map(|(number, _)| *number);
+    let mut lone = folder.lone_indexes()?;
+    // Without any data file it is what a release leaves that was broken off.
+    let may_have_lost = last.is_some() || recovered.set_aside > 0;
+    lone.retain(|number| may_have_lost && last.is_none_or(|last| *number > last));
     for stray in folder.strays(false)? {
+        if lone.iter().any(|number| stray == folder.index(*number)) {
+            continue;
+        }
         fs::remove_file(&stray).map_err(JournalError::io("remove", &stray))?;
     }
     let bases: Vec<u64> = files.iter().map(|(_, prefix)| prefix.head.base).collect();
+    let mut lost = LostEnd::default();
     for (nth, (number, prefix)) in files.into_iter().enumerate() {
         let limit = bases.get(nth + 1).map(|next| next.saturating_sub(prefix.head.base));
         if nth == 0 {
@@ -121,7 +134,10 @@ pub(super) fn recover(folder: &Folder, disk: &dyn Disk, text: Option<&str>) -> R
             recovered.progress.wall_ms = prefix.head.wall_ms;
         }
         let mut file = Repair { folder, number, prefix, progress: recovered.progress };
-        if !file.is_sound(limit)? {
+        let is_sound = file.is_sound(limit)?;
+        if is_sound {
+            lost = LostEnd::behind(file.progress.written);
+        } else {
             file.progress = recovered.progress;
             let Mending { tags, lost_from } = mend(folder, number, &file.prefix, limit, disk)?;
             let path = folder.data(number);
@@ -139,12 +155,19 @@ pub(super) fn recover(folder: &Folder, disk: &dyn Disk, text: Option<&str>) -> R
             }
             // What was made again is another file.
             let walk = resync::walk_at(&path, file.prefix.len)?;
-            recovered.cut_bytes += file.rebuild(walk, limit)?;
+            let cut_bytes;
+            (cut_bytes, lost) = file.rebuild(walk, limit, disk)?;
+            recovered.cut_bytes += cut_bytes;
             recovered.rebuilt += 1;
         }
         recovered.progress = file.progress;
     }
     recovered.progress.closed = true;
+    let settled = lone.into_iter().try_for_each(|number| lost.settle(folder, number));
+    // Another attempt would find nothing to tell in what has been put aside by now.
+    lost.tell(folder);
+    settled?;
+    recovered.lost_tags = lost.tags;
     disk.sync_dir(&folder.path).map_err(JournalError::io("sync", &folder.path))?;
     if recovered.rebuilt > 0 {
         let Recovered { cut_bytes, rebuilt, .. } = recovered;

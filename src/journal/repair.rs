@@ -9,9 +9,11 @@ use std::{
 use super::{
     checksum,
     error::{JournalError, Result},
+    file::Disk,
     folder::Folder,
     index::{IndexHeader, Layout, Seal, encode_record},
     index_file::IndexFile,
+    lost_end::LostEnd,
     prefix::Prefix,
     progress::Progress,
     recover::known_index,
@@ -70,8 +72,13 @@ impl Repair<'_> {
     }
 
     /// Makes the index from the data and cuts both where the last whole tag ends. Gives the bytes
-    /// cut off.
-    pub fn rebuild(&mut self, mut walk: Walk<BufReader<File>>, limit: Option<u64>) -> Result<u64> {
+    /// cut off, and what the index knew of behind.
+    pub fn rebuild(
+        &mut self,
+        mut walk: Walk<BufReader<File>>,
+        limit: Option<u64>,
+        disk: &dyn Disk,
+    ) -> Result<(u64, LostEnd)> {
         let path = self.folder.index(self.number);
         let fresh = Folder::fresh(&path);
         let file = File::create(&fresh).map_err(JournalError::io("create", &fresh))?;
@@ -81,13 +88,18 @@ impl Repair<'_> {
             .into_inner()
             .map_err(|error| JournalError::io("write", &fresh)(error.into_error()))?;
         let cut_bytes = self.cut(self.prefix.len + seal.body_len)?;
+        let mut lost = LostEnd::behind(self.progress.written);
+        // What another file lacks is seen by where the next one begins.
+        if limit.is_none() {
+            lost.keep(self.folder, self.number, disk)?;
+        }
         // As when a writer ends a file: first everything, then the seal, then the name.
         file.sync_data().map_err(JournalError::io("sync", &fresh))?;
         let sealed = self.header(Layout::Current, Some(seal)).encode();
         file.write_all_at(&sealed, 0).map_err(JournalError::io("write", &fresh))?;
         file.sync_data().map_err(JournalError::io("sync", &fresh))?;
         fs::rename(&fresh, &path).map_err(JournalError::io("rename", &fresh))?;
-        Ok(cut_bytes)
+        Ok((cut_bytes, lost))
     }
 
     /// Writes header and records.

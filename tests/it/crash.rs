@@ -2,6 +2,7 @@
 //! is in the products, and the callbacks arrive, without anybody's help.
 
 mod lost;
+pub mod lost_end;
 mod matrix;
 mod remains;
 mod restore;
@@ -113,6 +114,10 @@ fn a_torn_tail_is_cut_at_a_tag() {
         server.launch();
         let files = told(&receiver, SERVER_STOPPED, FORMATS.len());
         assert_holds(&server, &files, &source, &sent[..sent.len() - lost]);
+        // The index knows of the tag that is torn, as it does where a disk lost the end of it; of one
+        // that was just being written it does not.
+        let expected = if lost > 0 { &["journal_lost"][..] } else { &[] };
+        files.iter().for_each(|file| assert_eq!(lost_end::gaps(file), expected, "{file:#}"));
     }
 }
 

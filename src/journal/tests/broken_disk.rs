@@ -20,6 +20,8 @@ pub struct Script {
     pub writes: Option<u32>,
     /// Cutting files fails.
     pub cut_fails: bool,
+    /// Cuts until the next one fails.
+    pub cuts: Option<u32>,
     /// Syncs until the next one fails.
     pub syncs: Option<u32>,
     /// Making files fails.
@@ -171,7 +173,11 @@ impl JournalFile for BrokenFile {
     }
 
     fn cut(&self, len: u64) -> io::Result<()> {
-        if self.disk.0.lock().unwrap().cut_fails {
+        let fails = {
+            let mut script = self.disk.0.lock().unwrap();
+            script.cut_fails || is_over(&mut script.cuts)
+        };
+        if fails {
             return Err(self.disk.fail(io::ErrorKind::Other));
         }
         self.file.cut(len)

@@ -173,7 +173,7 @@ fn prefix_len(path: &Path) -> usize {
 }
 
 /// A push in several journal files that goes on when all of it is there.
-fn long_pushed(backend: Backend) -> (Server, Receiver, Source, Vec<Tag>) {
+pub fn long_pushed(backend: Backend) -> (Server, Receiver, Source, Vec<Tag>) {
     let settings = [("hls.segment_duration", "2s"), ("journal.unclaimed_max", "1MiB")];
     let (server, receiver) = recorder(backend, &FORMATS, 7200, &settings);
     let path = server.folder().join("source.flv");

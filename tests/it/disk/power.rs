@@ -15,7 +15,7 @@ use super::{
     shim::{self, Call, Shim},
 };
 use crate::{
-    crash::{files_under, told},
+    crash::{files_under, lost_end::gaps, told},
     support::{
         ffmpeg::Codecs,
         pushing::{Source, as_in_product, frames, journaled_frames},
@@ -24,6 +24,8 @@ use crate::{
     verbatim::{FORMATS, make_heavy_source, recorder},
 };
 
+const LOST: &str = "the end of a journal is lost";
+
 /// What the power loss leaves behind the synced bytes of files.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Left {
@@ -31,6 +33,8 @@ enum Left {
     Nothing,
     /// Zeros up to the length that was written.
     Zeros,
+    /// Nothing, and all of the indexes: the system happened to write them first.
+    Indexes,
     /// Nothing, and indexes are gone.
     NoIndexes,
     /// Nothing, and indexes end anywhere.
@@ -47,6 +51,11 @@ fn power_loss_leaves_what_was_synced() {
 #[test]
 fn power_loss_leaves_zeros() {
     lose_power(Left::Zeros);
+}
+
+#[test]
+fn power_loss_leaves_indexes() {
+    lose_power(Left::Indexes);
 }
 
 #[test]
@@ -75,6 +84,7 @@ fn lose_power(left: Left) {
         let (mut server, receiver) = recorder(Backend::Plain, &FORMATS, 7200, &settings);
         server.expect("a journal file is put aside");
         server.expect("the head of a journal file was spoilt");
+        server.expect(LOST);
         let path = server.folder().join("source.flv");
         make_heavy_source(&path, 3);
         let source = Source::of(Codecs::H264Aac, path);
@@ -96,9 +106,15 @@ fn lose_power(left: Left) {
         let upto = upto_frame(&sent, synced);
         let least = as_in_product(&sent[..upto]).len();
         let compared = assert_holds(&server, &files, &sent, Some(least));
+        // What was received and is lost is told where an index, or a file without a head, shows it.
+        let is_known = server.logs.count(LOST) > 0;
+        assert!(!is_known || matches!(left, Left::Indexes | Left::NoNames));
+        let is_aside = server.logs.count("what it holds will be missing") > 0;
+        let expected = if is_known || is_aside { &["journal_lost"][..] } else { &[] };
+        files.iter().for_each(|file| assert_eq!(gaps(file), expected, "{file:#}"));
         assert_nothing_left(&server);
         println!(
-            "power loss ({left:?}): {written} frames written, {synced} synced, {compared} packets compared, losses 0"
+            "power loss ({left:?}): {written} frames written, {synced} synced, {compared} packets compared, losses 0, told of the rest: {is_known}"
         );
     }
 }
@@ -123,6 +139,9 @@ fn cut(server: &Server, calls: &[Call], left: Left) -> usize {
             continue;
         }
         let mut length = synced.get(&before.ino()).copied().unwrap_or(0).min(before.len());
+        if is_index && left == Left::Indexes {
+            continue;
+        }
         if is_index && left == Left::TornIndexes {
             length = length * 2 / 3;
         }

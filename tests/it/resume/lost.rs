@@ -10,11 +10,43 @@ use crate::{
     start::to_the_end,
     support::{
         ffmpeg::Codecs,
+        pushing::journal_files,
         run,
         server::{BACKENDS, eventually},
     },
     verbatim::FORMATS,
 };
+
+/// What the disk lost of a push stands between it and the next one.
+#[test]
+fn a_push_whose_end_is_lost_is_followed_by_the_next() {
+    let [backend, _] = BACKENDS;
+    let (mut server, receiver) = recorder(backend, &FORMATS, 2 * WINDOW_S, &[]);
+    let source = source(&server, Codecs::H264Aac, 6);
+    let (first, left) = (&source.tags[..200], &source.tags[..199]);
+    let pusher = push(&server, first);
+    server.kill();
+    drop(pusher);
+    let last = journal_files(&server).pop().unwrap();
+    let file = fs::OpenOptions::new().write(true).open(&last).unwrap();
+    file.set_len(file.metadata().unwrap().len() - 1).unwrap();
+    server.expect("the end of a journal is lost");
+    server.launch();
+    push(&server, &source.tags).finish();
+    for file in stored(&receiver, FORMATS.len()) {
+        assert_payloads(&server, &file, &source, &[left, &source.tags]);
+        let ext: Value = serde_json::from_str(file["callback_ext"].as_str().unwrap()).unwrap();
+        let gaps = ext["liverec"]["gaps"].as_array().unwrap();
+        assert_eq!(gaps.len(), 1, "{ext:#}");
+        assert_eq!(gaps[0]["cause"], "journal_lost", "{ext:#}");
+    }
+    // It keeps the journal from nothing.
+    eventually("both journals to go", || journal_files(&server).is_empty().then_some(()));
+    let journals = server.data_dir().join("journal");
+    eventually("their folders to go", || {
+        (fs::read_dir(&journals).unwrap().count() == 0).then_some(())
+    });
+}
 
 #[test]
 fn what_came_before_a_push_that_is_given_up_is_stored() {

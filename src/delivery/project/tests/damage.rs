@@ -203,6 +203,49 @@ fn an_end_that_was_put_aside_is_a_gap() {
     }
 }
 
+/// The disk lost the end of a journal, and its index knows of that.
+#[test]
+fn an_end_that_only_the_index_knows_is_a_gap() {
+    for (is_gone, nth) in [(false, 1), (true, 1), (false, 2), (true, 2)] {
+        let place = Place::rolling(1024);
+        let push = place.push(WALL_MS, 0, METADATA);
+        let folder = place.journal.path(push.session);
+        let mut files: Vec<_> = fs::read_dir(&folder)
+            .unwrap()
+            .map(|entry| entry.unwrap().path())
+            .filter(|path| path.extension().is_some_and(|extension| extension == "flv"))
+            .collect();
+        files.sort();
+        for path in &files[files.len() - nth..] {
+            match is_gone {
+                true => fs::remove_file(path).unwrap(),
+                false => fs::write(path, "").unwrap(),
+            }
+        }
+        let found = place.journal.recover(push.session).unwrap();
+        assert!(found.lost_tags > 0 && found.progress.written < push.end);
+        let ending = Span { to: None, ..span(&push) };
+        // As a push that ended there is in the rows, too.
+        let known = Span { to: Some(found.progress.written), ..ending };
+        let next = place.push(WALL_MS + 5_000, 0, METADATA);
+        for format in FORMATS {
+            let causes = |spans: &[Span]| {
+                let (_, summary) = make(&place, format, spans);
+                assert!(summary.tracks.last().unwrap().packets > 0);
+                summary.gaps.into_iter().map(|gap| gap.cause).collect::<Vec<_>>()
+            };
+            for span in [ending, known, span(&push)] {
+                assert_eq!(causes(&[span]), ["journal_lost"], "{format:?} {span:?}");
+            }
+            // Of a file that goes on with another push it stands between the two.
+            assert_eq!(causes(&[known, span(&next)]), ["journal_lost"], "{format:?}");
+            // A task that had ended before loses nothing.
+            let before = Span { to: Some(found.progress.written - 1), ..ending };
+            assert_eq!(causes(&[before]), [""; 0], "{format:?}");
+        }
+    }
+}
+
 #[test]
 fn files_that_are_gone_are_left_out() {
     let place = Place::rolling(1024);

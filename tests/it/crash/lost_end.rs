@@ -1,0 +1,106 @@
+//! The disk lost the end of a journal that its index knows of: what is left is stored, and every file
+//! says that there was more.
+
+use std::{fs, path::Path};
+
+use serde_json::Value;
+
+use crate::{
+    start::to_the_end,
+    support::{
+        packets::Packets,
+        pushing::journal_files,
+        server::{BACKENDS, Server},
+    },
+    verbatim::FORMATS,
+};
+
+use super::{SERVER_STOPPED, half_pushed, here, shorten, spoilt::long_pushed, told};
+
+const LOST: &str = "the end of a journal is lost";
+
+fn half(last: &Path) {
+    shorten(last, fs::metadata(last).unwrap().len() / 2);
+}
+
+fn nothing(last: &Path) {
+    fs::write(last, "").unwrap();
+}
+
+fn gone(last: &Path) {
+    fs::remove_file(last).unwrap();
+}
+
+fn zeros(last: &Path) {
+    let mut bytes = fs::read(last).unwrap();
+    let from = bytes.len() / 2;
+    bytes[from..].fill(0);
+    fs::write(last, bytes).unwrap();
+}
+
+#[test]
+fn an_end_that_the_disk_has_lost_is_told() {
+    let hurts: [fn(&Path); 4] = [half, nothing, gone, zeros];
+    for (hurt, backend) in hurts.into_iter().zip(BACKENDS.into_iter().cycle()) {
+        let (mut server, receiver, source, _) = long_pushed(backend);
+        server.kill();
+        hurt(journal_files(&server).last().unwrap());
+        server.expect(LOST);
+        server.expect("a journal file is put aside: it is empty");
+        server.launch();
+        server.logs.wait_for(LOST);
+        assert_eq!(server.logs.count(LOST), 1);
+        // It is not forgotten, and not news either.
+        server.kill();
+        server.launch();
+        for file in told(&receiver, SERVER_STOPPED, FORMATS.len()) {
+            assert_eq!(gaps(&file), ["journal_lost"], "{file:#}");
+            let url = here(&server, &file);
+            let found = Packets::of(&url);
+            assert!(found.audio.len() > 20, "{url}");
+            if !url.ends_with(".aac") {
+                let pushed = Packets::of(source.name());
+                let pushed = pushed.first(found.video.len(), found.audio.len());
+                found.assert_payloads_and_times(&pushed, &url);
+            }
+            assert_verified(&server, &file);
+        }
+        assert_eq!(server.logs.count(LOST), 0);
+    }
+}
+
+/// Of a push that takes one journal file nothing is left but its index.
+#[test]
+fn an_only_file_of_which_nothing_is_left_is_no_product_and_told() {
+    let [backend, _] = BACKENDS;
+    // An index alone may be what is left of a release; the product fails all the same.
+    let hurts: [fn(&Path); 2] = [nothing, gone];
+    for (hurt, told) in hurts.into_iter().zip([1, 0]) {
+        let (mut server, receiver, ..) = half_pushed(backend, 500);
+        server.kill();
+        hurt(journal_files(&server).last().unwrap());
+        for part in ["journal", "could not be stored", "media file"] {
+            server.expect(part);
+        }
+        server.launch();
+        receiver.wait_for(332, FORMATS.len());
+        assert_eq!(receiver.of_type(100).len(), 0);
+        assert_eq!(server.logs.count(LOST), told);
+    }
+}
+
+/// Causes of the gaps of a file, as its event tells them.
+pub fn gaps(file: &Value) -> Vec<String> {
+    let ext: Value = serde_json::from_str(file["callback_ext"].as_str().unwrap()).unwrap();
+    let gaps = ext["liverec"]["gaps"].as_array().unwrap();
+    gaps.iter().map(|gap| gap["cause"].as_str().unwrap().to_owned()).collect()
+}
+
+/// The product is what is left, and that it is not all is said.
+fn assert_verified(server: &Server, file: &Value) {
+    let mut verify = server.cli();
+    verify.args(["verify", file["file_id"].as_str().unwrap()]);
+    let (code, told, stderr) = to_the_end(verify);
+    assert_eq!(code, 0, "{told}{stderr}");
+    assert!(told.contains("of which a part was lost"), "{told}");
+}
