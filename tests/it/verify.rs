@@ -3,11 +3,13 @@
 
 use std::{fs, path::PathBuf};
 
+use liverec::media::tag::{Tag, TagKind};
 use serde_json::{Value, json};
 
 use crate::{
     support::{
         ffmpeg::Codecs,
+        publisher::Pusher,
         pushing::Source,
         server::{BACKENDS, Backend, Server},
     },
@@ -278,6 +280,36 @@ fn a_file_without_a_summary_needs_its_journal() {
         let (code, report) = verify(&server, &files[0]);
         assert_eq!((code, &report["against"]), (1, &json!("nothing")), "{report:#}");
         assert_eq!(report["differences"], json!([]));
+    }
+}
+
+#[test]
+fn script_data_alone_are_what_was_sent_when_their_journal_is_gone() {
+    for backend in BACKENDS {
+        let (mut server, receiver) = recorder(backend, &["Flv"], 7200, &[]);
+        let mut pusher = Pusher::connect(server.rtmp, "show", 4096).accepted();
+        let payload = b"\x02\0\x0aonTextData\x05".to_vec();
+        let tag = |time_ms| Tag { kind: TagKind::Script, time_ms, payload: payload.clone().into() };
+        pusher.send(&[5, 900, 1_800].map(tag));
+        pusher.finish();
+        let files = receiver.wait_for(100, 1);
+        server.stop();
+        for is_there in [true, false] {
+            if !is_there {
+                fs::remove_dir_all(server.data_dir().join("journal")).unwrap();
+            }
+            let (code, report) = verify(&server, &files[0]);
+            assert_eq!((code, &report["verified"]), (0, &json!(true)), "{report:#}");
+            assert_eq!(report["has_hashes"], true);
+            assert_eq!(report["tracks"][0]["packets"], 3, "{report:#}");
+        }
+        // One altered byte is found all the same.
+        let path = object(&server, &files[0], None);
+        let mut bytes = fs::read(&path).unwrap();
+        let last = bytes.len() - 5;
+        flip(&mut bytes, last);
+        fs::write(&path, bytes).unwrap();
+        assert_eq!(verify(&server, &files[0]).0, 1);
     }
 }
 

@@ -178,6 +178,38 @@ fn any_number_of_tags_before_its_first_frame_does_not_misplace_a_push() {
     }
 }
 
+/// As long as the second push grows it is shown when it is known how it begins, and then for good.
+#[test]
+fn a_push_is_shown_some_seconds_after_its_first_frame() {
+    let place = Place::new();
+    let first = place.push(WALL_MS, 0, METADATA);
+    let mut tags = place.push(WALL_MS, 0, OTHER_SCRIPT).tags;
+    tags.extend((2_000..5_000).step_by(20).map(|at| tag(TagKind::Audio, at, vec![0xaf, 1, 7])));
+    let second = place.record(WALL_MS + 9_000, tags);
+    let mut spans = [span(&first), span(&second)];
+    spans[1].to = None;
+    let mut reader = place.journal.reader(second.session).unwrap();
+    let samples: Vec<Sample> =
+        reader.samples(0, second.end).unwrap().collect::<Result<_, _>>().unwrap();
+    for container in Container::ALL {
+        let shown = |decided: u64| {
+            Source::open_growing(&place.journal, container, &spans, decided).unwrap().spans() == 2
+        };
+        let at = samples.iter().find(|sample| shown(sample.position)).unwrap();
+        let frame = samples.iter().find(|sample| sample.position == at.position).unwrap();
+        assert!((2_900..3_200).contains(&frame.dts_ms), "{container}: {}", frame.dts_ms);
+        let whole = Source::open(&place.journal, &[spans[0], span(&second)]).unwrap();
+        for (mut source, max) in [
+            (Source::open_growing(&place.journal, container, &spans, at.position).unwrap(), 9_999),
+            (whole, usize::MAX),
+        ] {
+            let search = source.opening(1, container == Container::Flv, max).unwrap();
+            assert_eq!(search.first_frame().unwrap().dts_ms, 0);
+            assert!(search.is_over());
+        }
+    }
+}
+
 #[test]
 fn headers_of_the_first_push_keep_their_times() {
     let place = Place::new();
