@@ -48,7 +48,7 @@ fn summaries_say_what_is_stored() {
             check_objects(&summary, url);
             let is_small = url.ends_with(".aac");
             assert!(is_small || summary.objects.len() >= 3, "{url} was to be stored in parts");
-            assert_eq!(summary.version, 4);
+            assert_eq!(summary.version, 5);
             let irregular: Vec<_> =
                 summary.irregularities.iter().map(|i| i.kind.as_str()).collect();
             // What ends the pictures is nothing to a file without any.
