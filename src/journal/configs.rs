@@ -107,7 +107,11 @@ impl Reader {
     fn find_config(&mut self, sample: &Sample) -> Result<Option<(TrackConfig, bool)>> {
         let payload = self.payload(sample)?;
         let is_intact = copies::is_intact(sample, &payload);
-        if !is_intact && let Some(config) = self.repeated_config(sample)? {
+        // One of a tag of several tracks: the rest of the tag may have rotted elsewhere.
+        if !is_intact
+            && let Some(config) = self.repeated_config(sample)?
+            && sample.crc == Some(crc32fast::hash(config.record()))
+        {
             return Ok(Some((config, true)));
         }
         let found = TagSample {

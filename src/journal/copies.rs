@@ -1,8 +1,7 @@
 //! What rotted where it came and stands elsewhere too: a codec configuration or onMetaData is repeated
 //! in the head of each later file for as long as it is in force.
 //!
-//! A tag is given only if its checksum proves it; a configuration by its ordinal, which is that of one
-//! record for ever.
+//! A tag, or the record in one of several tracks, is given only if its checksum proves it.
 
 use super::{
     checksum,

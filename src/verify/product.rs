@@ -102,8 +102,11 @@ impl<'a> Check<'a> {
             .map(|nth| known.get(nth).map_or(file.facts.shift_ms, |session| session.shift_ms))
             .collect();
         // Made of what was stored before its journal was lost: what it should hold is not known.
+        let is_hls = file.container == Container::Hls;
         let is_remains = self.summary.is_some_and(|summary| {
-            summary.tracks.is_empty() && summary.gaps.iter().any(|gap| gap.cause == JOURNAL_LOST)
+            is_hls
+                && summary.tracks.is_empty()
+                && summary.gaps.iter().any(|gap| gap.cause == JOURNAL_LOST)
         });
         if is_remains {
             let note =
