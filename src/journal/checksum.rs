@@ -5,7 +5,9 @@
 //! index says of the tag itself: its kind, length and time.
 
 use crate::media::{
-    flv::header::{TAG_HEADER_LEN, TAG_TRAILER_LEN, TagHeader, encode_tag_trailer},
+    flv::header::{
+        TAG_HEADER_LEN, TAG_TRAILER_LEN, TagHeader, encode_tag_header, encode_tag_trailer,
+    },
     sample::{Sample, SampleKind},
 };
 
@@ -15,9 +17,7 @@ pub(super) fn stamp(samples: &mut [Sample], header: &[u8; TAG_HEADER_LEN], paylo
     let Some((first, further)) = samples.split_first_mut() else { return };
     first.crc = Some(of_tag(header, payload));
     for sample in further {
-        let start = (sample.data_offset as usize).saturating_sub(TAG_HEADER_LEN);
-        let data = payload.get(start..start.saturating_add(sample.data_len as usize));
-        sample.crc = Some(crc32fast::hash(data.unwrap_or_default()));
+        sample.crc = Some(crc32fast::hash(data_of(sample, payload).unwrap_or_default()));
     }
 }
 
@@ -39,6 +39,23 @@ pub fn is_intact(sample: &Sample, bytes: &[u8]) -> bool {
     }
 }
 
+/// The same by the payload of a tag alone, whatever stands around it.
+pub(super) fn is_payload_intact(sample: &Sample, payload: &[u8]) -> bool {
+    let Some(crc) = sample.crc else { return true };
+    if sample.tag_len > 0 {
+        let kind = sample.track.tag_kind();
+        let header = encode_tag_header(kind, payload.len() as u32, sample.dts_ms);
+        return crc == of_tag(&header, payload);
+    }
+    data_of(sample, payload).is_some_and(|data| crc == crc32fast::hash(data))
+}
+
+/// The data of a sample in the payload of its tag.
+fn data_of<'a>(sample: &Sample, payload: &'a [u8]) -> Option<&'a [u8]> {
+    let start = (sample.data_offset as usize).saturating_sub(TAG_HEADER_LEN);
+    payload.get(start..start.saturating_add(sample.data_len as usize))
+}
+
 /// True if a tag begins and ends as its index record says.
 fn is_plausible(sample: &Sample, tag: &[u8]) -> bool {
     let (Some(header), Some(trailer)) = (tag.first_chunk(), tag.last_chunk::<TAG_TRAILER_LEN>())
@@ -58,12 +75,7 @@ fn is_plausible(sample: &Sample, tag: &[u8]) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::media::{
-        flv::header::{encode_tag, encode_tag_header},
-        sample::Track,
-        tag::TagKind,
-        testing,
-    };
+    use crate::media::{flv::header::encode_tag, sample::Track, tag::TagKind, testing};
 
     /// A tag of two samples, and its bytes.
     fn tag() -> ([Sample; 2], Vec<u8>) {

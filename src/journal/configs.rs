@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use bytes::Bytes;
 
 use super::{
-    copies,
+    checksum,
     error::{JournalError, Result},
     index::IndexHeader,
     prefix::Prefix,
@@ -106,7 +106,7 @@ impl Reader {
     /// The same, and whether it is what came.
     fn find_config(&mut self, sample: &Sample) -> Result<Option<(TrackConfig, bool)>> {
         let payload = self.payload(sample)?;
-        let is_intact = copies::is_intact(sample, &payload);
+        let is_intact = checksum::is_payload_intact(sample, &payload);
         // One of a tag of several tracks: the rest of the tag may have rotted elsewhere.
         if !is_intact
             && let Some(config) = self.repeated_config(sample)?
@@ -145,7 +145,7 @@ impl Reader {
         };
         let mut payload = vec![0; data_size as usize];
         self.read(sample.position + TAG_HEADER_LEN as u64, &mut payload)?;
-        if !copies::is_intact(sample, &payload)
+        if !checksum::is_payload_intact(sample, &payload)
             && let Some(tag) = self.copy_of_tag(sample)?
         {
             let around = TAG_HEADER_LEN..tag.len().saturating_sub(TAG_TRAILER_LEN);

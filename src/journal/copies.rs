@@ -12,7 +12,7 @@ use super::{
 };
 use crate::media::{
     config::TrackConfig,
-    flv::header::{TAG_HEADER_LEN, encode_tag, encode_tag_header},
+    flv::header::encode_tag,
     sample::{Sample, SampleKind},
 };
 
@@ -69,17 +69,4 @@ impl Reader {
         }
         Ok(None)
     }
-}
-
-/// True if the tag around `payload`, or of a further sample its data, is what came.
-pub(super) fn is_intact(sample: &Sample, payload: &[u8]) -> bool {
-    let Some(crc) = sample.crc else { return true };
-    if sample.tag_len > 0 {
-        let kind = sample.track.tag_kind();
-        let header = encode_tag_header(kind, payload.len() as u32, sample.dts_ms);
-        return crc == checksum::of_tag(&header, payload);
-    }
-    let start = (sample.data_offset as usize).saturating_sub(TAG_HEADER_LEN);
-    let data = payload.get(start..start.saturating_add(sample.data_len as usize));
-    data.is_some_and(|data| crc == crc32fast::hash(data))
 }

@@ -48,7 +48,7 @@ impl Folder {
     pub fn is_cut_short(&self, last: u32) -> Result<bool> {
         let mut aside = Vec::new();
         self.each_name(|name| {
-            let number = number_of(name, ".flv.damaged").or(number_of(name, ".idx.damaged"));
+            let number = aside_number(name);
             aside.extend(number.filter(|number| *number >= last).map(|_| self.path.join(name)));
         })?;
         // An empty one was begun when the process died: it never held anything.
@@ -76,8 +76,7 @@ impl Folder {
                 number_of(name, ".flv.new").or(number_of(name, ".idx.new")).is_some();
             let is_alone =
                 number_of(name, ".idx").is_some_and(|n| numbers.binary_search(&n).is_err());
-            let aside = number_of(name, ".flv.damaged").or(number_of(name, ".idx.damaged"));
-            let is_aside = with_aside && aside.is_some();
+            let is_aside = with_aside && aside_number(name).is_some();
             if is_half_made || is_alone || is_aside {
                 strays.push(self.path.join(name));
             }
@@ -128,6 +127,11 @@ pub(super) fn sessions(root: &Path) -> Result<Vec<SessionId>> {
     }
     sessions.sort_unstable();
     Ok(sessions)
+}
+
+/// The number of a file that was put aside.
+fn aside_number(name: &str) -> Option<u32> {
+    number_of(name, ".flv.damaged").or(number_of(name, ".idx.damaged"))
 }
 
 fn number_of(name: &str, extension: &str) -> Option<u32> {

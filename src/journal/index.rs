@@ -17,8 +17,9 @@
 //! Version 1 had records of 48 bytes without the checksum of the tag; they are read, never written.
 //!
 //! The header and the tags at the start of a file (see [`super::prefix`]) have no record. The
-//! body length and the number of records are filled in when data and index are known to have reached the disk: only then is
-//! an index believed after a crash, else it is made again from the data.
+//! body length and the number of records are filled in when data and index are known to have reached
+//! the disk: only then is an index used as it is after a crash, else it is made again from the data.
+//! What its whole records say of tags that are rotted or gone is believed all the same.
 
 use uuid::Uuid;
 

@@ -21,7 +21,7 @@ use super::{
 /// Compares one product.
 pub struct Comparison {
     lanes: [LaneState; 3],
-    /// There is a summary with digests.
+    /// There is a summary; of script data alone it has no digests, and none are wanted.
     has_digests: bool,
     /// There is a journal to compare with.
     has_journal: bool,

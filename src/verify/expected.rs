@@ -186,10 +186,8 @@ impl Cursor {
             }
             let Some((span, sample)) = self.source.next_sample()? else { return Ok(None) };
             let shift_ms = self.shift_ms(span);
-            let mut time_ms = sample.dts_ms.saturating_add(shift_ms);
-            if self.product.is_flv() {
-                time_ms = self.headers.time_ms(&mut self.source, span, &sample, shift_ms)?;
-            }
+            // That of other products is their own clock's.
+            let time_ms = self.headers.time_ms(&mut self.source, span, &sample, shift_ms)?;
             if !self.product.takes(&sample) || self.is_undescribed(&sample) {
                 continue;
             }

@@ -3,10 +3,9 @@
 //! A push that goes on with a file has one constant added to all its times. What comes before its first
 //! frame may have times that are not of its clock: with the constant they would stand before what the
 //! file already has, or far behind the frames. Those stand where the push begins or, if it has no frame,
-//! where the file has come to. Between frames,
-//! those that would stand below zero, or that are behind the frame before them only because the 32 bits
-//! of the encoder's clock begin again, stand where that frame does. The writer says the same in code of
-//! its own.
+//! where the file has come to. Between frames, those that would stand below zero, or that are behind
+//! the frame before them only because the 32 bits of the encoder's clock begin again, stand where that
+//! frame does. The writer says the same in code of its own.
 
 use crate::{
     delivery::source::Source,

@@ -22,7 +22,8 @@ pub enum Against {
     Journal,
     /// The digests of its summary, block by block: the journal is gone.
     Digests,
-    /// Nothing: the journal is gone, and an earlier version that wrote no summary made the file.
+    /// Nothing: the journal is gone, and an earlier version that wrote no summary made the file, or it
+    /// was made of what was stored before its journal was lost.
     Nothing,
 }
 
