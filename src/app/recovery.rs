@@ -171,8 +171,15 @@ impl Recovery {
 
     async fn head(&self, session: SessionId) -> Option<JournalHead> {
         let journal = self.journal.clone();
-        let head = self.journal.run_read(move || journal.head(session));
-        serde_json::from_str(&head.await.ok()??).ok()
+        let text = self.journal.run_read(move || journal.head(session)).await.ok().flatten();
+        match text.and_then(|text| serde_json::from_str(&text).ok()) {
+            Some(head) => Some(head),
+            // Its row says the same.
+            None => {
+                let known = self.retry(|| self.db.session(session)).await;
+                known.map(|session| JournalHead { session })
+            }
+        }
     }
 
     /// What the journal of a session would say of it, from its row, if it does not say so itself.
@@ -196,10 +203,11 @@ impl Recovery {
             recovered => recovered?,
         };
         let Some(recovered) = recovered else { return Ok(None) };
-        // One that was given up is followed for what its rows had not heard of by then; what they know
-        // to be over is not made again.
+        // One that was given up is followed for what its rows had not heard of by then, if anything of
+        // it is back; what they know to be over is not made again.
         if self.retry(|| self.db.session_has_ended(session)).await == Some(true)
-            && !self.retry(|| self.db.session_is_given_up(session)).await
+            && (recovered.head.is_none()
+                || !self.retry(|| self.db.session_is_given_up(session)).await)
         {
             return Ok(None);
         }

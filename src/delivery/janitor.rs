@@ -203,12 +203,21 @@ impl Janitor {
         Ok(())
     }
 
+    /// Whether there are data of a session that was given up.
+    async fn is_back(&self, session: SessionId) -> Result<bool, JanitorError> {
+        if !self.db.is_journal_given_up(session).await? {
+            return Ok(false);
+        }
+        let journal = self.journal.clone();
+        Ok(self.journal.run_read(move || journal.has_data(session)).await?)
+    }
+
     /// Removes the part of one session's journal that nothing needs.
     async fn release(&self, session: SessionId, now_ms: i64) -> Result<(), JanitorError> {
         // The floor first: once it is gone the rows say everything, never the other way round.
         let floor = self.journal.floor(session);
         let has_ended = self.db.session_has_ended(session).await?;
-        if self.db.note_journal_back(session, now_ms).await? {
+        if self.is_back(session).await? && self.db.note_journal_back(session, now_ms).await? {
             warn!(
                 session.id = %session,
                 "the journal of a session that was given up is here again; it is kept for a week at least, and `liverec remake SESSION --format FORMAT` makes its files from it"

@@ -95,6 +95,36 @@ impl Folder {
         Ok(lone)
     }
 
+    /// Numbers of the indexes that were put aside, lowest first.
+    pub fn indexes_aside(&self) -> Result<Vec<u32>> {
+        let mut numbers = Vec::new();
+        self.each_name(|name| numbers.extend(number_of(name, ".idx.damaged")))?;
+        numbers.sort_unstable();
+        Ok(numbers)
+    }
+
+    /// Whether anything that is not empty stands in the place of a data file.
+    ///
+    /// # Errors
+    /// The folder cannot be listed; that there is none is no error.
+    pub fn has_data(&self) -> Result<bool> {
+        let entries = match fs::read_dir(&self.path) {
+            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(false),
+            entries => entries.map_err(JournalError::io("list", &self.path))?,
+        };
+        for entry in entries {
+            let entry = entry.map_err(JournalError::io("list", &self.path))?;
+            let is_named =
+                entry.file_name().to_str().is_some_and(|name| number_of(name, ".flv").is_some());
+            // What is no file, or cannot be looked at, may be a way to it.
+            let is_empty = || entry.metadata().is_ok_and(|data| data.is_file() && data.len() == 0);
+            if is_named && !is_empty() {
+                return Ok(true);
+            }
+        }
+        Ok(false)
+    }
+
     fn each_name(&self, mut f: impl FnMut(&str)) -> Result<()> {
         let entries = match fs::read_dir(&self.path) {
             Err(error) if error.kind() == io::ErrorKind::NotFound => {

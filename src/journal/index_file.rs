@@ -23,7 +23,14 @@ impl IndexFile {
     /// # Errors
     /// There is none, or its header is not that of this file.
     pub fn open(folder: &Folder, number: u32) -> Result<Self> {
-        let path = folder.index(number);
+        Self::open_at(folder.index(number), folder, number)
+    }
+
+    /// Opens the index of file `number` where it was put.
+    ///
+    /// # Errors
+    /// As [`IndexFile::open`].
+    pub fn open_at(path: PathBuf, folder: &Folder, number: u32) -> Result<Self> {
         let file = File::open(&path).map_err(JournalError::io("open", &path))?;
         let mut header = [0; HEADER_BYTES];
         let header = match file.read_exact_at(&mut header, 0) {

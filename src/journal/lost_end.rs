@@ -25,6 +25,7 @@ use super::{
     error::{JournalError, Result},
     file::Disk,
     folder::Folder,
+    index_file::IndexFile,
     recover::known_index,
 };
 use crate::media::sample::SampleKind;
@@ -73,12 +74,32 @@ impl LostEnd {
     /// called from the lowest number on.
     pub fn settle(&mut self, folder: &Folder, number: u32) -> Result<()> {
         let path = folder.index(number);
-        match self.take(folder, number)? {
-            true => {
+        match self.take(folder, number) {
+            Ok(true) => {
                 fs::rename(&path, Folder::aside(&path)).map_err(JournalError::io("rename", &path))
             }
-            false => fs::remove_file(&path).map_err(JournalError::io("remove", &path)),
+            Ok(false) => fs::remove_file(&path).map_err(JournalError::io("remove", &path)),
+            // What is there is not kept back by what is not.
+            Err(error) => {
+                error!(session.id = %folder.session, %error, "an index whose data file is gone cannot be read; it is left as it is");
+                Ok(())
+            }
         }
+    }
+
+    /// Removes the indexes that were put aside once all that they know of is there: somebody brought it
+    /// back. The journal ends at `written`.
+    pub fn reconsider(folder: &Folder, written: u64) -> Result<()> {
+        for number in folder.indexes_aside()? {
+            let path = Folder::aside(&folder.index(number));
+            let known = IndexFile::open_at(path.clone(), folder, number)
+                .and_then(|index| LostEnd::behind(written).count(&index));
+            // One that cannot be read any more stands for what it stood for.
+            if known.is_ok_and(|is_lost| !is_lost) {
+                fs::remove_file(&path).map_err(JournalError::io("remove", &path))?;
+            }
+        }
+        Ok(())
     }
 
     /// Says once what is lost.
@@ -97,8 +118,7 @@ impl LostEnd {
     }
 
     /// Counts what an index knows beyond what is there. True if anything is lost.
-    fn take(&mut self, folder: &Folder, number: u32) -> Result<bool> {
-        let Some(index) = known_index(folder, number)? else { return Ok(false) };
+    fn count(&mut self, index: &IndexFile) -> Result<bool> {
         let base = index.header.base;
         if self.at.is_none() {
             self.from = base;
@@ -128,9 +148,17 @@ impl LostEnd {
         if is_lost {
             self.is_lost = true;
             self.tags += tags;
-            self.numbers.push(number);
+            self.numbers.push(index.header.number);
         }
         Ok(is_lost)
+    }
+
+    /// The same for the index of a file, whether or not there is one.
+    fn take(&mut self, folder: &Folder, number: u32) -> Result<bool> {
+        match known_index(folder, number)? {
+            Some(index) => self.count(&index),
+            None => Ok(false),
+        }
     }
 }
 

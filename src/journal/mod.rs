@@ -354,6 +354,14 @@ impl Journal {
         self.shared.floors.let_go(session, recording);
     }
 
+    /// Whether any data of a session are there, be they readable or not. Blocking.
+    ///
+    /// # Errors
+    /// The disk refuses.
+    pub fn has_data(&self, session: SessionId) -> Result<bool> {
+        self.folder(session).has_data()
+    }
+
     /// Where the journal of a session is, or would be.
     pub fn path(&self, session: SessionId) -> PathBuf {
         self.folder(session).path

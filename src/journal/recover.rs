@@ -115,9 +115,8 @@ pub(super) fn recover(folder: &Folder, disk: &dyn Disk, text: Option<&str>) -> R
     let files = kept;
     let last = files.last().map(|(number, _)| *number);
     let mut lone = folder.lone_indexes()?;
-    // Without any data file it is what a release leaves that was broken off.
-    let may_have_lost = last.is_some() || recovered.set_aside > 0;
-    lone.retain(|number| may_have_lost && last.is_none_or(|last| *number > last));
+    // Before what is left it is what a release leaves that was broken off.
+    lone.retain(|number| last.is_none_or(|last| *number > last));
     for stray in folder.strays(false)? {
         if lone.iter().any(|number| stray == folder.index(*number)) {
             continue;
@@ -163,6 +162,9 @@ pub(super) fn recover(folder: &Folder, disk: &dyn Disk, text: Option<&str>) -> R
         recovered.progress = file.progress;
     }
     recovered.progress.closed = true;
+    if last.is_some() {
+        LostEnd::reconsider(folder, recovered.progress.written)?;
+    }
     let settled = lone.into_iter().try_for_each(|number| lost.settle(folder, number));
     // Another attempt would find nothing to tell in what has been put aside by now.
     lost.tell(folder);

@@ -34,9 +34,10 @@ pub(super) fn all(folder: &Folder) -> Result<u64> {
         Err(JournalError::Missing(_)) => return Ok(0),
         numbers => numbers?,
     };
+    // An index that is left alone tells of a loss, so it goes first.
     for number in numbers {
-        freed += unlink(&folder.data(number))?;
         freed += unlink(&folder.index(number))?;
+        freed += unlink(&folder.data(number))?;
     }
     for stray in folder.strays(true)? {
         freed += unlink(&stray)?;

@@ -25,6 +25,7 @@ use crate::{
 use super::{
     beginning::last_keyframe,
     continuation,
+    give_up::give_up,
     rows::{Begun, Rows},
     tracker::{Change, Tracker},
     turns::Turn,
@@ -89,16 +90,47 @@ impl Follow {
                 info!(session.id = %id, "following a session is left to the next start");
             }
             outcome = self.follow_to_the_end() => match outcome {
-                Ok(()) => {
-                    self.shared.journal.clear_floor(id);
-                    self.shared.journal.clear_decided(id);
-                    self.shared.db.media_changed().notify_waiters();
+                Ok(()) => self.leave(),
+                Err(JournalError::Missing(_)) if self.is_lost().await => {
+                    self.end_as_lost().await;
+                    self.leave();
                 }
                 Err(error) => tracing::error!(
                     session.id = %id, %error,
                     "the journal of a session cannot be read; its folder is kept as it is"
                 ),
             },
+        }
+    }
+
+    /// The rows say everything from now on.
+    fn leave(&self) {
+        self.shared.journal.clear_floor(self.session.id);
+        self.shared.journal.clear_decided(self.session.id);
+        self.shared.db.media_changed().notify_waiters();
+    }
+
+    /// Whether nobody writes the journal and its folder is there without any data: what is not mounted
+    /// has no folder.
+    async fn is_lost(&self) -> bool {
+        let (id, journal) = (self.session.id, self.shared.journal.clone());
+        let is_closed = self.progress.borrow().closed;
+        let look = move || Ok(journal.path(id).is_dir() && !journal.has_data(id)?);
+        is_closed && run_read(&self.shared.journal, look).await.unwrap_or(false)
+    }
+
+    /// Ends the session and what runs in it by the rows alone.
+    async fn end_as_lost(&self) {
+        let (shared, session) = (&self.shared, &self.session);
+        let rows = Rows { shared: shared.clone(), session: session.clone() };
+        let ended = rows.retry("end a session whose journal is lost", || {
+            give_up(shared.clone(), session.clone(), &session.node_id)
+        });
+        if let Some(files) = ended.await {
+            tracing::error!(
+                session.id = %session.id, stream.path = %session.path, files = files.len(),
+                "the journal of a session is lost, its folder has no data file: its recordings end with what is left of them elsewhere"
+            );
         }
     }
 

@@ -1,6 +1,7 @@
-//! A session whose journal is gone for good, as the operator says: what its rows leave open ends.
+//! A session whose journal is gone for good: what its rows leave open ends.
 //!
-//! Never decided by the server itself: a disk with journals may be mounted late. Its files end where
+//! That it is gone, the server itself says only of a folder that is there without data ([`follow`]); where
+//! there is no folder the operator does, for a disk with journals may be mounted late. The files end where
 //! nobody knows; delivery makes them of what is left of their earlier sessions, of what the store has
 //! of them, or says that nothing is left.
 

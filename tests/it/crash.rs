@@ -4,6 +4,7 @@
 mod lost;
 pub mod lost_end;
 mod matrix;
+pub mod no_data;
 mod remains;
 mod restore;
 mod spoilt;

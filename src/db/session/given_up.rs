@@ -72,28 +72,30 @@ impl Db {
         Ok(row.is_some())
     }
 
-    /// The journal of a session is there. True if that is news: the session had been given up. From
-    /// now on the journal is kept for as long as that of a file that could not be made.
+    /// Whether the rows say that a session was given up and its journal is not back.
+    pub async fn is_journal_given_up(&self, id: SessionId) -> Result<bool> {
+        let row = sqlx::query(
+            "SELECT 1 FROM session WHERE id = $1 AND given_up_ms > 0 AND has_journal = 0",
+        )
+        .bind(id.to_string())
+        .fetch_optional(self.reader())
+        .await
+        .map_err(at("read a session"))?;
+        Ok(row.is_some())
+    }
+
+    /// The journal of a session that was given up is there. True if that is news. From now on it is kept
+    /// for as long as that of a file that could not be made.
     pub async fn note_journal_back(&self, id: SessionId, now_ms: i64) -> Result<bool> {
-        const ACTION: &str = "note that a journal is back";
-        const GONE: &str = "id = $1 AND given_up_ms > 0 AND has_journal = 0";
-        // Asked with every look at a journal: nearly always there is nothing to write.
-        let known = sqlx::query(sqlx::AssertSqlSafe(format!("SELECT 1 FROM session WHERE {GONE}")))
-            .bind(id.to_string())
-            .fetch_optional(self.reader())
-            .await
-            .map_err(at(ACTION))?;
-        if known.is_none() {
-            return Ok(false);
-        }
-        let done = sqlx::query(sqlx::AssertSqlSafe(format!(
-            "UPDATE session SET has_journal = 1, given_up_ms = $2 WHERE {GONE}"
-        )))
+        let done = sqlx::query(
+            "UPDATE session SET has_journal = 1, given_up_ms = $2 \
+             WHERE id = $1 AND given_up_ms > 0 AND has_journal = 0",
+        )
         .bind(id.to_string())
         .bind(now_ms.max(1))
         .execute(self.pool())
         .await
-        .map_err(at(ACTION))?;
+        .map_err(at("note that a journal is back"))?;
         Ok(done.rows_affected() == 1)
     }
 }

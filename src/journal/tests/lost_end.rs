@@ -225,26 +225,61 @@ fn what_a_broken_off_release_leaves_is_not_told() {
     assert!(!folder.index(1).exists());
     let left = recovered(&place, session).0;
     assert_eq!(left, tags[tags.len() - left.len()..]);
-    // The last index of all.
-    for number in folder.numbers().unwrap() {
-        fs::remove_file(folder.data(number)).unwrap();
+    // One of all: an index goes before its data.
+    let numbers = folder.numbers().unwrap();
+    for gone in 0..=2 * numbers.len() {
+        let broken = copy(&place, session);
+        let folder = broken.journal.folder(session);
+        let paths = numbers.iter().flat_map(|n| [folder.index(*n), folder.data(*n)]);
+        paths.take(gone).for_each(|path| fs::remove_file(path).unwrap());
+        let found = broken.journal.recover(session).unwrap();
+        assert_eq!((found.head.is_some(), found.lost_tags), (gone < 2 * numbers.len(), 0));
+        assert_eq!(aside(&broken, session), [""; 0]);
     }
-    let found = place.journal.recover(session).unwrap();
-    assert_eq!((found.head, found.lost_tags), (None, 0));
-    assert_eq!(fs::read_dir(&folder.path).unwrap().count(), 0);
 }
 
-/// Not even of the only file is it nothing that it is empty.
+/// Not even of the only file is it nothing that it is empty, or gone.
 #[test]
-fn an_only_file_that_is_empty_is_told() {
-    let place = Place::new(1 << 20);
-    let tags = stream();
-    let (session, _) = place.record(&tags, 5);
-    cut(&place.journal.folder(session), 1, |_| 0);
-    for lost in [tags.len() as u64, 0] {
-        let found = place.journal.recover(session).unwrap();
-        assert_eq!((found.head, found.lost_tags), (None, lost));
-        assert_eq!(aside(&place, session), ["00000001.flv.damaged", "00000001.idx.damaged"]);
+fn all_the_data_are_gone_and_told() {
+    type Hurt = fn(&Folder);
+    let hurts: [(Hurt, &[&str]); 4] = [
+        (|folder| cut(folder, 1, |_| 0), &["00000001.flv.damaged"]),
+        (|folder| cut(folder, 1, |_| 100), &["00000001.flv.damaged"]),
+        (
+            |folder| {
+                let len = fs::metadata(folder.data(1)).unwrap().len();
+                fs::write(folder.data(1), vec![0; len as usize]).unwrap();
+            },
+            &["00000001.flv.damaged"],
+        ),
+        (|folder| fs::remove_file(folder.data(1)).unwrap(), &[]),
+    ];
+    for (hurt, kept) in hurts {
+        let place = Place::new(1 << 20);
+        let tags = stream();
+        let (session, _) = place.record(&tags, 5);
+        let whole = files(&place, session).remove(0).0;
+        let folder = place.journal.folder(session);
+        assert!(place.journal.has_data(session).unwrap());
+        hurt(&folder);
+        for lost in [tags.len() as u64, 0] {
+            let found = place.journal.recover(session).unwrap();
+            assert_eq!((found.head, found.lost_tags), (None, lost));
+            assert_eq!(aside(&place, session), [kept, &["00000001.idx.damaged"]].concat());
+            assert!(!place.journal.has_data(session).unwrap());
+        }
+        // Whoever has the file still brings it back.
+        for name in kept {
+            fs::remove_file(folder.path.join(name)).unwrap();
+        }
+        let torn = &whole[..whole.len() / 2];
+        for (back, is_all) in [(torn, false), (&whole, true)] {
+            fs::write(folder.data(1), back).unwrap();
+            assert!(place.journal.recover(session).unwrap().head.is_some());
+            assert_eq!(place.reader(session).is_cut_short().unwrap(), !is_all);
+            assert_eq!(recovered(&place, session).0 == tags, is_all);
+        }
+        assert_eq!(aside(&place, session), [""; 0]);
     }
 }
 

@@ -31,7 +31,7 @@ const MISSING: [&str; 2] =
     ["the journal of a session is missing", "sessions go on and their journals are not there"];
 
 /// A push of which the rows know every file.
-fn known(backend: Backend, count: usize) -> (Server, Receiver, Source, Vec<Tag>) {
+pub fn known(backend: Backend, count: usize) -> (Server, Receiver, Source, Vec<Tag>) {
     let pushed = half_pushed(backend, count);
     let files = "SELECT COUNT(*) AS n FROM media_file";
     eventually("rows", || (pushed.0.sql(files) == FORMATS.len() as i64).then_some(()));
@@ -61,7 +61,7 @@ fn launch_without(server: &mut Server) {
 }
 
 /// Exit code and output of `liverec give-up`.
-fn give_up(server: &Server, arguments: &[&str]) -> (i32, String) {
+pub fn give_up(server: &Server, arguments: &[&str]) -> (i32, String) {
     let mut command = server.cli();
     command.arg("give-up").args(arguments);
     let (code, stdout, stderr) = to_the_end(command);
@@ -69,7 +69,7 @@ fn give_up(server: &Server, arguments: &[&str]) -> (i32, String) {
 }
 
 #[track_caller]
-fn assert_refused(server: &Server, arguments: &[&str], reason: &str) {
+pub fn assert_refused(server: &Server, arguments: &[&str], reason: &str) {
     let (code, told) = give_up(server, arguments);
     assert_eq!(code, 1, "{arguments:?}: {told}");
     assert!(told.contains(reason), "{arguments:?}: {told}");
@@ -83,13 +83,13 @@ fn assert_given_up(server: &Server, arguments: &[&str]) {
     assert_eq!(told.matches("file ").count(), FORMATS.len(), "{told}");
 }
 
-fn files_in(server: &Server, state: &str) -> Vec<Value> {
+pub fn files_in(server: &Server, state: &str) -> Vec<Value> {
     let told = server.live("LiverecDescribeRecordings", json!({ "State": state }));
     told["FileList"].as_array().unwrap().clone()
 }
 
 /// The events of a session that ended with all of its files lost.
-fn assert_told_as_lost(receiver: &Receiver) {
+pub fn assert_told_as_lost(receiver: &Receiver) {
     let ended = receiver.wait_for(0, 1);
     assert_eq!(ended[0]["errcode"], SERVER_STOPPED, "{ended:?}");
     let status = |event: &str| {
@@ -105,7 +105,7 @@ fn assert_told_as_lost(receiver: &Receiver) {
 }
 
 /// Makes all of a session's files from its journal, and compares them with what was sent.
-fn assert_remade(
+pub fn assert_remade(
     server: &Server,
     receiver: &Receiver,
     session: &str,

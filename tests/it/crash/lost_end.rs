@@ -15,20 +15,18 @@ use crate::{
     verbatim::FORMATS,
 };
 
-use super::{SERVER_STOPPED, half_pushed, here, shorten, spoilt::long_pushed, told};
+use super::{
+    SERVER_STOPPED, here,
+    no_data::{emptied, removed},
+    shorten,
+    spoilt::long_pushed,
+    told,
+};
 
 const LOST: &str = "the end of a journal is lost";
 
 fn half(last: &Path) {
     shorten(last, fs::metadata(last).unwrap().len() / 2);
-}
-
-fn nothing(last: &Path) {
-    fs::write(last, "").unwrap();
-}
-
-fn gone(last: &Path) {
-    fs::remove_file(last).unwrap();
 }
 
 fn zeros(last: &Path) {
@@ -40,7 +38,7 @@ fn zeros(last: &Path) {
 
 #[test]
 fn an_end_that_the_disk_has_lost_is_told() {
-    let hurts: [fn(&Path); 4] = [half, nothing, gone, zeros];
+    let hurts: [fn(&Path); 4] = [half, emptied, removed, zeros];
     for (hurt, backend) in hurts.into_iter().zip(BACKENDS.into_iter().cycle()) {
         let (mut server, receiver, source, _) = long_pushed(backend);
         server.kill();
@@ -66,26 +64,6 @@ fn an_end_that_the_disk_has_lost_is_told() {
             assert_verified(&server, &file);
         }
         assert_eq!(server.logs.count(LOST), 0);
-    }
-}
-
-/// Of a push that takes one journal file nothing is left but its index.
-#[test]
-fn an_only_file_of_which_nothing_is_left_is_no_product_and_told() {
-    let [backend, _] = BACKENDS;
-    // An index alone may be what is left of a release; the product fails all the same.
-    let hurts: [fn(&Path); 2] = [nothing, gone];
-    for (hurt, told) in hurts.into_iter().zip([1, 0]) {
-        let (mut server, receiver, ..) = half_pushed(backend, 500);
-        server.kill();
-        hurt(journal_files(&server).last().unwrap());
-        for part in ["journal", "could not be stored", "media file"] {
-            server.expect(part);
-        }
-        server.launch();
-        receiver.wait_for(332, FORMATS.len());
-        assert_eq!(receiver.of_type(100).len(), 0);
-        assert_eq!(server.logs.count(LOST), told);
     }
 }
 

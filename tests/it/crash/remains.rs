@@ -8,14 +8,14 @@ use crate::{
     start::to_the_end,
     support::{
         packets::Packets,
-        pushing::Source,
+        pushing::{Source, journal_files},
         receiver::Receiver,
         run,
         server::{BACKENDS, Backend, Server, eventually, fetch},
     },
 };
 
-use super::{SERVER_STOPPED, files_under, half_pushed_as, here, told};
+use super::{SERVER_STOPPED, files_under, half_pushed_as, here, no_data, told};
 
 /// Segments that are stored at least before the end.
 const SEGMENTS: i64 = 3;
@@ -88,6 +88,29 @@ fn stored_segments_of_a_recording_that_is_given_up_can_be_played() {
         if let Some(s3) = &server.s3 {
             assert!(s3.open_uploads().is_empty());
         }
+    }
+}
+
+/// The disk is there and has nothing of the journal any more: nobody has to give it up.
+#[test]
+fn stored_segments_of_a_journal_without_data_can_be_played() {
+    for backend in BACKENDS {
+        let (mut server, receiver, source, _) = half_pushed_as(&["Hls"], backend, 700, &[]);
+        eventually("stored segments", || (server.sql(STORED) >= SEGMENTS).then_some(()));
+        server.kill();
+        journal_files(&server).iter().for_each(|data| no_data::zeroed(data));
+        for text in [
+            "a journal file is put aside",
+            "the end of a journal is lost",
+            "the journal of a session is lost",
+            "the journal of a session is gone",
+            "the journal of an HLS file is lost",
+        ] {
+            server.expect(text);
+        }
+        server.launch();
+        let files = told(&receiver, SERVER_STOPPED, 1);
+        assert_remains(&server, &source, &files[0]);
     }
 }
 

@@ -1,21 +1,25 @@
 //! The journal of the last push of a file is lost: what came before it is stored, and the file says
 //! that there was more.
 
-use std::fs;
+use std::{collections::BTreeSet, fs};
 
+use liverec::media::tag::Tag;
 use serde_json::Value;
 
 use super::{WINDOW_S, assert_payloads, broken_push, push, recorder, source, stored};
 use crate::{
+    crash::no_data,
     start::to_the_end,
     support::{
         ffmpeg::Codecs,
-        pushing::journal_files,
+        pushing::{Source, journal_files},
         run,
-        server::{BACKENDS, eventually},
+        server::{BACKENDS, Server, eventually},
     },
     verbatim::FORMATS,
 };
+
+const SPANS: &str = "SELECT COUNT(*) AS n FROM media_file_span";
 
 /// What the disk lost of a push stands between it and the next one.
 #[test]
@@ -56,9 +60,8 @@ fn what_came_before_a_push_that_is_given_up_is_stored() {
         let first = &source.tags[..200];
         broken_push(&server, &receiver, first, 1);
         let pusher = push(&server, &source.tags);
-        let spans = "SELECT COUNT(*) AS n FROM media_file_span";
         eventually("both pushes in the rows", || {
-            (server.sql(spans) == 2 * FORMATS.len() as i64).then_some(())
+            (server.sql(SPANS) == 2 * FORMATS.len() as i64).then_some(())
         });
         server.kill();
         drop(pusher);
@@ -73,19 +76,58 @@ fn what_came_before_a_push_that_is_given_up_is_stored() {
         server.launch();
         server.logs.wait_for("sessions go on");
         run(server.cli().args(["give-up", session]));
-        for file in stored(&receiver, FORMATS.len()) {
-            assert_payloads(&server, &file, &source, &[first]);
-            let ext: Value = serde_json::from_str(file["callback_ext"].as_str().unwrap()).unwrap();
-            let gaps = ext["liverec"]["gaps"].as_array().unwrap();
-            assert_eq!(gaps.last().unwrap()["cause"], "journal_lost", "{ext:#}");
-            let id = file["file_id"].as_str().unwrap();
-            let mut verify = server.cli();
-            verify.args(["verify", id]);
-            let (code, told, stderr) = to_the_end(verify);
-            assert_eq!(code, 0, "{told}{stderr}");
-            for part in ["of which a part was lost", " ms: journal_lost, "] {
-                assert!(told.contains(part), "{part}: {told}");
-            }
+        let files = stored(&receiver, FORMATS.len());
+        files.iter().for_each(|file| assert_left(&server, file, &source, first));
+    }
+}
+
+/// The same where the disk is there and has nothing of the push any more: nobody has to give it up.
+#[test]
+fn what_came_before_a_push_without_data_is_stored() {
+    let hurts = [no_data::emptied, no_data::zeroed, no_data::removed];
+    for (hurt, backend) in hurts.into_iter().zip(BACKENDS.into_iter().cycle()) {
+        let (mut server, receiver) = recorder(backend, &FORMATS, WINDOW_S, &[]);
+        let source = source(&server, Codecs::H264Aac, 6);
+        let first = &source.tags[..200];
+        broken_push(&server, &receiver, first, 1);
+        let pusher = push(&server, &source.tags);
+        eventually("both pushes in the rows", || {
+            (server.sql(SPANS) == 2 * FORMATS.len() as i64).then_some(())
+        });
+        server.kill();
+        drop(pusher);
+        hurt(journal_files(&server).last().unwrap());
+        for text in [
+            "a journal file is put aside",
+            "the end of a journal is lost",
+            "the journal of a session is lost",
+            "the journal of a session is gone",
+        ] {
+            server.expect(text);
         }
+        server.launch();
+        let files = stored(&receiver, FORMATS.len());
+        files.iter().for_each(|file| assert_left(&server, file, &source, first));
+        // The next push is another recording.
+        push(&server, &source.tags).finish();
+        let files = stored(&receiver, 2 * FORMATS.len());
+        let all = files.iter().map(|file| file["file_id"].as_str().unwrap());
+        assert_eq!(all.collect::<BTreeSet<_>>().len(), 2 * FORMATS.len());
+    }
+}
+
+/// A file that ends with the first push, and says that there was more.
+fn assert_left(server: &Server, file: &Value, source: &Source, first: &[Tag]) {
+    assert_payloads(server, file, source, &[first]);
+    let ext: Value = serde_json::from_str(file["callback_ext"].as_str().unwrap()).unwrap();
+    let gaps = ext["liverec"]["gaps"].as_array().unwrap();
+    assert_eq!(gaps.last().unwrap()["cause"], "journal_lost", "{ext:#}");
+    let id = file["file_id"].as_str().unwrap();
+    let mut verify = server.cli();
+    verify.args(["verify", id]);
+    let (code, told, stderr) = to_the_end(verify);
+    assert_eq!(code, 0, "{told}{stderr}");
+    for part in ["of which a part was lost", " ms: journal_lost, "] {
+        assert!(told.contains(part), "{part}: {told}");
     }
 }

@@ -1,0 +1,114 @@
+//! Of the journal of a recording a folder is left, and no data in it: nobody has to say so, all that runs
+//! in it ends. Should the data come back after that, nothing is lost either.
+
+use std::{fs, path::Path};
+
+use serde_json::Value;
+
+use crate::{
+    doctor::examine,
+    support::{
+        pushing::journal_files,
+        server::{BACKENDS, eventually},
+    },
+    verbatim::FORMATS,
+};
+
+use super::lost::{assert_refused, assert_remade, assert_told_as_lost, files_in, known};
+
+pub fn emptied(data: &Path) {
+    cut(data, 0);
+}
+
+pub fn cut_into_its_head(data: &Path) {
+    cut(data, 100);
+}
+
+fn cut(data: &Path, len: u64) {
+    fs::OpenOptions::new().write(true).open(data).unwrap().set_len(len).unwrap();
+}
+
+pub fn zeroed(data: &Path) {
+    let len = fs::metadata(data).unwrap().len();
+    fs::write(data, vec![0; len as usize]).unwrap();
+}
+
+pub fn removed(data: &Path) {
+    fs::remove_file(data).unwrap();
+}
+
+fn removed_with_its_index(data: &Path) {
+    removed(data);
+    removed(&data.with_extension("idx"));
+}
+
+const LOST: &str = "the journal of a session is lost";
+const LOST_END: &str = "the end of a journal is lost";
+const BACK: &str = "the journal of a session that was given up is here again";
+
+#[test]
+fn what_runs_in_a_journal_without_data_ends() {
+    // How, whether anybody knows of what was there, and whether it comes back.
+    let hurts: [(fn(&Path), usize, bool); 5] = [
+        (removed, 1, true),
+        (zeroed, 1, true),
+        (emptied, 1, false),
+        (cut_into_its_head, 1, false),
+        (removed_with_its_index, 0, false),
+    ];
+    for ((hurt, known_lost, is_back), backend) in
+        hurts.into_iter().zip(BACKENDS.into_iter().cycle())
+    {
+        let (mut server, receiver, source, sent) = known(backend, 80);
+        server.kill();
+        let [data] = &journal_files(&server)[..] else { panic!("one file") };
+        let session = data.parent().unwrap().file_name().unwrap().to_str().unwrap().to_owned();
+        let whole = fs::read(data).unwrap();
+        hurt(data);
+        for text in [
+            "a journal file is put aside",
+            LOST_END,
+            LOST,
+            "the journal of a session is gone",
+            "a media file cannot be made; nothing is left of its journal",
+        ] {
+            server.expect(text);
+        }
+        server.launch();
+        let failed = eventually("failed files", || {
+            let files = files_in(&server, "failed");
+            (files.len() == FORMATS.len()).then_some(files)
+        });
+        assert!(failed.iter().all(|file| file["LastError"] != ""), "{failed:#?}");
+        assert_eq!(files_in(&server, "recording"), Vec::<Value>::new());
+        assert_told_as_lost(&receiver);
+        assert_eq!((server.logs.count(LOST), server.logs.count(LOST_END)), (1, known_lost));
+        if let Some(s3) = &server.s3 {
+            assert!(s3.open_uploads().is_empty());
+        }
+        let (code, findings) = examine(&server, &[], &[]);
+        assert_eq!(code, 0, "{findings:#?}");
+        assert_refused(&server, &[&session], "has ended");
+
+        // It is over: another start finds nothing to do, nor anything to say.
+        server.stop();
+        server.launch();
+        server.logs.wait_for("doctor: data directory, database, clock and store are fine");
+        assert_eq!(files_in(&server, "failed").len(), FORMATS.len());
+        for text in [LOST, LOST_END, BACK] {
+            assert_eq!(server.logs.count(text), 0, "{text}");
+        }
+        // What says that it is lost is kept for whoever can do something about it.
+        assert!(known_lost == 0 || data.with_extension("idx.damaged").exists());
+        server.stop();
+        if !is_back {
+            continue;
+        }
+        fs::write(data, whole).unwrap();
+        fs::remove_file(data.with_extension("flv.damaged")).ok();
+        server.expect(BACK);
+        server.launch();
+        server.logs.wait_for(BACK);
+        assert_remade(&server, &receiver, &session, (&source, &sent));
+    }
+}
