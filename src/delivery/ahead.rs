@@ -99,9 +99,8 @@ impl Delivery {
         };
         let causes = self.causes(&file.spans).await?;
         let view = View { file, causes, decided: Some(decided) };
-        match view.file.container {
-            Container::Hls => self.load_objects(&view.file, state).await?,
-            _ => self.load_upload(&view.file, state).await?,
+        if view.file.container != Container::Hls {
+            self.load_upload(&view.file, state).await?;
         }
         if state.is_whole || state.broken >= MAX_BROKEN {
             return Ok(never);

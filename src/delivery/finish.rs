@@ -85,7 +85,6 @@ impl Delivery {
         let causes = self.causes(&file.spans).await?;
         let view = View { file: file.clone(), causes, decided: None };
         if file.container == Container::Hls {
-            self.load_objects(file, state).await?;
             return match self.hls_turn(&view, fence, state).await {
                 // It was there when the file was looked at first.
                 Err(DeliverError::Project(ProjectError::Journal(JournalError::Missing(_))))

@@ -117,8 +117,9 @@ impl HlsUpload {
 }
 
 impl Delivery {
-    /// Finds out, once, whether the store has objects of a file from an earlier process.
-    pub(super) async fn load_objects(
+    /// Finds out, once, whether the store has objects of a file from an earlier process. Those that are to
+    /// be made in another way go: not before there is something to make them of.
+    async fn load_objects(
         &self,
         file: &MediaFile,
         state: &mut FileUpload,
@@ -174,6 +175,7 @@ impl Delivery {
                 Ok((hls, source))
             })
             .await?;
+        self.load_objects(&view.file, state).await?;
         let mut coming = None;
         let step = self.make_objects(&view.file, state, (hls, source), &mut coming).await;
         if let Some(coming) = coming {

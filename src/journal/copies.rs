@@ -51,8 +51,8 @@ impl Reader {
         })
     }
 
-    /// Looks into the heads of the files behind the one that `sample` stands in, up to the first that
-    /// is whole: what that does not repeat was in force no longer.
+    /// Looks into the heads of the files behind the one that `sample` stands in, as far as they can be
+    /// read, up to the first that is whole: what that does not repeat was in force no longer.
     fn in_heads_behind<T>(
         &mut self,
         sample: &Sample,
@@ -61,7 +61,9 @@ impl Reader {
         self.grow();
         for nth in self.locate(sample.position)? + 1..self.files() {
             let number = self.number(nth)?;
-            let prefix = Prefix::load(&self.folder.data(number), self.folder.session, number)?;
+            let path = self.folder.data(number);
+            // What is copied here is no worse off than without it.
+            let Ok(prefix) = Prefix::load(&path, self.folder.session, number) else { continue };
             let found = look(&prefix.state.in_force);
             if found.is_some() || prefix.health == Health::Whole {
                 return Ok(found);

@@ -8,7 +8,7 @@ use crate::{
     start::to_the_end,
     support::{
         packets::Packets,
-        pushing::{Source, journal_files},
+        pushing::{Source, frames, journal_files, whole_tags},
         receiver::Receiver,
         run,
         server::{BACKENDS, Backend, Server, eventually, fetch},
@@ -108,6 +108,31 @@ fn stored_segments_of_a_journal_without_data_can_be_played() {
         ] {
             server.expect(text);
         }
+        server.launch();
+        let files = told(&receiver, SERVER_STOPPED, 1);
+        assert_remains(&server, &source, &files[0]);
+    }
+}
+
+/// The journal can be read and has no frame any more, and what is stored was made by an earlier version:
+/// it is not removed before something else can be made.
+#[test]
+fn stored_segments_of_a_journal_without_frames_can_be_played() {
+    for (backend, is_older) in BACKENDS.into_iter().flat_map(|b| [false, true].map(|o| (b, o))) {
+        let (mut server, receiver, source, _) = half_pushed_as(&["Hls"], backend, 700, &[]);
+        eventually("stored segments", || (server.sql(STORED) >= SEGMENTS).then_some(()));
+        server.kill();
+        for data in journal_files(&server) {
+            let tags = whole_tags(&fs::read(&data).unwrap());
+            let before = tags.iter().take_while(|tag| frames(std::slice::from_ref(tag)).is_empty());
+            let len = 13 + before.map(|tag| 15 + tag.payload.len() as u64).sum::<u64>();
+            fs::OpenOptions::new().write(true).open(data).unwrap().set_len(len).unwrap();
+        }
+        if is_older {
+            server.sql("UPDATE media_file SET projector = 5");
+        }
+        server.expect("the end of a journal is lost");
+        server.expect("the journal of an HLS file is lost");
         server.launch();
         let files = told(&receiver, SERVER_STOPPED, 1);
         assert_remains(&server, &source, &files[0]);
