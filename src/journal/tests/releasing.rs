@@ -50,6 +50,35 @@ fn only_whole_files_below_go() {
     assert!(matches!(place.journal.recover(session), Err(JournalError::Missing(_))));
 }
 
+/// The time of arrival that is noted before a place does not change when what is before its file goes.
+#[test]
+fn a_mark_before_a_position_is_that_of_its_file() {
+    let place = Place::new(150);
+    let tags: Vec<Tag> = (0..40).map(|nth| keyframe(nth * 400, 20)).collect();
+    let (session, _) = place.record(&tags, 1);
+    let marks = |place: &Place, from: u64| -> Vec<(u64, i64)> {
+        let mut reader = place.reader(session);
+        let samples = all_samples(&mut reader);
+        let positions = samples.iter().map(|sample| sample.position).filter(|at| *at >= from);
+        positions.map(|at| (at, reader.mark_before(at).unwrap())).collect()
+    };
+    let mut reader = place.reader(session);
+    let bases: Vec<u64> = (0..reader.files()).map(|nth| reader.header(nth).unwrap().base).collect();
+    assert!(bases.len() > 6);
+    let all = marks(&place, 0);
+    assert!(all.is_sorted_by_key(|(_, mark)| *mark), "{all:?}");
+    assert_eq!(all[0], (0, WALL_MS));
+    // Where a file begins it is when its first tag came.
+    let at_bases: Vec<i64> = all.iter().filter(|m| bases.contains(&m.0)).map(|m| m.1).collect();
+    assert!(at_bases.is_sorted_by(|a, b| a < b), "{at_bases:?}");
+    for base in &bases[1..] {
+        place.journal.release(session, Some(*base)).unwrap();
+        let kept: Vec<_> = all.iter().copied().filter(|(at, _)| at >= base).collect();
+        assert_eq!(marks(&place, *base), kept);
+        assert!(place.reader(session).mark_before(base - 1).is_err(), "it is gone");
+    }
+}
+
 #[test]
 fn what_a_recording_to_come_holds_stays() {
     let place = Place::new(100);
