@@ -67,6 +67,30 @@ fn an_end_that_the_disk_has_lost_is_told() {
     }
 }
 
+/// The same of a file in the middle: the positions of the next one show it.
+#[test]
+fn a_hole_is_told() {
+    let hurts: [fn(&Path); 3] = [half, zeros, removed];
+    let text = "before the next one is lost";
+    for (hurt, backend) in hurts.into_iter().zip(BACKENDS.into_iter().cycle()) {
+        let (mut server, receiver, _, _) = long_pushed(backend);
+        server.kill();
+        let files = journal_files(&server);
+        hurt(&files[files.len() / 2]);
+        server.expect(text);
+        server.launch();
+        server.logs.wait_for(text);
+        assert_eq!(server.logs.count(text), 1);
+        server.kill();
+        server.launch();
+        for file in told(&receiver, SERVER_STOPPED, FORMATS.len()) {
+            assert_eq!(gaps(&file), ["journal_lost"], "{file:#}");
+            assert_verified(&server, &file);
+        }
+        assert_eq!(server.logs.count(text), 0);
+    }
+}
+
 /// Causes of the gaps of a file, as its event tells them.
 pub fn gaps(file: &Value) -> Vec<String> {
     let ext: Value = serde_json::from_str(file["callback_ext"].as_str().unwrap()).unwrap();

@@ -49,7 +49,8 @@ const BACK: &str = "the journal of a session that was given up is here again";
 #[test]
 fn what_runs_in_a_journal_without_data_ends() {
     // How, whether anybody knows of what was there, and whether it comes back.
-    let hurts: [(fn(&Path), usize, bool); 5] = [
+    type Hurt = (fn(&Path), usize, bool);
+    let hurts: [Hurt; 5] = [
         (removed, 1, true),
         (zeroed, 1, true),
         (emptied, 1, false),
