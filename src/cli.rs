@@ -70,7 +70,7 @@ pub enum Command {
     Remake(RemakeArguments),
     /// End a session whose journal is gone for good: `liverec doctor` names those
     GiveUp(GiveUpArguments),
-    /// Copy database, configuration, credentials and node id, while the server runs
+    /// Copy database, configuration, credentials, master key and node id, while the server runs
     Backup {
         /// Folder to make; must not be there yet, or be empty
         dir: PathBuf,

@@ -21,10 +21,14 @@ pub fn open_journals(config: &Config, data_dir: &Path) -> Result<Journal> {
         sync_interval: config.journal.sync_interval,
         roll_bytes: ROLL_BYTES.min((config.journal.unclaimed_max_bytes / 2).max(1 << 20)),
     };
-    let space = SpaceSettings {
+    Journal::with_space(settings, space(config, data_dir)).context("open the journals")
+}
+
+/// What is kept free on their disk.
+pub fn space(config: &Config, data_dir: &Path) -> SpaceSettings {
+    SpaceSettings {
         warn_bytes: config.disk.warn_free_bytes,
         refuse_bytes: config.disk.refuse_free_bytes,
         reserve: Some(data_dir.join("reserve")),
-    };
-    Journal::with_space(settings, space).context("open the journals")
+    }
 }

@@ -15,7 +15,7 @@ use tokio::{sync::Semaphore, time::sleep};
 use tokio_util::sync::CancellationToken;
 use tracing::{error, info, warn};
 
-use super::{ROLL_BYTES, data_dir, now_ms, store};
+use super::{ROLL_BYTES, data_dir, disk, now_ms, store};
 use crate::{
     config::{Config, Storage},
     db::Db,
@@ -60,6 +60,7 @@ async fn examine(config: &Config, fixes: bool) -> Report {
     };
     let doctor = Doctor {
         data_dir: config.data_dir.clone(),
+        space: disk::space(config, &config.data_dir),
         node_id: data_dir::known_node_id(&config.data_dir),
         db: db.clone(),
         store,
@@ -140,6 +141,7 @@ pub(super) fn of_server(
 ) -> Doctor {
     Doctor {
         data_dir: data_dir.to_owned(),
+        space: journal.space_settings(),
         node_id: Some(node_id.to_owned()),
         db: Some(db.clone()),
         store: Some(store.clone()),

@@ -23,7 +23,11 @@ pub use self::{
     orphans::SAFE_AGE_MS,
     report::{Finding, Report, Status},
 };
-use crate::{db::Db, journal::Journal, storage::ObjectStore};
+use crate::{
+    db::Db,
+    journal::{Journal, SpaceSettings},
+    storage::ObjectStore,
+};
 
 /// Pages of objects that are searched for orphans while somebody waits for an answer.
 const FEW_PAGES: usize = 20;
@@ -46,6 +50,8 @@ pub enum Depth {
 pub struct Doctor {
     /// The data directory.
     pub data_dir: PathBuf,
+    /// When the server warns of little room, and refuses.
+    pub space: SpaceSettings,
     /// This node, where it is known.
     pub node_id: Option<String>,
     /// Rows.
@@ -114,9 +120,10 @@ impl Doctor {
 
     async fn place(&self, depth: Depth) -> Vec<Finding> {
         let (directory, is_server) = (self.data_dir.clone(), self.is_server);
+        let space = self.space.clone();
         let now_ms = (self.now_ms)();
         let looked = spawn_blocking(move || {
-            let mut findings = place::look(&directory, is_server);
+            let mut findings = place::look(&directory, &space, is_server);
             if depth != Depth::Look && findings.iter().all(|f| f.check != "data_dir") {
                 findings.extend(place::probe(&directory, now_ms));
             }

@@ -90,6 +90,7 @@ impl Search<'_> {
         let first_ms = self.db.first_start_ms().await?.unwrap_or(i64::MAX);
         let (mut orphans, mut foreign) = (BTreeMap::<FileId, Vec<Orphan>>::new(), 0u64);
         let (mut looked_at, mut owned, mut older, mut held) = (0u64, 0usize, 0u64, 0usize);
+        let mut young = 0u64;
         let (mut after, mut is_whole) = (None::<String>, false);
         let mut last_owned = None;
         for _ in 0..self.pages {
@@ -112,6 +113,7 @@ impl Search<'_> {
                     continue;
                 }
                 if !self.is_old(modified_ms) || !self.is_old(made_ms(id)) {
+                    young += 1;
                     continue;
                 }
                 if made_ms(id) < first_ms {
@@ -132,6 +134,12 @@ impl Search<'_> {
         let scope = match is_whole {
             true => format!("{looked_at} objects, {foreign} of them of others"),
             false => format!("the first {looked_at} objects"),
+        };
+        let scope = match young {
+            0 => scope,
+            young => {
+                format!("{scope}; {young} without a row are younger than a day and not judged yet")
+            }
         };
         let names = all.iter().take(MAX_NAMES).map(|orphan| orphan.key.to_string()).collect();
         let finding = if all.is_empty() && older == 0 {

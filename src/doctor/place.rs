@@ -2,7 +2,7 @@
 
 use std::{
     fs::{self, File},
-    io::{Read, Write},
+    io::{self, Read, Write},
     os::unix::fs::MetadataExt,
     path::Path,
     time::{Duration, Instant},
@@ -11,41 +11,53 @@ use std::{
 use uuid::Uuid;
 
 use super::{advice, report::Finding};
+use crate::journal::{Level, SpaceSettings};
 
-/// Less room than this is a warning, in bytes, or than a tenth of a small disk.
-const LITTLE_ROOM: u64 = 1 << 30;
-/// Less room than this is a failure, in bytes, or than a fiftieth of a small disk.
-const NO_ROOM: u64 = 64 << 20;
 /// A sync that takes longer is a warning.
 const SLOW_SYNC: Duration = Duration::from_millis(500);
 /// File times that differ more from the clock are a warning, in milliseconds.
 const OTHER_CLOCK_MS: i64 = 5_000;
 
-/// Looks at the directory. Blocks.
-pub(super) fn look(directory: &Path, is_server: bool) -> Vec<Finding> {
-    let shown = directory.display();
-    let (room, size) = match rustix::fs::statvfs(directory) {
-        Ok(stat) => {
-            let bytes = |blocks: u64| blocks.saturating_mul(stat.f_frsize);
-            (bytes(stat.f_bavail), bytes(stat.f_blocks))
-        }
-        Err(error) => {
-            let found = format!("{shown}: {error}");
-            let advice = advice::for_disk(&error.to_string());
-            return vec![Finding::fail("data_dir", found, advice)];
-        }
+/// Looks at the directory, and at the journals' if that is on another disk. Blocks.
+pub(super) fn look(directory: &Path, space: &SpaceSettings, is_server: bool) -> Vec<Finding> {
+    let disk_of = |path: &Path| fs::metadata(path).map(|meta| meta.dev());
+    let own = match disk_of(directory) {
+        Ok(own) => own,
+        Err(error) => return vec![unreachable(directory, &error)],
     };
-    let found = format!("{shown} has {} left", mebibytes(room));
-    let advice = "make room: journals stay here until their files are stored";
-    let mut findings = vec![match room {
-        _ if room < NO_ROOM.min(size / 50) => Finding::fail("data_dir.room", found, advice),
-        _ if room < LITTLE_ROOM.min(size / 10) => Finding::warn("data_dir.room", found, advice),
-        _ => Finding::ok("data_dir.room", found),
-    }];
+    let mut findings = vec![room(directory, space)];
+    let journals = directory.join("journal");
+    if disk_of(&journals).is_ok_and(|disk| disk != own) {
+        findings.push(room(&journals, space));
+    }
     if !is_server {
         findings.push(holder(directory));
     }
     findings
+}
+
+/// By the lines at which the server warns and refuses.
+fn room(directory: &Path, space: &SpaceSettings) -> Finding {
+    const CHECK: &str = "data_dir.room";
+    let (free, level) = match space.look(directory) {
+        Ok(looked) => looked,
+        Err(error) => return unreachable(directory, &error),
+    };
+    let found = format!("{} has {} left", directory.display(), mebibytes(free));
+    let advice = "make room: journals stay here until their files are stored";
+    match level {
+        Level::Ample => Finding::ok(CHECK, found),
+        Level::Low => Finding::warn(CHECK, format!("{found}, less than disk.warn_free"), advice),
+        Level::Refusing => {
+            let found = format!("{found}, less than disk.refuse_free: new publishes are refused");
+            Finding::fail(CHECK, found, advice)
+        }
+    }
+}
+
+fn unreachable(directory: &Path, error: &io::Error) -> Finding {
+    let found = format!("{}: {error}", directory.display());
+    Finding::fail("data_dir", found, advice::for_disk(&error.to_string()))
 }
 
 /// Writes, syncs and removes a file. Blocks.
@@ -82,7 +94,7 @@ pub(super) fn probe(directory: &Path, now_ms: i64) -> Vec<Finding> {
 }
 
 /// The file's time of modification, unix milliseconds.
-fn write(path: &Path) -> std::io::Result<i64> {
+fn write(path: &Path) -> io::Result<i64> {
     let mut file = File::create_new(path)?;
     file.write_all(&[0x5A; 4096])?;
     file.sync_all()?;
@@ -141,8 +153,21 @@ mod tests {
         assert_eq!(far[1].status, Status::Warn, "{far:?}");
         assert_eq!(holder(dir.path()).status, Status::Ok);
         let none = dir.path().join("none");
-        assert_eq!(look(&none, false)[0].status, Status::Fail);
+        assert_eq!(look(&none, &SpaceSettings::default(), false)[0].status, Status::Fail);
         assert_eq!(probe(&none, now_ms)[0].status, Status::Fail);
+    }
+
+    /// What the server refuses is not fine.
+    #[test]
+    fn room_is_judged_by_the_lines_of_the_server() {
+        let dir = tempfile::tempdir().unwrap();
+        for (warn, refuse, expected) in
+            [(0, 0, Status::Ok), (u64::MAX, 0, Status::Warn), (u64::MAX, u64::MAX, Status::Fail)]
+        {
+            let (warn_bytes, refuse_bytes) = (Some(warn), Some(refuse));
+            let space = SpaceSettings { warn_bytes, refuse_bytes, reserve: None };
+            assert_eq!(look(dir.path(), &space, true)[0].status, expected);
+        }
     }
 
     #[test]

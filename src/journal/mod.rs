@@ -66,7 +66,7 @@ pub use progress::{Lead, Mark, Progress};
 pub use reader::Reader;
 pub use recover::Recovered;
 pub use samples::Samples;
-pub use space::SpaceSettings;
+pub use space::{Level, SpaceSettings};
 pub use writer::Writer;
 
 use append::{Appender, Failure};
@@ -285,6 +285,11 @@ impl Journal {
     /// Whether the disk is too full for another publish.
     pub fn is_refusing(&self) -> bool {
         self.shared.space.is_refusing()
+    }
+
+    /// What is kept free on the disk.
+    pub fn space_settings(&self) -> SpaceSettings {
+        self.shared.space.settings().clone()
     }
 
     /// Watches the room on the disk until told to stop. A disk that does not answer is asked once.

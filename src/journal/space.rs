@@ -19,7 +19,7 @@ use std::{
 
 use tracing::{info, warn};
 
-use super::file::Disk;
+use super::file::{Disk, FileSystem};
 
 /// Size of the reserve where the disk is not small.
 const RESERVE_BYTES: u64 = 8 << 20;
@@ -45,6 +45,21 @@ pub struct SpaceSettings {
     pub reserve: Option<PathBuf>,
 }
 
+impl SpaceSettings {
+    /// The bytes that are free on the disk of `path`, and where that stands. Blocking.
+    ///
+    /// # Errors
+    /// The disk does not say.
+    pub fn look(&self, path: &Path) -> io::Result<(u64, Level)> {
+        let Room { free, total } = FileSystem.room(path)?;
+        let level = match total {
+            0 => Level::Ample,
+            total => Lines::of(self, total).level(Level::Ample, free),
+        };
+        Ok((free, level))
+    }
+}
+
 /// Room of a file system, in bytes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct Room {
@@ -56,7 +71,7 @@ pub(super) struct Room {
 
 /// Where the free room stands.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-pub(super) enum Level {
+pub enum Level {
     /// Enough.
     Ample,
     /// Below the first line.
@@ -138,6 +153,11 @@ impl Space {
             is_held: AtomicBool::new(false),
             reserve,
         }
+    }
+
+    /// What is kept free.
+    pub fn settings(&self) -> &SpaceSettings {
+        &self.settings
     }
 
     /// The folder whose disk this is about.

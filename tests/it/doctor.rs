@@ -293,6 +293,8 @@ fn only_what_nobody_owns_is_removed() {
                 "3 objects of 2 files have no row, 1320 bytes",
             );
             assert_found(&findings, "orphans.objects", "warn", mp4.as_str());
+            let young = "1 without a row are younger than a day";
+            assert_found(&findings, "orphans.objects", "warn", young);
             assert_found(&findings, "orphans.uploads", "warn", "1 abandoned uploads, 700 bytes");
             assert_found(&findings, "orphans.journals", "warn", "1 journals have no session");
         }
@@ -320,6 +322,19 @@ fn only_what_nobody_owns_is_removed() {
             run(server.cli().args(["verify", id]));
         }
     }
+}
+
+/// What the server would refuse is no room, whatever a disk usually has.
+#[test]
+fn room_is_what_the_configuration_says() {
+    let server = Server::start(Backend::Plain, &[]);
+    let set = ["--set", "disk.warn_free=1024TiB", "--set", "disk.refuse_free=1024TiB"];
+    let (code, findings) = examine(&server, &set[..2], &[]);
+    assert_eq!(code, 0, "{findings:#?}");
+    assert_found(&findings, "data_dir.room", "warn", "less than disk.warn_free");
+    let (code, findings) = examine(&server, &set, &[]);
+    assert_eq!(code, 1, "{findings:#?}");
+    assert_found(&findings, "data_dir.room", "fail", "new publishes are refused");
 }
 
 /// Objects that another database may own are never removed.
