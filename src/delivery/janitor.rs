@@ -38,7 +38,7 @@ const LONGEST_PAUSE_MS: i64 = 3 * 60 * 1000;
 /// The journal of a file that could not be made is kept at least this long.
 const FAILED_KEPT_MS: i64 = 7 * 24 * 3600 * 1000;
 
-/// Why a round was cut short.
+/// Why a round was cut short, or what it could not do.
 #[derive(Debug, thiserror::Error)]
 enum JanitorError {
     #[error(transparent)]
@@ -190,17 +190,22 @@ impl Janitor {
         let now_ms = self.believed_ms(clock).await?;
         let journal = self.journal.clone();
         let sessions = self.journal.run_read(move || journal.sessions()).await?;
+        let mut first_failure = None;
         for session in sessions {
             if token.is_cancelled() {
                 return Ok(());
             }
             match self.release(session, now_ms).await {
                 // It is being recovered, or has just begun: the next round sees it again.
-                Err(JanitorError::Journal(JournalError::Live(_))) => {}
-                released => released?,
+                Ok(()) | Err(JanitorError::Journal(JournalError::Live(_))) => {}
+                // That of one keeps no other.
+                Err(error @ JanitorError::Journal(_)) => {
+                    first_failure.get_or_insert(error);
+                }
+                Err(error) => return Err(error),
             }
         }
-        Ok(())
+        first_failure.map_or(Ok(()), Err)
     }
 
     /// Whether there are data of a session that was given up.
@@ -250,6 +255,48 @@ impl Janitor {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::{db::callback::testing::sqlite, journal::Settings, storage::LocalStore};
+
+    /// An index that is missing keeps its own journal, and no other.
+    #[tokio::test]
+    async fn one_that_cannot_be_released_keeps_no_other() {
+        const NOW: i64 = 1_795_344_236_000;
+        let (test, dir) = (sqlite().await, tempfile::tempdir().unwrap());
+        let root = dir.path().join("journal");
+        let settings = Settings { root: root.clone(), sync_interval: ROUND, roll_bytes: 1 << 20 };
+        let journal = Journal::open(settings).unwrap();
+        let sessions: [_; 3] = std::array::from_fn(|nth| SessionId::new(nth as i64));
+        let [before, broken, behind] = sessions.map(|session| root.join(session.to_string()));
+        for (session, given_up_ms) in sessions.into_iter().zip([0, NOW, 0]) {
+            let folder = root.join(session.to_string());
+            std::fs::create_dir(&folder).unwrap();
+            for name in ["00000001.flv", "00000002.flv"] {
+                std::fs::write(folder.join(name), "data").unwrap();
+            }
+            sqlx::query(
+                "INSERT INTO session (id, node_id, domain, app, stream, body, started_ms, ended_ms, \
+                 end_reason, has_journal, given_up_ms) VALUES ($1, '', '', '', '', '', 0, 1, '', 1, $2)",
+            )
+            .bind(session.to_string())
+            .bind(given_up_ms)
+            .execute(test.db.pool())
+            .await
+            .unwrap();
+        }
+        let janitor = Janitor {
+            db: test.db.clone(),
+            journal,
+            node_id: "node".to_owned(),
+            store: Arc::new(LocalStore::open(&dir.path().join("vod")).unwrap()),
+            retention_ms: 0,
+            retry_ms: 1000,
+            now_ms: || NOW,
+        };
+        let (token, mut clock) = (CancellationToken::new(), Believed::default());
+        let failed = janitor.round(&token, &mut clock).await.unwrap_err();
+        assert!(failed.to_string().contains("00000002.idx"), "{failed}");
+        assert!(!before.exists() && broken.exists() && !behind.exists());
+    }
 
     #[test]
     fn a_clock_that_leaps_makes_nothing_old() {
