@@ -27,6 +27,8 @@ use crate::{
     },
 };
 
+use super::now_ms;
+
 const RETRY: Duration = Duration::from_secs(1);
 /// Between two tries at journals that the disk would not let be recovered.
 const RECOVER_AGAIN: Duration = Duration::from_secs(2);
@@ -203,12 +205,15 @@ impl Recovery {
             recovered => recovered?,
         };
         let Some(recovered) = recovered else { return Ok(None) };
-        // One that was given up is followed for what its rows had not heard of by then, if anything of
-        // it is back; what they know to be over is not made again.
-        if self.retry(|| self.db.session_has_ended(session)).await == Some(true)
-            && (recovered.head.is_none()
-                || !self.retry(|| self.db.session_is_given_up(session)).await)
-        {
+        let has_ended = self.retry(|| self.db.session_has_ended(session)).await == Some(true);
+        if has_ended && recovered.head.is_none() {
+            // Somebody may still have its data: what is there is kept as that of one that was given up.
+            self.retry(|| self.db.note_journal_lost(session, now_ms())).await;
+            return Ok(None);
+        }
+        // One that was given up is followed for what its rows had not heard of by then; what they know
+        // to be over is not made again.
+        if has_ended && !self.retry(|| self.db.session_is_given_up(session)).await {
             return Ok(None);
         }
         let head = recovered.head.as_deref().map(serde_json::from_str::<JournalHead>);

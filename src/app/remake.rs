@@ -91,9 +91,17 @@ async fn request(
     container: Container,
 ) -> Result<Vec<FileId>> {
     let node_id = DataDir::known_node_id(&config.data_dir)?;
-    let sources = sources(db, of, container).await?;
-    for source in &sources {
-        let is_here = check_journals(config, db, journal, source).await;
+    let mut sources = sources(db, of, container).await?;
+    let mut parts = Vec::new();
+    for source in &mut sources {
+        let mut is_here = check_journals(config, db, journal, source).await;
+        if is_here.is_err()
+            && let Some(part) = part_of_session(db, source, of).await?
+            && check_journals(config, db, journal, &part).await.is_ok()
+        {
+            parts.push(part.id);
+            (*source, is_here) = (part, Ok(()));
+        }
         ensure!(
             source.node_id == node_id || is_here.is_ok(),
             "file {} was recorded by node {}: its journal is there",
@@ -112,7 +120,9 @@ async fn request(
         for span in &source.spans {
             ensure!(Db::holds_journal(&mut tx, span.session).await?, gone(config, &source));
         }
-        let is_made_good = source.container == container && source.state == MediaFileState::Failed;
+        let is_made_good = source.container == container
+            && source.state == MediaFileState::Failed
+            && !parts.contains(&source.id);
         files.push(match is_made_good {
             true => {
                 let is_failed =
@@ -164,6 +174,18 @@ async fn sources(db: &Db, of: &str, container: Container) -> Result<Vec<MediaFil
     Ok(files)
 }
 
+/// What a session has of a file that lies in others, too: those may have been released, or be lost.
+async fn part_of_session(db: &Db, file: &MediaFile, of: &str) -> Result<Option<MediaFile>> {
+    let (own, others): (Vec<_>, Vec<_>) =
+        file.spans.iter().copied().partition(|span| span.session.to_string() == of);
+    let Some(span) = own.first().filter(|_| !others.is_empty()) else { return Ok(None) };
+    let mut part = MediaFile { spans: own.clone(), ..file.clone() };
+    if let Some(session) = db.session(span.session).await? {
+        part.facts.start_ms = session.started_ms;
+    }
+    Ok(Some(part))
+}
+
 fn check_state(file: &MediaFile) -> Result<()> {
     match file.state {
         MediaFileState::Recording => bail!("file {} is still being recorded", file.id),
@@ -193,13 +215,10 @@ async fn check_journals(
                 let mut reader = reading.reader(span.session)?;
                 Ok::<_, JournalError>((reader.start(), reader.end()?))
             };
-            match reach() {
-                Err(_) if may_repair => {
-                    reading.recover(span.session)?;
-                    reach()
-                }
-                reach => reach,
+            if may_repair {
+                reading.recover(span.session)?;
             }
+            reach()
         });
         match reach.await {
             Ok((start, end)) if start <= span.from && span.to.is_some_and(|to| to <= end) => {}

@@ -70,16 +70,17 @@ impl Delivery {
         if noted.is_empty() {
             return Ok(false);
         }
-        // One that was finished and is not known to be, as after a restored backup.
-        if self.has_finished_playlist(file).await? {
-            return Ok(false);
-        }
         let known = noted.len();
         let Some(remains) = self.remains(file, noted).await? else { return Ok(false) };
+        let text = Bytes::from(remains.playlist());
+        // One that was finished and is not known to be, as after a restored backup; but for this one,
+        // stored before a kill.
+        if self.finished_playlist(file).await?.is_some_and(|finished| finished != text) {
+            return Ok(false);
+        }
         self.abort_earlier(file, &main_key(file)).await?;
         let mut file = file.clone();
         let mut objects = remains.objects.clone();
-        let text = Bytes::from(remains.playlist());
         let part = ObjectEvidence {
             object: Object::Main.name(),
             part: 1,
@@ -137,20 +138,27 @@ impl Delivery {
         Ok(!self.read(move || is_there(&journal)).await?)
     }
 
-    async fn has_finished_playlist(&self, file: &MediaFile) -> Result<bool, DeliverError> {
+    /// The playlist that the store has of an HLS file, if it is one that does not grow any more. One
+    /// that is too long to be a growing one is given only in part.
+    pub(super) async fn finished_playlist(
+        &self,
+        file: &MediaFile,
+    ) -> Result<Option<Bytes>, DeliverError> {
         let mut body = match self.store.get(&main_key(file), None).await {
             Ok(body) => body,
-            Err(StorageError::NotFound { .. }) => return Ok(false),
+            Err(StorageError::NotFound { .. }) => return Ok(None),
             Err(error) => return Err(error.into()),
         };
         let mut text = BytesMut::new();
         while let Some(block) = body.stream.next().await {
             text.extend_from_slice(&block?);
             if text.len() > PLAYLIST_MAX_BYTES {
-                return Ok(true);
+                return Ok(Some(text.freeze()));
             }
         }
-        Ok(text[..].split(|byte: &u8| *byte == b'\n').any(|line| line == b"#EXT-X-ENDLIST"))
+        let is_finished =
+            text[..].split(|byte: &u8| *byte == b'\n').any(|line| line == b"#EXT-X-ENDLIST");
+        Ok(is_finished.then(|| text.freeze()))
     }
 
     /// Reads back what the store has, up to the first segment that it has not. `None` without any.

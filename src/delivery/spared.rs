@@ -11,9 +11,22 @@ use crate::{
         Db,
         media_file::{Fence, Fenced},
     },
-    domain::media_file::{MediaFile, MediaFileState},
+    domain::{
+        container::Container,
+        ids::SessionId,
+        media_file::{MediaFile, MediaFileState},
+        recording::Span,
+    },
     journal::JournalError,
 };
+
+/// What a journal has not.
+enum Missed {
+    /// Anything of a session.
+    All { session: SessionId, has_folder: bool },
+    /// Where the file begins in a session.
+    Beginning,
+}
 
 impl Delivery {
     /// Nothing, unless the store has a product of this file that cannot be made again.
@@ -21,23 +34,52 @@ impl Delivery {
     /// # Errors
     /// [`DeliverError::Spared`] if it has.
     pub(super) async fn spare_what_is_stored(&self, file: &MediaFile) -> Result<(), DeliverError> {
-        let (journal, spans) = (self.journal.clone(), file.spans.clone());
-        let is_whole = self
-            .journal
-            .run_read(move || {
-                for span in spans {
-                    match journal.reader(span.session) {
-                        Ok(reader) if reader.start() <= span.from => {}
-                        Ok(_) | Err(JournalError::Missing(_)) => return Ok(false),
-                        Err(error) => return Err(error),
-                    }
+        let missed = self.missed(file).await?;
+        if missed.is_empty() || !self.has_product(file).await? {
+            return Ok(());
+        }
+        for missed in missed {
+            let is_lost = match missed {
+                // With its folder, or with the operator's word, it is lost and was not released.
+                Missed::All { session, has_folder } => {
+                    has_folder || self.db.session_is_given_up(session).await?
                 }
-                Ok::<_, JournalError>(true)
-            })
-            .await?;
-        match is_whole || self.store.head(&main_key(file)).await?.is_none() {
-            true => Ok(()),
-            false => Err(DeliverError::Spared),
+                Missed::Beginning => false,
+            };
+            if !is_lost {
+                return Err(DeliverError::Spared);
+            }
+        }
+        Ok(())
+    }
+
+    /// What a file needs and its journals do not have any more.
+    async fn missed(&self, file: &MediaFile) -> Result<Vec<Missed>, JournalError> {
+        let (journal, spans) = (self.journal.clone(), file.spans.clone());
+        let look = move || {
+            let mut missed = Vec::new();
+            for Span { session, from, .. } in spans {
+                match journal.reader(session) {
+                    Ok(reader) if reader.start() <= from => {}
+                    Ok(_) => missed.push(Missed::Beginning),
+                    Err(JournalError::Missing(_)) => {
+                        let has_folder = journal.path(session).is_dir();
+                        missed.push(Missed::All { session, has_folder });
+                    }
+                    Err(error) => return Err(error),
+                }
+            }
+            Ok(missed)
+        };
+        self.journal.run_read(look).await
+    }
+
+    /// Whether the store has what may be the product of a file. The playlist of an HLS file that grew is
+    /// none.
+    async fn has_product(&self, file: &MediaFile) -> Result<bool, DeliverError> {
+        match file.container {
+            Container::Hls => Ok(self.finished_playlist(file).await?.is_some()),
+            _ => Ok(self.store.head(&main_key(file)).await?.is_some()),
         }
     }
 

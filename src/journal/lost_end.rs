@@ -96,6 +96,11 @@ impl LostEnd {
                 .and_then(|index| LostEnd::behind(written).count(&index));
             // One that cannot be read any more stands for what it stood for.
             if known.is_ok_and(|is_lost| !is_lost) {
+                // What was found in the place of the data is worth nothing beside them.
+                let data = Folder::aside(&folder.data(number));
+                if data.exists() {
+                    fs::remove_file(&data).map_err(JournalError::io("remove", &data))?;
+                }
                 fs::remove_file(&path).map_err(JournalError::io("remove", &path))?;
             }
         }

@@ -72,6 +72,21 @@ impl Db {
         Ok(row.is_some())
     }
 
+    /// The journal of a session that has ended is lost, unless it was released: from now on the session
+    /// counts as given up.
+    pub async fn note_journal_lost(&self, id: SessionId, now_ms: i64) -> Result<()> {
+        sqlx::query(
+            "UPDATE session SET has_journal = 0, given_up_ms = $2 \
+             WHERE id = $1 AND ended_ms <> 0 AND given_up_ms = 0 AND has_journal = 1",
+        )
+        .bind(id.to_string())
+        .bind(now_ms.max(1))
+        .execute(self.pool())
+        .await
+        .map_err(at("note that a journal is lost"))?;
+        Ok(())
+    }
+
     /// Whether the rows say that a session was given up and its journal is not back.
     pub async fn is_journal_given_up(&self, id: SessionId) -> Result<bool> {
         let row = sqlx::query(

@@ -1,19 +1,20 @@
 //! The journal of the last push of a file is lost: what came before it is stored, and the file says
 //! that there was more.
 
-use std::{collections::BTreeSet, fs};
+use std::{collections::BTreeSet, fs, thread::sleep, time::Duration};
 
 use liverec::media::tag::Tag;
 use serde_json::Value;
 
 use super::{WINDOW_S, assert_payloads, broken_push, push, recorder, source, stored};
 use crate::{
-    crash::no_data,
+    crash::{lost_end::gaps, no_data},
     start::to_the_end,
     support::{
         ffmpeg::Codecs,
         pushing::{Source, journal_files},
         run,
+        s3::{Fault, Op},
         server::{BACKENDS, Server, eventually},
     },
     verbatim::FORMATS,
@@ -81,12 +82,14 @@ fn what_came_before_a_push_that_is_given_up_is_stored() {
     }
 }
 
-/// The same where the disk is there and has nothing of the push any more: nobody has to give it up.
+/// The same where the disk is there and has nothing of the push any more: nobody has to give it up. The
+/// playlist of a growing HLS file in its place is no product, nor is what a kill left of one unannounced.
 #[test]
 fn what_came_before_a_push_without_data_is_stored() {
     let hurts = [no_data::emptied, no_data::zeroed, no_data::removed];
     for (hurt, backend) in hurts.into_iter().zip(BACKENDS.into_iter().cycle()) {
-        let (mut server, receiver) = recorder(backend, &FORMATS, WINDOW_S, &[]);
+        let settings = [("hls.live_playlist", "true"), ("hls.segment_duration", "1s")];
+        let (mut server, receiver) = recorder(backend, &FORMATS, WINDOW_S, &settings);
         let source = source(&server, Codecs::H264Aac, 6);
         let first = &source.tags[..200];
         broken_push(&server, &receiver, first, 1);
@@ -96,23 +99,99 @@ fn what_came_before_a_push_without_data_is_stored() {
         });
         server.kill();
         drop(pusher);
-        hurt(journal_files(&server).last().unwrap());
+        let data = journal_files(&server).pop().unwrap();
+        let session = data.parent().unwrap().file_name().unwrap().to_str().unwrap().to_owned();
+        let whole = fs::read(&data).unwrap();
+        hurt(&data);
         for text in [
             "a journal file is put aside",
             "the end of a journal is lost",
             "the journal of a session is lost",
             "the journal of a session is gone",
+            "a media file could not be stored",
         ] {
             server.expect(text);
+        }
+        if let Some(s3) = &server.s3 {
+            // Stored, and killed before anybody knew.
+            s3.inject(Op::Put, 1, 1000, Fault::LoseResponse);
+            let before = s3.count(Op::Put);
+            server.launch();
+            let s3 = server.s3.as_ref().unwrap();
+            eventually("products", || (s3.count(Op::Put) >= before + 8).then_some(()));
+            server.kill();
+            server.s3.as_ref().unwrap().heal();
         }
         server.launch();
         let files = stored(&receiver, FORMATS.len());
         files.iter().for_each(|file| assert_left(&server, file, &source, first));
+
+        // Data that come back can be made, though what came before is released.
+        server.stop();
+        fs::write(&data, &whole).unwrap();
+        server.expect("the journal of a session that was given up is here again");
+        server.launch();
+        server.logs.wait_for("is here again");
+        for format in ["flv", "mp4"] {
+            run(server.cli().args(["remake", &session, "--format", format]));
+        }
+        for file in &stored(&receiver, FORMATS.len() + 2)[FORMATS.len()..] {
+            assert_payloads(&server, file, &source, &[&source.tags]);
+            run(server.cli().args(["verify", file["file_id"].as_str().unwrap()]));
+            assert_eq!(gaps(file), [""; 0], "{file:#}");
+        }
+
         // The next push is another recording.
         push(&server, &source.tags).finish();
-        let files = stored(&receiver, 2 * FORMATS.len());
+        let files = stored(&receiver, 2 * FORMATS.len() + 2);
         let all = files.iter().map(|file| file["file_id"].as_str().unwrap());
-        assert_eq!(all.collect::<BTreeSet<_>>().len(), 2 * FORMATS.len());
+        assert_eq!(all.collect::<BTreeSet<_>>().len(), 2 * FORMATS.len() + 2);
+    }
+}
+
+/// The first push is lost, which had ended and is not given up: what comes back of it is kept, too.
+#[test]
+fn what_comes_after_a_push_without_data_is_stored() {
+    for backend in BACKENDS {
+        let settings = [("hls.live_playlist", "true"), ("hls.segment_duration", "1s")];
+        let (mut server, receiver) = recorder(backend, &FORMATS, WINDOW_S, &settings);
+        let source = source(&server, Codecs::H264Aac, 6);
+        broken_push(&server, &receiver, &source.tags[..200], 1);
+        let pusher = push(&server, &source.tags);
+        eventually("both pushes in the rows", || {
+            (server.sql(SPANS) == 2 * FORMATS.len() as i64).then_some(())
+        });
+        server.kill();
+        drop(pusher);
+        let data = journal_files(&server).remove(0);
+        let whole = fs::read(&data).unwrap();
+        no_data::zeroed(&data);
+        for text in [
+            "a journal file is put aside",
+            "the end of a journal is lost",
+            "the beginning of a file cannot be read",
+            "a media file could not be stored as it grows",
+            "the journal of a session is gone",
+        ] {
+            server.expect(text);
+        }
+        server.launch();
+        for file in stored(&receiver, FORMATS.len()) {
+            assert_eq!(gaps(&file)[0], "journal_lost", "{file:#}");
+            run(server.cli().args(["verify", file["file_id"].as_str().unwrap()]));
+        }
+        // Longer than the janitor takes.
+        sleep(Duration::from_secs(5));
+        assert!(data.with_extension("flv.damaged").exists());
+        server.stop();
+        fs::write(&data, &whole).unwrap();
+        server.expect("the journal of a session that was given up is here again");
+        server.launch();
+        server.logs.wait_for("is here again");
+        let session = data.parent().unwrap().file_name().unwrap().to_str().unwrap();
+        run(server.cli().args(["remake", session, "--format", "flv"]));
+        let files = stored(&receiver, FORMATS.len() + 1);
+        assert_payloads(&server, &files[FORMATS.len()], &source, &[&source.tags[..200]]);
     }
 }
 
