@@ -96,11 +96,13 @@ pub(super) fn open_remaining(
     match opened {
         Ok(reader) => Ok(Some(reader)),
         Err(JournalError::Missing(session)) => {
-            error!(
-                session.id = %session,
-                found = %found(journal, span),
-                "the journal of a session is gone; what was recorded of it is lost"
-            );
+            if journal.is_news_that_it_is_gone(session) {
+                error!(
+                    session.id = %session,
+                    found = %found(journal, span),
+                    "the journal of a session is gone; what was recorded of it is lost"
+                );
+            }
             Ok(None)
         }
         Err(error) => Err(error),

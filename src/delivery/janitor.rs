@@ -242,11 +242,12 @@ impl Janitor {
         let journal = self.journal.clone();
         let freed = self.journal.run_read(move || journal.release(session, keep_from)).await?;
         match keep_from {
+            // What is foreign in a folder keeps that, and is met in each round.
+            _ if freed == 0 => {}
             None => info!(session.id = %session, freed_bytes = freed, "journal released"),
-            Some(_) if freed > 0 => {
+            Some(_) => {
                 debug!(session.id = %session, freed_bytes = freed, "a part of a journal released");
             }
-            Some(_) => {}
         }
         Ok(())
     }

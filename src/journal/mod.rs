@@ -24,6 +24,7 @@ mod file;
 mod floor;
 mod folder;
 mod format;
+mod gone;
 mod index;
 mod index_file;
 mod intake;
@@ -75,6 +76,7 @@ use error::Result;
 use file::{Disk, FileSystem};
 use floor::Floors;
 use folder::Folder;
+use gone::Gone;
 use intake::Intake;
 use live::{LiveGuard, LiveSessions};
 use pool::Pool;
@@ -125,6 +127,7 @@ struct Shared {
     unproven: Unproven,
     floors: Floors,
     decided: Decided,
+    gone: Gone,
     writes: Pool,
     syncs: Pool,
     reads: Pool,
@@ -164,6 +167,7 @@ impl Journal {
             unproven: Unproven::default(),
             floors: Floors::default(),
             decided: Decided::default(),
+            gone: Gone::default(),
             writes: Pool::new(WRITES),
             syncs: Pool::new(SYNCS),
             reads: Pool::new(READS),

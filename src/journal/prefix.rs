@@ -60,6 +60,9 @@ pub(super) enum Style {
     Plain,
 }
 
+/// What is wrong with a file whose head is true and that stands in the folder of another session.
+pub(super) const FOREIGN: &str = "its head is that of another session";
+
 /// The bytes before the first tag.
 pub(super) fn encode(
     session: SessionId,
@@ -163,6 +166,9 @@ impl Prefix {
                     .ok_or_else(|| JournalError::damaged(path, "it has no whole head"))?
             }
         };
+        if prefix.head.session != session && prefix.head.checks.is_some() {
+            return Err(JournalError::damaged(path, FOREIGN));
+        }
         if (prefix.head.session, prefix.head.file) != (session, number) {
             return Err(JournalError::damaged(path, "its head names another file"));
         }

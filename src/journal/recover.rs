@@ -21,7 +21,7 @@ use super::{
     index_file::IndexFile,
     lost_end::LostEnd,
     mend::{Mending, mend},
-    prefix::{Health, Prefix},
+    prefix::{FOREIGN, Health, Prefix},
     progress::Progress,
     rebuild,
     repair::Repair,
@@ -82,6 +82,12 @@ pub(super) fn recover(folder: &Folder, disk: &dyn Disk, text: Option<&str>) -> R
                 continue;
             }
             Ok(prefix) => Some(prefix),
+            // Nobody's rows are to get what another has sent.
+            Err(JournalError::Damaged { what: FOREIGN, .. }) => {
+                put_aside(folder, number, FOREIGN)?;
+                recovered.set_aside += 1;
+                continue;
+            }
             Err(JournalError::Damaged { .. }) => None,
             Err(error) => return Err(error),
         };

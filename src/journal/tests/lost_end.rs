@@ -283,6 +283,29 @@ fn all_the_data_are_gone_and_told() {
     }
 }
 
+/// A file of another session is none of this one's, whatever is known of it.
+#[test]
+fn the_file_of_another_session_is_put_aside() {
+    let (place, session, tags) = several();
+    let numbers = place.journal.folder(session).numbers().unwrap();
+    for number in [numbers[0], numbers[2], numbers[numbers.len() - 1]] {
+        for has_index in [true, false] {
+            let broken = copy(&place, session);
+            let (other, _) = broken.record(&[inter(0, 20)], 1);
+            let [folder, from] = [session, other].map(|session| broken.journal.folder(session));
+            fs::copy(from.data(1), folder.data(number)).unwrap();
+            if !has_index {
+                fs::remove_file(folder.index(number)).unwrap();
+            }
+            let found = broken.journal.recover(session).unwrap();
+            assert_eq!((found.set_aside, found.mended), (1, 0), "{number}");
+            assert!(Folder::aside(&folder.data(number)).exists());
+            let left = recovered(&broken, session).0;
+            assert!(left.len() < tags.len() && left.iter().all(|tag| tags.contains(tag)));
+        }
+    }
+}
+
 /// What the index has of a write that failed is taken back before the data are: whatever happens in
 /// between, it never knows of more.
 #[test]
