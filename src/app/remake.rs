@@ -178,9 +178,11 @@ async fn sources(db: &Db, of: &str, container: Container) -> Result<Vec<MediaFil
 async fn part_of_session(db: &Db, file: &MediaFile, of: &str) -> Result<Option<MediaFile>> {
     let (own, others): (Vec<_>, Vec<_>) =
         file.spans.iter().copied().partition(|span| span.session.to_string() == of);
-    let Some(span) = own.first().filter(|_| !others.is_empty()) else { return Ok(None) };
-    let mut part = MediaFile { spans: own.clone(), ..file.clone() };
-    if let Some(session) = db.session(span.session).await? {
+    let Some(id) = own.first().filter(|_| !others.is_empty()).map(|span| span.session) else {
+        return Ok(None);
+    };
+    let mut part = MediaFile { spans: own, ..file.clone() };
+    if let Some(session) = db.session(id).await? {
         part.facts.start_ms = session.started_ms;
     }
     Ok(Some(part))

@@ -60,10 +60,7 @@ impl Folder {
     /// # Errors
     /// [`JournalError::Missing`] if there is no such folder.
     pub fn numbers(&self) -> Result<Vec<u32>> {
-        let mut numbers = Vec::new();
-        self.each_name(|name| numbers.extend(number_of(name, ".flv")))?;
-        numbers.sort_unstable();
-        Ok(numbers)
+        self.numbers_with(".flv")
     }
 
     /// Everything of ours that goes with no data file: half-made replacements, indexes of files
@@ -87,20 +84,14 @@ impl Folder {
     /// Numbers of the indexes without a data file, lowest first.
     pub fn lone_indexes(&self) -> Result<Vec<u32>> {
         let numbers = self.numbers()?;
-        let mut lone = Vec::new();
-        self.each_name(|name| {
-            lone.extend(number_of(name, ".idx").filter(|n| numbers.binary_search(n).is_err()));
-        })?;
-        lone.sort_unstable();
+        let mut lone = self.numbers_with(".idx")?;
+        lone.retain(|number| numbers.binary_search(number).is_err());
         Ok(lone)
     }
 
     /// Numbers of the indexes that were put aside, lowest first.
     pub fn indexes_aside(&self) -> Result<Vec<u32>> {
-        let mut numbers = Vec::new();
-        self.each_name(|name| numbers.extend(number_of(name, ".idx.damaged")))?;
-        numbers.sort_unstable();
-        Ok(numbers)
+        self.numbers_with(".idx.damaged")
     }
 
     /// Whether anything that is not empty stands in the place of a data file.
@@ -108,24 +99,36 @@ impl Folder {
     /// # Errors
     /// The folder cannot be listed; that there is none is no error.
     pub fn has_data(&self) -> Result<bool> {
-        let entries = match fs::read_dir(&self.path) {
-            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(false),
-            entries => entries.map_err(JournalError::io("list", &self.path))?,
-        };
-        for entry in entries {
-            let entry = entry.map_err(JournalError::io("list", &self.path))?;
-            let is_named =
-                entry.file_name().to_str().is_some_and(|name| number_of(name, ".flv").is_some());
+        let mut has_data = false;
+        let looked = self.each_entry(|entry, name| {
             // What is no file, or cannot be looked at, may be a way to it.
             let is_empty = || entry.metadata().is_ok_and(|data| data.is_file() && data.len() == 0);
-            if is_named && !is_empty() {
-                return Ok(true);
-            }
+            has_data |= number_of(name, ".flv").is_some() && !is_empty();
+        });
+        match looked {
+            Err(JournalError::Missing(_)) => Ok(false),
+            looked => looked.map(|()| has_data),
         }
-        Ok(false)
+    }
+
+    /// Numbers of the files with this ending, lowest first.
+    fn numbers_with(&self, extension: &str) -> Result<Vec<u32>> {
+        let mut numbers = Vec::new();
+        self.each_name(|name| numbers.extend(number_of(name, extension)))?;
+        numbers.sort_unstable();
+        Ok(numbers)
     }
 
     fn each_name(&self, mut f: impl FnMut(&str)) -> Result<()> {
+        self.each_entry(|entry, name| {
+            // Names and links to elsewhere that somebody else put here are none of ours.
+            if entry.file_type().is_ok_and(|kind| kind.is_file()) {
+                f(name);
+            }
+        })
+    }
+
+    fn each_entry(&self, mut f: impl FnMut(&fs::DirEntry, &str)) -> Result<()> {
         let entries = match fs::read_dir(&self.path) {
             Err(error) if error.kind() == io::ErrorKind::NotFound => {
                 return Err(JournalError::Missing(self.session));
@@ -134,10 +137,8 @@ impl Folder {
         };
         for entry in entries {
             let entry = entry.map_err(JournalError::io("list", &self.path))?;
-            // Names and links to elsewhere that somebody else put here are none of ours.
-            let is_file = entry.file_type().is_ok_and(|kind| kind.is_file());
-            if let (true, Some(name)) = (is_file, entry.file_name().to_str()) {
-                f(name);
+            if let Some(name) = entry.file_name().to_str() {
+                f(&entry, name);
             }
         }
         Ok(())

@@ -131,11 +131,12 @@ pub(super) fn recover(folder: &Folder, disk: &dyn Disk, text: Option<&str>) -> R
         }
         fs::remove_file(&stray).map_err(JournalError::io("remove", &stray))?;
     }
-    let bases: Vec<u64> = files.iter().map(|(_, prefix)| prefix.head.base).collect();
-    let numbers: Vec<u32> = files.iter().map(|(number, _)| *number).collect();
+    let places: Vec<(u32, u64)> =
+        files.iter().map(|(number, prefix)| (*number, prefix.head.base)).collect();
     let mut lost = LostEnd::default();
     for (nth, (number, prefix)) in files.into_iter().enumerate() {
-        let limit = bases.get(nth + 1).map(|next| next.saturating_sub(prefix.head.base));
+        let next = places.get(nth + 1);
+        let limit = next.map(|(_, base)| base.saturating_sub(prefix.head.base));
         if nth == 0 {
             recovered.head = Some(prefix.head.head.clone());
             recovered.start = prefix.head.base;
@@ -143,8 +144,7 @@ pub(super) fn recover(folder: &Folder, disk: &dyn Disk, text: Option<&str>) -> R
         }
         let mut file = Repair { folder, number, prefix, progress: recovered.progress };
         let is_sound = file.is_sound(limit)?;
-        let next = numbers.get(nth + 1).copied();
-        let is_between = |gone: &u32| *gone > number && next.is_some_and(|next| *gone < next);
+        let is_between = |gone: &u32| *gone > number && next.is_some_and(|(next, _)| gone < next);
         let mut is_news = gone.iter().any(is_between);
         if is_sound {
             lost = LostEnd::behind(file.progress.written);
@@ -172,8 +172,8 @@ pub(super) fn recover(folder: &Folder, disk: &dyn Disk, text: Option<&str>) -> R
             recovered.rebuilt += 1;
             is_news = lost_from.is_none();
         }
-        if let Some(next) = bases.get(nth + 1).filter(|_| is_news) {
-            tell_hole(folder, number, file.progress.written, *next);
+        if let Some((_, base)) = next.filter(|_| is_news) {
+            tell_hole(folder, number, file.progress.written, *base);
         }
         recovered.progress = file.progress;
     }

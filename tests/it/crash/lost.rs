@@ -61,7 +61,7 @@ fn launch_without(server: &mut Server) {
 }
 
 /// Exit code and output of `liverec give-up`.
-pub fn give_up(server: &Server, arguments: &[&str]) -> (i32, String) {
+fn give_up(server: &Server, arguments: &[&str]) -> (i32, String) {
     let mut command = server.cli();
     command.arg("give-up").args(arguments);
     let (code, stdout, stderr) = to_the_end(command);
@@ -88,8 +88,26 @@ pub fn files_in(server: &Server, state: &str) -> Vec<Value> {
     told["FileList"].as_array().unwrap().clone()
 }
 
+/// Every file of the only session failed and was told as lost, nothing is left of them, and the doctor
+/// has nothing to say.
+#[track_caller]
+pub fn assert_all_failed(server: &Server, receiver: &Receiver) {
+    let failed = eventually("failed files", || {
+        let files = files_in(server, "failed");
+        (files.len() == FORMATS.len()).then_some(files)
+    });
+    assert!(failed.iter().all(|file| file["LastError"] != ""), "{failed:#?}");
+    assert_eq!(files_in(server, "recording"), Vec::<Value>::new());
+    assert_told_as_lost(receiver);
+    if let Some(s3) = &server.s3 {
+        assert!(s3.open_uploads().is_empty());
+    }
+    let (code, findings) = examine(server, &[], &[]);
+    assert_eq!(code, 0, "{findings:#?}");
+}
+
 /// The events of a session that ended with all of its files lost.
-pub fn assert_told_as_lost(receiver: &Receiver) {
+fn assert_told_as_lost(receiver: &Receiver) {
     let ended = receiver.wait_for(0, 1);
     assert_eq!(ended[0]["errcode"], SERVER_STOPPED, "{ended:?}");
     let status = |event: &str| {
@@ -169,18 +187,7 @@ fn a_recording_that_is_given_up_ends_and_can_be_made_when_its_journal_is_back() 
         server.expect("the journal of a session is gone");
         assert_given_up(&server, &[&session]);
         assert_refused(&server, &[&session], "has ended");
-        let failed = eventually("failed files", || {
-            let files = files_in(&server, "failed");
-            (files.len() == FORMATS.len()).then_some(files)
-        });
-        assert!(failed.iter().all(|file| file["LastError"] != ""), "{failed:#?}");
-        assert_eq!(files_in(&server, "recording"), Vec::<Value>::new());
-        assert_told_as_lost(&receiver);
-        if let Some(s3) = &server.s3 {
-            assert!(s3.open_uploads().is_empty());
-        }
-        let (code, findings) = examine(&server, &[], &[]);
-        assert_eq!(code, 0, "{findings:#?}");
+        assert_all_failed(&server, &receiver);
 
         // It is over: another start finds nothing to do, nor anything to say.
         server.stop();

@@ -13,14 +13,33 @@ use crate::{
     support::{
         ffmpeg::Codecs,
         pushing::{Source, journal_files},
+        receiver::Receiver,
         run,
         s3::{Fault, Op},
-        server::{BACKENDS, Server, eventually},
+        server::{BACKENDS, Backend, Server, eventually},
     },
     verbatim::FORMATS,
 };
 
-const SPANS: &str = "SELECT COUNT(*) AS n FROM media_file_span";
+/// Tags of the first of two pushes.
+const FIRST: usize = 200;
+const LIVE_PLAYLIST: [(&str, &str); 2] =
+    [("hls.live_playlist", "true"), ("hls.segment_duration", "1s")];
+
+/// A push that broke off, and one that goes on with its files when the server is killed.
+fn two_pushes(backend: Backend, settings: &[(&str, &str)]) -> (Server, Receiver, Source) {
+    let (mut server, receiver) = recorder(backend, &FORMATS, WINDOW_S, settings);
+    let source = source(&server, Codecs::H264Aac, 6);
+    broken_push(&server, &receiver, &source.tags[..FIRST], 1);
+    let pusher = push(&server, &source.tags);
+    let spans = "SELECT COUNT(*) AS n FROM media_file_span";
+    eventually("both pushes in the rows", || {
+        (server.sql(spans) == 2 * FORMATS.len() as i64).then_some(())
+    });
+    server.kill();
+    drop(pusher);
+    (server, receiver, source)
+}
 
 /// What the disk lost of a push stands between it and the next one.
 #[test]
@@ -40,10 +59,7 @@ fn a_push_whose_end_is_lost_is_followed_by_the_next() {
     push(&server, &source.tags).finish();
     for file in stored(&receiver, FORMATS.len()) {
         assert_payloads(&server, &file, &source, &[left, &source.tags]);
-        let ext: Value = serde_json::from_str(file["callback_ext"].as_str().unwrap()).unwrap();
-        let gaps = ext["liverec"]["gaps"].as_array().unwrap();
-        assert_eq!(gaps.len(), 1, "{ext:#}");
-        assert_eq!(gaps[0]["cause"], "journal_lost", "{ext:#}");
+        assert_eq!(gaps(&file), ["journal_lost"], "{file:#}");
     }
     // It keeps the journal from nothing.
     eventually("both journals to go", || journal_files(&server).is_empty().then_some(()));
@@ -56,16 +72,8 @@ fn a_push_whose_end_is_lost_is_followed_by_the_next() {
 #[test]
 fn what_came_before_a_push_that_is_given_up_is_stored() {
     for backend in BACKENDS {
-        let (mut server, receiver) = recorder(backend, &FORMATS, WINDOW_S, &[]);
-        let source = source(&server, Codecs::H264Aac, 6);
-        let first = &source.tags[..200];
-        broken_push(&server, &receiver, first, 1);
-        let pusher = push(&server, &source.tags);
-        eventually("both pushes in the rows", || {
-            (server.sql(SPANS) == 2 * FORMATS.len() as i64).then_some(())
-        });
-        server.kill();
-        drop(pusher);
+        let (mut server, receiver, source) = two_pushes(backend, &[]);
+        let first = &source.tags[..FIRST];
         let journals = fs::read_dir(server.data_dir().join("journal")).unwrap();
         let newest = journals.map(|entry| entry.unwrap().path()).max().unwrap();
         fs::rename(&newest, server.folder().join("lost")).unwrap();
@@ -88,17 +96,8 @@ fn what_came_before_a_push_that_is_given_up_is_stored() {
 fn what_came_before_a_push_without_data_is_stored() {
     let hurts = [no_data::emptied, no_data::zeroed, no_data::removed];
     for (hurt, backend) in hurts.into_iter().zip(BACKENDS.into_iter().cycle()) {
-        let settings = [("hls.live_playlist", "true"), ("hls.segment_duration", "1s")];
-        let (mut server, receiver) = recorder(backend, &FORMATS, WINDOW_S, &settings);
-        let source = source(&server, Codecs::H264Aac, 6);
-        let first = &source.tags[..200];
-        broken_push(&server, &receiver, first, 1);
-        let pusher = push(&server, &source.tags);
-        eventually("both pushes in the rows", || {
-            (server.sql(SPANS) == 2 * FORMATS.len() as i64).then_some(())
-        });
-        server.kill();
-        drop(pusher);
+        let (mut server, receiver, source) = two_pushes(backend, &LIVE_PLAYLIST);
+        let first = &source.tags[..FIRST];
         let data = journal_files(&server).pop().unwrap();
         let session = data.parent().unwrap().file_name().unwrap().to_str().unwrap().to_owned();
         let whole = fs::read(&data).unwrap();
@@ -153,16 +152,7 @@ fn what_came_before_a_push_without_data_is_stored() {
 #[test]
 fn what_comes_after_a_push_without_data_is_stored() {
     for backend in BACKENDS {
-        let settings = [("hls.live_playlist", "true"), ("hls.segment_duration", "1s")];
-        let (mut server, receiver) = recorder(backend, &FORMATS, WINDOW_S, &settings);
-        let source = source(&server, Codecs::H264Aac, 6);
-        broken_push(&server, &receiver, &source.tags[..200], 1);
-        let pusher = push(&server, &source.tags);
-        eventually("both pushes in the rows", || {
-            (server.sql(SPANS) == 2 * FORMATS.len() as i64).then_some(())
-        });
-        server.kill();
-        drop(pusher);
+        let (mut server, receiver, source) = two_pushes(backend, &LIVE_PLAYLIST);
         let data = journal_files(&server).remove(0);
         let whole = fs::read(&data).unwrap();
         no_data::zeroed(&data);
@@ -191,16 +181,14 @@ fn what_comes_after_a_push_without_data_is_stored() {
         let session = data.parent().unwrap().file_name().unwrap().to_str().unwrap();
         run(server.cli().args(["remake", session, "--format", "flv"]));
         let files = stored(&receiver, FORMATS.len() + 1);
-        assert_payloads(&server, &files[FORMATS.len()], &source, &[&source.tags[..200]]);
+        assert_payloads(&server, &files[FORMATS.len()], &source, &[&source.tags[..FIRST]]);
     }
 }
 
 /// A file that ends with the first push, and says that there was more.
 fn assert_left(server: &Server, file: &Value, source: &Source, first: &[Tag]) {
     assert_payloads(server, file, source, &[first]);
-    let ext: Value = serde_json::from_str(file["callback_ext"].as_str().unwrap()).unwrap();
-    let gaps = ext["liverec"]["gaps"].as_array().unwrap();
-    assert_eq!(gaps.last().unwrap()["cause"], "journal_lost", "{ext:#}");
+    assert_eq!(gaps(file).last().unwrap(), "journal_lost", "{file:#}");
     let id = file["file_id"].as_str().unwrap();
     let mut verify = server.cli();
     verify.args(["verify", id]);
