@@ -2,7 +2,7 @@
 //!
 //! Only rows are written, all at once, with the events; what becomes of the files is delivery's. Beside
 //! a running server that is the server's, else that of the next start. Refused wherever somebody may
-//! still have the journal: the server that runs may write it, another node may, or its folder is there.
+//! still have the journal: the server that runs may write it, another node may, or its folder has data.
 
 use std::{
     io::{self, Write},
@@ -19,7 +19,7 @@ use crate::{
         ids::{FileId, SessionId},
         session::Session,
     },
-    journal::{self, Journal},
+    journal::{self, Journal, Left},
     record::{follow::Shared, give_up},
 };
 
@@ -55,11 +55,12 @@ pub async fn give_up(config: &Config, id: SessionId, of_node: Option<&str>) -> R
         }
         let shared = shared(config, &db).await?;
         // As late as can be: its disk may be mounted this very moment.
-        let folder = shared.journal.path(id);
+        let journal = shared.journal.clone();
+        let left = shared.journal.run_read(move || journal.left(id)).await?;
         ensure!(
-            !folder.try_exists().with_context(|| format!("look for {}", folder.display()))?,
+            left != Left::Data,
             "the journal of session {id} is there: {} (start the server again, and it goes on)",
-            folder.display()
+            shared.journal.path(id).display()
         );
         let files = give_up::give_up(shared, session.clone(), &node_id).await?;
         let files = files.with_context(|| format!("session {id} has ended"))?;

@@ -18,9 +18,9 @@ use tracing::{error, info, warn};
 
 use crate::{
     db::{Db, DbError},
-    doctor::missing_journals,
+    doctor::{MissingJournal, missing_journals},
     domain::{ids::SessionId, journal_note::JournalHead},
-    journal::{Journal, JournalError, Recovered},
+    journal::{Journal, JournalError, Left, Recovered},
     record::{
         Found,
         turns::{Turn, Turns},
@@ -137,14 +137,7 @@ impl Recovery {
     async fn tell_missing(&self) {
         let (db, journal) = (&self.db, Some(&self.journal));
         match missing_journals(db, journal, &self.node_id).await {
-            Ok(missing) => {
-                for session in missing {
-                    error!(
-                        session.id = %session.id, stream.path = %session.path,
-                        "the journal of a session is missing: its recordings go on when its folder is there at a later start; if it is gone for good, `liverec give-up SESSION` ends them"
-                    );
-                }
-            }
+            Ok(missing) => missing.iter().for_each(tell),
             // The doctor looks, too.
             Err(error) => warn!(%error, "whether a journal is missing cannot be seen"),
         }
@@ -267,6 +260,19 @@ impl Recovery {
             sleep(RETRY).await;
         }
     }
+}
+
+fn tell(MissingJournal { session, left }: &MissingJournal) {
+    let found = match left {
+        Left::Nothing => "no folder".to_owned(),
+        Left::Obstructed(place) => format!("{} is no file", place.display()),
+        // Ends by itself, which is told then.
+        Left::Empty | Left::Data => return,
+    };
+    error!(
+        session.id = %session.id, stream.path = %session.path, found,
+        "the journal of a session is missing: its recordings go on when it is there at a later start; if it is gone for good, `liverec give-up SESSION` ends them"
+    );
 }
 
 #[cfg(test)]

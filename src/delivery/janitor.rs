@@ -23,7 +23,7 @@ use super::{
 use crate::{
     db::{Db, DbError},
     domain::ids::SessionId,
-    journal::{Journal, JournalError},
+    journal::{Journal, JournalError, Left},
     storage::ObjectStore,
 };
 
@@ -214,7 +214,8 @@ impl Janitor {
             return Ok(false);
         }
         let journal = self.journal.clone();
-        Ok(self.journal.run_read(move || journal.has_data(session)).await?)
+        let left = self.journal.run_read(move || journal.left(session)).await?;
+        Ok(left == Left::Data)
     }
 
     /// Removes the part of one session's journal that nothing needs.

@@ -17,13 +17,13 @@ use crate::{
         media_file::{MediaFile, MediaFileState},
         recording::Span,
     },
-    journal::JournalError,
+    journal::{JournalError, Left},
 };
 
 /// What a journal has not.
 enum Missed {
     /// Anything of a session.
-    All { session: SessionId, has_folder: bool },
+    All { session: SessionId, left: Left },
     /// Where the file begins in a session.
     Beginning,
 }
@@ -41,8 +41,8 @@ impl Delivery {
         for missed in missed {
             let is_lost = match missed {
                 // With its folder, or with the operator's word, it is lost and was not released.
-                Missed::All { session, has_folder } => {
-                    has_folder || self.db.session_is_given_up(session).await?
+                Missed::All { session, left } => {
+                    left != Left::Nothing || self.db.session_is_given_up(session).await?
                 }
                 Missed::Beginning => false,
             };
@@ -63,8 +63,7 @@ impl Delivery {
                     Ok(reader) if reader.start() <= from => {}
                     Ok(_) => missed.push(Missed::Beginning),
                     Err(JournalError::Missing(_)) => {
-                        let has_folder = journal.path(session).is_dir();
-                        missed.push(Missed::All { session, has_folder });
+                        missed.push(Missed::All { session, left: journal.left(session)? });
                     }
                     Err(error) => return Err(error),
                 }

@@ -1,12 +1,12 @@
 //! Sessions that go on in the rows and whose journal is not there: its disk died, or is not mounted.
 
-use std::collections::HashSet;
+use std::fmt;
 
 use super::{advice, report::Finding};
 use crate::{
     db::{Db, DbError},
     domain::session::Session,
-    journal::{Journal, JournalError},
+    journal::{Journal, JournalError, Left},
 };
 
 /// Sessions in a report, at most; there are never as many live ones.
@@ -25,8 +25,29 @@ pub enum MissingError {
     Journal(#[from] JournalError),
 }
 
-/// The sessions of a node that have not ended and have no folder, oldest first. None that is live is
-/// among them: its folder is there before its row. Without `journal` there is no folder at all.
+/// A session that has not ended, without data in its journal.
+#[derive(Debug, Clone)]
+pub struct MissingJournal {
+    /// Which.
+    pub session: Session,
+    /// What is there instead; never [`Left::Data`].
+    pub left: Left,
+}
+
+impl fmt::Display for MissingJournal {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Session { id, path, .. } = &self.session;
+        match &self.left {
+            Left::Obstructed(place) => write!(f, "{id} {path}: {} is no file", place.display()),
+            Left::Empty => write!(f, "{id} {path}: its folder has no data"),
+            Left::Nothing | Left::Data => write!(f, "{id} {path}"),
+        }
+    }
+}
+
+/// The sessions of a node that have not ended and have no data in their journals, oldest first. None
+/// that is live is among them: its data are there before its row. Without `journal` there is no folder
+/// at all.
 ///
 /// # Errors
 /// Rows or journals cannot be read.
@@ -34,28 +55,50 @@ pub async fn missing_journals(
     db: &Db,
     journal: Option<&Journal>,
     node_id: &str,
-) -> Result<Vec<Session>, MissingError> {
-    let mut missing = db.unended_sessions(node_id, MAX_SESSIONS).await?;
-    if let (Some(journal), false) = (journal, missing.is_empty()) {
-        let listing = journal.clone();
-        let there = journal.run_read(move || listing.sessions()).await?;
-        let there: HashSet<_> = there.into_iter().collect();
-        missing.retain(|session| !there.contains(&session.id));
-    }
+) -> Result<Vec<MissingJournal>, MissingError> {
+    let sessions = db.unended_sessions(node_id, MAX_SESSIONS).await?;
+    let missing = match journal {
+        _ if sessions.is_empty() => Vec::new(),
+        Some(journal) => {
+            let here = journal.clone();
+            journal.run_read(move || among(&here, sessions)).await?
+        }
+        None => {
+            let nothing = |session| MissingJournal { session, left: Left::Nothing };
+            sessions.into_iter().map(nothing).collect()
+        }
+    };
     let mut still = Vec::new();
-    for session in missing {
-        // Its journal may have been released since the first look.
-        if db.session_has_ended(session.id).await? == Some(false) {
-            still.push(session);
+    for journal in missing {
+        // It may have been released since the first look.
+        if db.session_has_ended(journal.session.id).await? == Some(false) {
+            still.push(journal);
         }
     }
     Ok(still)
 }
 
-/// Reads only.
-pub(super) async fn find(db: &Db, journal: Option<&Journal>, node_id: &str) -> Finding {
+fn among(journal: &Journal, sessions: Vec<Session>) -> Result<Vec<MissingJournal>, JournalError> {
+    let mut missing = Vec::new();
+    for session in sessions {
+        let left = journal.left(session.id)?;
+        if left != Left::Data {
+            missing.push(MissingJournal { session, left });
+        }
+    }
+    Ok(missing)
+}
+
+/// Reads only. At the start (`is_start`) nothing is said of folders without data, which the server
+/// is about to end.
+pub(super) async fn find(
+    db: &Db,
+    journal: Option<&Journal>,
+    node_id: &str,
+    is_start: bool,
+) -> Finding {
     const CHECK: &str = "journals.missing";
-    let missing = match missing_journals(db, journal, node_id).await {
+    let mut missing = match missing_journals(db, journal, node_id).await {
         Ok(missing) => missing,
         Err(error) => {
             let text = error.to_string();
@@ -63,12 +106,19 @@ pub(super) async fn find(db: &Db, journal: Option<&Journal>, node_id: &str) -> F
             return Finding::warn(CHECK, found, advice::for_disk(&text));
         }
     };
+    missing.retain(|journal| !is_start || journal.left != Left::Empty);
     if missing.is_empty() {
         return Finding::ok(CHECK, "every session that goes on has its journal");
     }
     let found = format!("{} sessions go on and their journals are not there", missing.len());
-    let advice = "mount the disk of data_dir/journal and start the server again: everything goes on; what is gone for good is ended by `liverec give-up SESSION`";
-    let names = missing.iter().take(MAX_NAMES);
-    let names = names.map(|session| format!("{} {}", session.id, session.path)).collect();
+    let advice = match missing.iter().all(|journal| journal.left == Left::Empty) {
+        true => {
+            "bring the data back before the server starts again: everything goes on; else they end at its start"
+        }
+        false => {
+            "mount the disk of data_dir/journal and start the server again: everything goes on; what is gone for good is ended by `liverec give-up SESSION`"
+        }
+    };
+    let names = missing.iter().take(MAX_NAMES).map(ToString::to_string).collect();
     Finding { names, ..Finding::fail(CHECK, found, advice) }
 }

@@ -19,7 +19,7 @@ use tokio::{sync::Semaphore, task::spawn_blocking};
 
 pub use self::{
     database::unreachable,
-    missing::missing_journals,
+    missing::{MissingJournal, missing_journals},
     orphans::SAFE_AGE_MS,
     report::{Finding, Report, Status},
 };
@@ -84,7 +84,8 @@ impl Doctor {
         report.findings.extend(self.place(depth).await);
         let has_rows = self.database(depth, &mut report).await;
         if let (Some(db), Some(node_id), true) = (&self.db, &self.node_id, has_rows) {
-            report.findings.push(missing::find(db, self.journal.as_ref(), node_id).await);
+            let journal = self.journal.as_ref();
+            report.findings.push(missing::find(db, journal, node_id, depth == Depth::Look).await);
         }
         let has_objects = match &self.store {
             Some(store) => {

@@ -3,6 +3,7 @@
 //! Whatever does not have such a name is foreign and left alone.
 
 use std::{
+    collections::HashSet,
     fs, io,
     path::{Path, PathBuf},
 };
@@ -64,16 +65,16 @@ impl Folder {
     }
 
     /// Everything of ours that goes with no data file: half-made replacements, indexes of files
-    /// that were not begun or are gone, and, if asked for, what was put aside.
-    pub fn strays(&self, with_aside: bool) -> Result<Vec<PathBuf>> {
-        let numbers = self.numbers()?;
+    /// that were not begun or are gone. Of a journal `at_its_end`, everything of ours but data files.
+    pub fn strays(&self, at_its_end: bool) -> Result<Vec<PathBuf>> {
+        let taken = self.taken_numbers()?;
         let mut strays = Vec::new();
         self.each_name(|name| {
             let is_half_made =
                 number_of(name, ".flv.new").or(number_of(name, ".idx.new")).is_some();
             let is_alone =
-                number_of(name, ".idx").is_some_and(|n| numbers.binary_search(&n).is_err());
-            let is_aside = with_aside && aside_number(name).is_some();
+                number_of(name, ".idx").is_some_and(|n| at_its_end || !taken.contains(&n));
+            let is_aside = at_its_end && aside_number(name).is_some();
             if is_half_made || is_alone || is_aside {
                 strays.push(self.path.join(name));
             }
@@ -81,11 +82,12 @@ impl Folder {
         Ok(strays)
     }
 
-    /// Numbers of the indexes without a data file, lowest first.
+    /// Numbers of the indexes without a data file, lowest first. Beside what is no file it is not known
+    /// whether there is one.
     pub fn lone_indexes(&self) -> Result<Vec<u32>> {
-        let numbers = self.numbers()?;
+        let taken = self.taken_numbers()?;
         let mut lone = self.numbers_with(".idx")?;
-        lone.retain(|number| numbers.binary_search(number).is_err());
+        lone.retain(|number| !taken.contains(number));
         Ok(lone)
     }
 
@@ -94,21 +96,25 @@ impl Folder {
         self.numbers_with(".idx.damaged")
     }
 
-    /// Whether anything that is not empty stands in the place of a data file.
+    /// Shows what stands in the place of a data file, whatever it is, with its number.
     ///
     /// # Errors
-    /// The folder cannot be listed; that there is none is no error.
-    pub fn has_data(&self) -> Result<bool> {
-        let mut has_data = false;
-        let looked = self.each_entry(|entry, name| {
-            // What is no file, or cannot be looked at, may be a way to it.
-            let is_empty = || entry.metadata().is_ok_and(|data| data.is_file() && data.len() == 0);
-            has_data |= number_of(name, ".flv").is_some() && !is_empty();
-        });
-        match looked {
-            Err(JournalError::Missing(_)) => Ok(false),
-            looked => looked.map(|()| has_data),
-        }
+    /// [`JournalError::Missing`] if there is no such folder.
+    pub fn each_in_place_of_data(&self, mut f: impl FnMut(u32, &fs::DirEntry)) -> Result<()> {
+        self.each_entry(|entry, name| {
+            if let Some(number) = number_of(name, ".flv") {
+                f(number, entry);
+            }
+        })
+    }
+
+    /// Numbers of the data files, and of what stands in the place of one.
+    fn taken_numbers(&self) -> Result<HashSet<u32>> {
+        let mut taken = HashSet::new();
+        self.each_in_place_of_data(|number, _| {
+            taken.insert(number);
+        })?;
+        Ok(taken)
     }
 
     /// Numbers of the files with this ending, lowest first.

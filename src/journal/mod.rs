@@ -10,7 +10,7 @@
 //!
 //! Reading order: `space` (room on the disk), `tracker` (from tags to records), `intake` (from tags to batches), `append` and
 //! `sync` (the blocking work), `lane`, `sync_lane` and `writer` (when it is done), `reader` and
-//! `samples`, `recover` (`salvage` and `rebuild` for heads, `mend` for tags, `repair` for the rest,
+//! `samples`, `left` (what is there of one), `recover` (`salvage` and `rebuild` for heads, `mend` for tags, `repair` for the rest,
 //! `lost_end` for what a disk lost), `release`. Nothing here knows the database or the products.
 
 mod append;
@@ -29,6 +29,7 @@ mod index;
 mod index_file;
 mod intake;
 mod lane;
+mod left;
 mod live;
 mod lost_end;
 mod mend;
@@ -63,6 +64,7 @@ use tracing::warn;
 pub use checksum::is_intact;
 pub use error::JournalError;
 pub use lane::Stall;
+pub use left::Left;
 pub use progress::{Lead, Mark, Progress};
 pub use reader::Reader;
 pub use recover::Recovered;
@@ -361,14 +363,6 @@ impl Journal {
     /// The floor says what the recording needs.
     pub fn let_go(&self, session: SessionId, recording: RecordingId) {
         self.shared.floors.let_go(session, recording);
-    }
-
-    /// Whether any data of a session are there, be they readable or not. Blocking.
-    ///
-    /// # Errors
-    /// The disk refuses.
-    pub fn has_data(&self, session: SessionId) -> Result<bool> {
-        self.folder(session).has_data()
     }
 
     /// Where the journal of a session is, or would be.

@@ -15,7 +15,7 @@ use tracing::info;
 use crate::{
     db::Db,
     domain::{journal_note::Note, recording::Attachment, session::Session, snapshot::Snapshot},
-    journal::{Journal, JournalError, Progress, Reader},
+    journal::{Journal, JournalError, Left, Progress, Reader},
     media::{
         config::CodecConfig,
         sample::{SampleKind, Track},
@@ -115,8 +115,8 @@ impl Follow {
     async fn is_lost(&self) -> bool {
         let (id, journal) = (self.session.id, self.shared.journal.clone());
         let is_closed = self.progress.borrow().closed;
-        let look = move || Ok(journal.path(id).is_dir() && !journal.has_data(id)?);
-        is_closed && run_read(&self.shared.journal, look).await.unwrap_or(false)
+        let left = run_read(&self.shared.journal, move || journal.left(id)).await;
+        is_closed && left.is_ok_and(|left| left == Left::Empty)
     }
 
     /// Ends the session and what runs in it by the rows alone.

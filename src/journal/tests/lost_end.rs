@@ -6,10 +6,10 @@ use super::{
     recovery::{copy, recovered, unseal},
     *,
 };
-use crate::journal::folder::Folder;
+use crate::journal::{folder::Folder, left::Left};
 
 /// Names of what was put aside.
-fn aside(place: &Place, session: SessionId) -> Vec<String> {
+pub(super) fn aside(place: &Place, session: SessionId) -> Vec<String> {
     let entries = fs::read_dir(place.folder(session)).unwrap();
     let names = entries.map(|entry| entry.unwrap().file_name().into_string().unwrap());
     let mut names: Vec<String> = names.filter(|name| name.ends_with(".damaged")).collect();
@@ -19,7 +19,7 @@ fn aside(place: &Place, session: SessionId) -> Vec<String> {
 
 /// Recovers twice: the second time there is nothing new to say. Gives how many tags are known to
 /// be lost, and whether readers are told that something is.
-fn recover(place: &Place, session: SessionId) -> (u64, bool) {
+pub(super) fn recover(place: &Place, session: SessionId) -> (u64, bool) {
     let found = place.journal.recover(session).unwrap();
     let is_told = place.reader(session).is_cut_short().unwrap();
     let (names, whole) = (aside(place, session), files(place, session));
@@ -260,13 +260,13 @@ fn all_the_data_are_gone_and_told() {
         let (session, _) = place.record(&tags, 5);
         let whole = files(&place, session).remove(0).0;
         let folder = place.journal.folder(session);
-        assert!(place.journal.has_data(session).unwrap());
+        assert_eq!(place.journal.left(session).unwrap(), Left::Data);
         hurt(&folder);
         for lost in [tags.len() as u64, 0] {
             let found = place.journal.recover(session).unwrap();
             assert_eq!((found.head, found.lost_tags), (None, lost));
             assert_eq!(aside(&place, session), [kept, &["00000001.idx.damaged"]].concat());
-            assert!(!place.journal.has_data(session).unwrap());
+            assert_eq!(place.journal.left(session).unwrap(), Left::Empty);
         }
         // Whoever has the file still brings it back.
         for name in kept {

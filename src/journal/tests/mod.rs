@@ -5,6 +5,7 @@ mod checksums;
 mod faults;
 mod heads;
 mod layout;
+mod left;
 mod lost_end;
 mod mending;
 mod recovery;

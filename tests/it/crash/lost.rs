@@ -27,7 +27,7 @@ use crate::{
 use super::{SERVER_STOPPED, assert_holds, half_pushed, told};
 
 /// What the log says of it at the start.
-const MISSING: [&str; 2] =
+pub const MISSING: [&str; 2] =
     ["the journal of a session is missing", "sessions go on and their journals are not there"];
 
 /// A push of which the rows know every file.
@@ -76,7 +76,7 @@ pub fn assert_refused(server: &Server, arguments: &[&str], reason: &str) {
 }
 
 #[track_caller]
-fn assert_given_up(server: &Server, arguments: &[&str]) {
+pub fn assert_given_up(server: &Server, arguments: &[&str]) {
     let (code, told) = give_up(server, arguments);
     assert_eq!(code, 0, "{told}");
     assert!(told.contains("has ended"), "{told}");

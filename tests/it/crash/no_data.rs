@@ -1,16 +1,26 @@
 //! Of the journal of a recording a folder is left, and no data in it: nobody has to say so, all that runs
 //! in it ends. Should the data come back after that, nothing is lost either.
 
-use std::{fs, path::Path};
+use std::{fs, os::unix::fs::symlink, path::Path};
+
+use serde_json::json;
 
 use crate::{
-    support::{pushing::journal_files, server::BACKENDS},
+    doctor::examine,
+    support::{
+        pushing::journal_files,
+        server::{BACKENDS, Server},
+    },
     verbatim::FORMATS,
 };
 
 use super::{
-    lost::{assert_all_failed, assert_refused, assert_remade, files_in, known},
+    SERVER_STOPPED, assert_holds,
+    lost::{
+        MISSING, assert_all_failed, assert_given_up, assert_refused, assert_remade, files_in, known,
+    },
     lost_end::gaps,
+    told,
 };
 
 pub fn emptied(data: &Path) {
@@ -99,5 +109,94 @@ fn what_runs_in_a_journal_without_data_ends() {
         assert_remade(&server, &receiver, &session, (&source, &sent));
         let made = receiver.of_type(100);
         made.iter().for_each(|file| assert_eq!(gaps(file), [""; 0], "{file:#}"));
+    }
+}
+
+/// Names of the journals that the doctor misses.
+fn missing(server: &Server) -> serde_json::Value {
+    let (code, findings) = examine(server, &[], &[]);
+    let found = findings.into_iter().find(|f| f["check"] == "journals.missing").unwrap();
+    assert_eq!((code, &found["status"]), (1, &json!("fail")), "{found:#}");
+    found["names"].clone()
+}
+
+/// Before the next start would end it, the doctor sees it, and the operator may say so.
+#[test]
+fn a_journal_without_data_is_seen_before_the_next_start() {
+    let (mut server, receiver, _, _) = known(BACKENDS[0], 80);
+    server.kill();
+    let [data] = &journal_files(&server)[..] else { panic!("one file") };
+    let session = data.parent().unwrap().file_name().unwrap().to_str().unwrap().to_owned();
+    removed(data);
+    let name = format!("{session} live.local/live/show: its folder has no data");
+    assert_eq!(missing(&server), json!([name]));
+    assert_given_up(&server, &[&session]);
+    for text in [
+        LOST_END,
+        "the journal of a session is gone",
+        "a media file cannot be made; nothing is left of its journal",
+    ] {
+        server.expect(text);
+    }
+    server.launch();
+    assert_all_failed(&server, &receiver);
+}
+
+/// A link or a folder in the place of the data may lead to them, or not: only the operator knows.
+#[test]
+fn what_is_no_file_is_left_to_the_operator() {
+    type Obstacle = fn(&Path, &Path);
+    let obstacles: [Obstacle; 3] = [
+        // Elsewhere, and on a disk that is not mounted.
+        |away, place| symlink(away, place).unwrap(),
+        |_, place| symlink("/nowhere/00000001.flv", place).unwrap(),
+        |_, place| fs::create_dir(place).unwrap(),
+    ];
+    let remove = |place: &Path| match place.is_symlink() {
+        true => fs::remove_file(place).unwrap(),
+        false => fs::remove_dir(place).unwrap(),
+    };
+    for (nth, (obstruct, backend)) in
+        obstacles.into_iter().zip(BACKENDS.into_iter().cycle()).enumerate()
+    {
+        let (mut server, receiver, source, sent) = known(backend, 80);
+        server.kill();
+        let [data] = &journal_files(&server)[..] else { panic!("one file") };
+        let session = data.parent().unwrap().file_name().unwrap().to_str().unwrap().to_owned();
+        let away = server.folder().join("away.flv");
+        fs::rename(data, &away).unwrap();
+        obstruct(&away, data);
+        MISSING.iter().for_each(|text| server.expect(text));
+        server.expect("the journal of a session cannot be read");
+        server.launch();
+        server.logs.wait_for("the journal of a session cannot be read");
+        assert_eq!(server.logs.count(MISSING[0]), 1);
+        let name = format!("{session} live.local/live/show: {} is no file", data.display());
+        assert_eq!(missing(&server), json!([name]));
+        assert_eq!(files_in(&server, "recording").len(), FORMATS.len());
+        assert!(data.with_extension("idx").exists() && data.symlink_metadata().is_ok());
+
+        if nth == 0 {
+            // The file is put there.
+            server.stop();
+            remove(data);
+            fs::rename(&away, data).unwrap();
+            assert_refused(&server, &[&session], "is there");
+            server.launch();
+            let files = told(&receiver, SERVER_STOPPED, FORMATS.len());
+            assert_holds(&server, &files, &source, &sent);
+            continue;
+        }
+        server.expect("a media file cannot be made; nothing is left of its journal");
+        server.expect("the journal of a session is gone");
+        assert_given_up(&server, &[&session]);
+        assert_all_failed(&server, &receiver);
+        server.stop();
+        remove(data);
+        fs::rename(&away, data).unwrap();
+        server.expect(BACK);
+        server.launch();
+        server.logs.wait_for(BACK);
+        assert_remade(&server, &receiver, &session, (&source, &sent));
     }
 }

@@ -1,0 +1,67 @@
+//! What is left of a journal, as its names say it: nothing is opened.
+//!
+//! One answer for all who have to tell a journal that is lost from one that is released, or elsewhere.
+
+use std::{fs, io, path::PathBuf};
+
+use super::{
+    Journal,
+    error::{JournalError, Result},
+    folder::Folder,
+};
+use crate::domain::ids::SessionId;
+
+/// See the module.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Left {
+    /// No folder: it was released, its disk is not mounted, or it is gone.
+    Nothing,
+    /// The folder is there without data: those that it had are lost.
+    Empty,
+    /// No data, and this stands in the place of the folder or of a data file: a link, or a folder. The
+    /// data may be behind it, or elsewhere.
+    Obstructed(PathBuf),
+    /// Data, be they readable or not.
+    Data,
+}
+
+impl Folder {
+    /// What is left in the folder.
+    ///
+    /// # Errors
+    /// The disk refuses.
+    pub fn left(&self) -> Result<Left> {
+        match fs::symlink_metadata(&self.path) {
+            Ok(found) if found.is_dir() => {}
+            Ok(_) => return Ok(Left::Obstructed(self.path.clone())),
+            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Left::Nothing),
+            Err(error) => return Err(JournalError::io("look at", &self.path)(error)),
+        }
+        let mut left = Left::Empty;
+        let listed = self.each_in_place_of_data(|_, entry| {
+            if entry.file_type().is_ok_and(|kind| !kind.is_file()) {
+                if left == Left::Empty {
+                    left = Left::Obstructed(entry.path());
+                }
+            // What cannot be looked at may be anything.
+            } else if !entry.metadata().is_ok_and(|data| data.len() == 0) {
+                left = Left::Data;
+            }
+        });
+        match listed {
+            // Released meanwhile.
+            Err(JournalError::Missing(_)) => Ok(Left::Nothing),
+            listed => listed.map(|()| left),
+        }
+    }
+}
+
+impl Journal {
+    /// What is left of the journal of a session. Blocking.
+    ///
+    /// # Errors
+    /// The disk refuses.
+    pub fn left(&self, session: SessionId) -> Result<Left> {
+        self.folder(session).left()
+    }
+}
