@@ -10,7 +10,10 @@ use tokio::time::sleep;
 use tokio_util::sync::CancellationToken;
 use tracing::{info, warn};
 
-use crate::domain::{container::Container, media_file::MediaFileState};
+use crate::{
+    domain::{container::Container, media_file::MediaFileState},
+    journal::JournalError,
+};
 
 use super::{
     DeliverError, Delivery,
@@ -112,6 +115,11 @@ impl Delivery {
                     self.give_up_upload(&view.file, state).await?;
                 }
                 state.is_whole = true;
+                Ok(never)
+            }
+            // At its end it is made of what is left by then.
+            Err(DeliverError::Project(ProjectError::Journal(error @ JournalError::Missing(_)))) => {
+                info!(%error, "a growing media file is left to its end");
                 Ok(never)
             }
             Err(DeliverError::Project(ProjectError::Empty)) => {

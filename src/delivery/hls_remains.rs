@@ -7,7 +7,7 @@
 use bytes::{Bytes, BytesMut};
 use futures_util::StreamExt;
 use sha2::{Digest, Sha256};
-use tracing::error;
+use tracing::info;
 
 use crate::{
     db::media_file::Fence,
@@ -104,7 +104,7 @@ impl Delivery {
             "the journal is lost: the file ends with the {segments} segments that were stored before; its packets are not counted"
         ));
         file.storage_key = main_key(&file).as_str().to_owned();
-        error!(
+        info!(
             segments,
             known,
             duration_ms,

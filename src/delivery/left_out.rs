@@ -1,9 +1,9 @@
-//! Says of a stored media file that frames are not in it because its container cannot carry them.
+//! Says of a stored media file that not everything is in it that was sent.
 //!
-//! The summary counts them in any case; that much is lost of this one product deserves an operator
-//! and a receiver who did not ask. The other containers have the frames, and so has the journal.
+//! The summary says so in any case; what is lost deserves an operator who did not ask. What only this
+//! container cannot carry, the others have, and so has the journal: that is for a receiver, too.
 
-use tracing::warn;
+use tracing::{error, warn};
 
 use crate::{
     db::DbError,
@@ -11,14 +11,25 @@ use crate::{
         callback::{RecordException, stream_exception},
         media_file::MediaFile,
         recording::Recording,
-        verification::{IrregularityKind, Verification},
+        verification::{IrregularityKind, JOURNAL_LOST, Verification},
     },
 };
 
 use super::Delivery;
 
+/// Logs how often a part of its journal was lost.
+pub(super) fn tell_lost(file: &MediaFile, summary: &Verification) {
+    let mut lost = summary.gaps.iter().filter(|gap| gap.cause == JOURNAL_LOST);
+    let Some(first) = lost.next() else { return };
+    error!(
+        file.id = %file.id, container = %file.container,
+        gaps = 1 + lost.count(), first_at_ms = first.at_ms,
+        "a media file lacks what its journal has lost"
+    );
+}
+
 impl Delivery {
-    /// Logs it and puts event 341 into the outbox, if there are such frames.
+    /// Logs frames that its container cannot carry and puts event 341 into the outbox, if there are any.
     pub(super) async fn tell_left_out(
         &self,
         tx: &mut sqlx::Transaction<'static, sqlx::Any>,

@@ -169,6 +169,9 @@ impl Delivery {
             self.tell_left_out(&mut tx, &file, recording.as_ref(), verification).await?;
         }
         self.db.commit(tx, "commit a media file").await?;
+        if !was_announced {
+            left_out::tell_lost(&file, verification);
+        }
         self.db.outbox_changed().notify_one();
         info!(
             size_bytes = file.facts.size_bytes,

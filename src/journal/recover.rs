@@ -120,33 +120,27 @@ pub(super) fn recover(folder: &Folder, disk: &dyn Disk, text: Option<&str>) -> R
     }
     let files = kept;
     let last = files.last().map(|(number, _)| *number);
-    // One before what is left is what a release leaves that was broken off, or its file is gone.
-    let (gone, lone): (Vec<_>, Vec<_>) = folder
-        .lone_indexes()?
-        .into_iter()
-        .partition(|number| last.is_some_and(|last| *number < last));
+    // One before what is left is what a release leaves that was broken off, or the positions show
+    // what it knows.
+    let mut lone = folder.lone_indexes()?;
+    lone.retain(|number| last.is_none_or(|last| *number > last));
     for stray in folder.strays(false)? {
         if lone.iter().any(|number| stray == folder.index(*number)) {
             continue;
         }
         fs::remove_file(&stray).map_err(JournalError::io("remove", &stray))?;
     }
-    let places: Vec<(u32, u64)> =
-        files.iter().map(|(number, prefix)| (*number, prefix.head.base)).collect();
+    let bases: Vec<u64> = files.iter().map(|(_, prefix)| prefix.head.base).collect();
     let mut lost = LostEnd::default();
     for (nth, (number, prefix)) in files.into_iter().enumerate() {
-        let next = places.get(nth + 1);
-        let limit = next.map(|(_, base)| base.saturating_sub(prefix.head.base));
+        let limit = bases.get(nth + 1).map(|base| base.saturating_sub(prefix.head.base));
         if nth == 0 {
             recovered.head = Some(prefix.head.head.clone());
             recovered.start = prefix.head.base;
             recovered.progress.wall_ms = prefix.head.wall_ms;
         }
         let mut file = Repair { folder, number, prefix, progress: recovered.progress };
-        let is_sound = file.is_sound(limit)?;
-        let is_between = |gone: &u32| *gone > number && next.is_some_and(|(next, _)| gone < next);
-        let mut is_news = gone.iter().any(is_between);
-        if is_sound {
+        if file.is_sound(limit)? {
             lost = LostEnd::behind(file.progress.written);
         } else {
             file.progress = recovered.progress;
@@ -170,10 +164,6 @@ pub(super) fn recover(folder: &Folder, disk: &dyn Disk, text: Option<&str>) -> R
             (cut_bytes, lost) = file.rebuild(walk, limit, disk)?;
             recovered.cut_bytes += cut_bytes;
             recovered.rebuilt += 1;
-            is_news = lost_from.is_none();
-        }
-        if let Some((_, base)) = next.filter(|_| is_news) {
-            tell_hole(folder, number, file.progress.written, *base);
         }
         recovered.progress = file.progress;
     }
@@ -214,15 +204,6 @@ pub(super) fn known_index(folder: &Folder, number: u32) -> Result<Option<IndexFi
             Ok(None)
         }
         Err(error) => Err(error),
-    }
-}
-
-/// Says that a file ends before the next one begins. A kill leaves nothing of the kind: a file ends with
-/// all that was received before the next one.
-fn tell_hole(folder: &Folder, number: u32, end: u64, next: u64) {
-    let lost_bytes = next.saturating_sub(end);
-    if lost_bytes > 0 {
-        error!(session.id = %folder.session, path = %folder.data(number).display(), position = end, lost_bytes, "what stood behind the end of a journal file and before the next one is lost; what is made of it will lack that and say so");
     }
 }
 

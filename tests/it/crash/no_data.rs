@@ -45,7 +45,7 @@ pub fn removed(data: &Path) {
     fs::remove_file(data).unwrap();
 }
 
-fn removed_with_its_index(data: &Path) {
+pub fn removed_with_its_index(data: &Path) {
     removed(data);
     removed(&data.with_extension("idx"));
 }

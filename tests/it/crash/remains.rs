@@ -15,7 +15,7 @@ use crate::{
     },
 };
 
-use super::{SERVER_STOPPED, files_under, half_pushed_as, here, no_data, told};
+use super::{SERVER_STOPPED, files_under, half_pushed_as, here, lost_end::LACKING, no_data, told};
 
 /// Segments that are stored at least before the end.
 const SEGMENTS: i64 = 3;
@@ -35,7 +35,7 @@ fn lost(backend: Backend, settings: &[(&str, &str)]) -> (Server, Receiver, Sourc
     server.expect("the journal of a session is missing");
     server.expect("sessions go on and their journals are not there");
     server.expect("the journal of a session is gone");
-    server.expect("the journal of an HLS file is lost");
+    server.expect(LACKING);
     (server, receiver, source, session)
 }
 
@@ -104,7 +104,7 @@ fn stored_segments_of_a_journal_without_data_can_be_played() {
             "the end of a journal is lost",
             "the journal of a session is lost",
             "the journal of a session is gone",
-            "the journal of an HLS file is lost",
+            LACKING,
         ] {
             server.expect(text);
         }
@@ -132,7 +132,7 @@ fn stored_segments_of_a_journal_without_frames_can_be_played() {
             server.sql("UPDATE media_file SET projector = 5");
         }
         server.expect("the end of a journal is lost");
-        server.expect("the journal of an HLS file is lost");
+        server.expect(LACKING);
         server.launch();
         let files = told(&receiver, SERVER_STOPPED, 1);
         assert_remains(&server, &source, &files[0]);
@@ -188,7 +188,7 @@ fn stored_segments_can_be_played_when_the_journal_goes_after_the_end() {
     fs::rename(&journal, server.folder().join("lost")).unwrap();
     server.s3.as_mut().unwrap().restart();
     server.expect("the journal of a session is gone");
-    server.expect("the journal of an HLS file is lost");
+    server.expect(LACKING);
     server.launch();
     let files = told(&receiver, SERVER_STOPPED, 1);
     assert_remains(&server, &source, &files[0]);

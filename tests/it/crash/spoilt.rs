@@ -17,7 +17,9 @@ use crate::{
     verbatim::{FORMATS, make_heavy_source, recorder},
 };
 
-use super::{SERVER_STOPPED, assert_holds, half_pushed, here, leave_pushed, told};
+use super::{
+    SERVER_STOPPED, assert_holds, half_pushed, here, leave_pushed, lost_end::LACKING, told,
+};
 
 /// What recovery says of each.
 const MENDED: &str = "the head of a journal file was spoilt";
@@ -70,6 +72,7 @@ fn an_end_that_cannot_be_read_is_told() {
         fs::write(last, &spoilt).unwrap();
         fs::remove_file(last.with_extension("idx")).unwrap();
         server.expect(ASIDE);
+        server.expect(LACKING);
         server.launch();
         for file in told(&receiver, SERVER_STOPPED, FORMATS.len()) {
             let ext: Value = serde_json::from_str(file["callback_ext"].as_str().unwrap()).unwrap();

@@ -15,7 +15,11 @@ use super::{
     shim::{self, Call, Shim},
 };
 use crate::{
-    crash::{files_under, lost_end::gaps, told},
+    crash::{
+        files_under,
+        lost_end::{LACKING, gaps},
+        told,
+    },
     support::{
         ffmpeg::Codecs,
         pushing::{Source, as_in_product, frames, journaled_frames},
@@ -88,6 +92,7 @@ fn lose_power(left: Left) {
         server.expect("a journal file is put aside");
         server.expect("the head of a journal file was spoilt");
         server.expect(LOST);
+        server.expect(LACKING);
         let path = server.folder().join("source.flv");
         make_heavy_source(&path, 3);
         let source = Source::of(Codecs::H264Aac, path);

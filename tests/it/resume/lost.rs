@@ -8,7 +8,10 @@ use serde_json::Value;
 
 use super::{WINDOW_S, assert_payloads, broken_push, push, recorder, source, stored};
 use crate::{
-    crash::{lost_end::gaps, no_data},
+    crash::{
+        lost_end::{LACKING, gaps},
+        no_data,
+    },
     start::to_the_end,
     support::{
         ffmpeg::Codecs,
@@ -55,6 +58,7 @@ fn a_push_whose_end_is_lost_is_followed_by_the_next() {
     let file = fs::OpenOptions::new().write(true).open(&last).unwrap();
     file.set_len(file.metadata().unwrap().len() - 1).unwrap();
     server.expect("the end of a journal is lost");
+    server.expect(LACKING);
     server.launch();
     push(&server, &source.tags).finish();
     for file in stored(&receiver, FORMATS.len()) {
@@ -82,6 +86,7 @@ fn what_came_before_a_push_that_is_given_up_is_stored() {
         server.expect("the journal of a session is missing");
         server.expect("sessions go on and their journals are not there");
         server.expect("the journal of a session is gone");
+        server.expect(LACKING);
         server.launch();
         server.logs.wait_for("sessions go on");
         run(server.cli().args(["give-up", session]));
@@ -106,6 +111,7 @@ fn what_came_before_a_push_without_data_is_stored() {
             "a journal file is put aside",
             "the end of a journal is lost",
             "the journal of a session is lost",
+            LACKING,
             "the journal of a session is gone",
             "a media file could not be stored",
         ] {
@@ -160,7 +166,7 @@ fn what_comes_after_a_push_without_data_is_stored() {
             "a journal file is put aside",
             "the end of a journal is lost",
             "the beginning of a file cannot be read",
-            "a media file could not be stored as it grows",
+            LACKING,
             "the journal of a session is gone",
         ] {
             server.expect(text);
