@@ -49,7 +49,9 @@ fn main() -> ExitCode {
                 cause.is::<ConfigError>() || cause.is::<UsageError>()
             };
             let is_config = error.chain().any(is_wrong);
-            if tracing::dispatcher::has_been_set() {
+            // Whoever reads the log of a server reads it there; whoever types a command, here.
+            let is_server = matches!(arguments.command(), Command::Serve);
+            if is_server && tracing::dispatcher::has_been_set() {
                 error!(target: FATAL, "{error:#}");
             } else {
                 eprintln!("liverec: {error:#}");

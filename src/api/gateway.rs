@@ -48,6 +48,7 @@ pub async fn serve(extract::State(state): extract::State<State>, request: Reques
         client_ip(peer.0.ip(), request.headers(), &state.settings.trusted_proxies).to_string()
     });
     let peer = peer.as_deref().unwrap_or("");
+    let asked = asked(&request);
     let mut action = "";
     let answer = carry_out(&state, request, (peer, &request_id), &mut action).await;
     let code = answer.as_ref().err().map_or("OK", ApiError::code);
@@ -62,6 +63,8 @@ pub async fn serve(extract::State(state): extract::State<State>, request: Reques
             envelope::success(fields, &request_id)
         }
         Err(error) => {
+            // Before a signature holds it is only what somebody says, and no label of a metric.
+            let action = if action.is_empty() { asked.as_str() } else { action };
             if error.is_internal() {
                 tracing::error!(action, peer, request_id, %error, "could not carry out an API request");
             } else {
@@ -241,6 +244,14 @@ fn form(body: &[u8]) -> Result<Vec<(String, String)>> {
     let text = std::str::from_utf8(body)
         .map_err(|_| ApiError::new("InvalidRequest", "The request body is not UTF-8 text."))?;
     decode::form_pairs(text)
+}
+
+/// The action that a request names in its header, query or path, for the log.
+fn asked(request: &Request) -> String {
+    let query = request.uri().query().unwrap_or("");
+    let of_query = || query.split('&').find_map(|pair| pair.strip_prefix("Action="));
+    let named = header(request.headers(), "x-tc-action").or_else(of_query);
+    shown(&action_of(named, request.uri().path()).0)
 }
 
 /// The action a request names, and whether it does so by its path only: `POST /<Action>` is the same

@@ -12,11 +12,11 @@ mod demo;
 mod disk;
 mod doctor;
 mod first_start;
-mod gauges;
 mod give_up;
 mod http;
 mod keys;
 mod master_key;
+mod metrics;
 mod peers;
 mod publish_auth;
 mod recovery;
@@ -257,7 +257,7 @@ impl Server {
         tasks.spawn("janitor", janitor.run(work.clone()));
         tasks.spawn("watchdog", service::watchdog(work.clone()));
         tasks.spawn("space", journal.clone().watch_space(work.clone()));
-        tasks.spawn("gauges", gauges::run(db.clone(), node_id.clone(), work.clone()));
+        tasks.spawn("metrics", metrics::read_rows(db.clone(), node_id.clone(), work.clone()));
 
         let doctor = doctor::of_server(data_dir.path(), &node_id, &db, &store, &journal);
         let state = api::State::new(
@@ -281,7 +281,7 @@ impl Server {
             },
             snapshot.clone(),
             nudge,
-            gauges::metrics_handle()?,
+            metrics::collect()?,
         )
         .with_journal(journal)
         .with_live(live)

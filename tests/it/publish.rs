@@ -368,6 +368,20 @@ fn health_readiness_and_metrics_are_there() {
     ] {
         assert!(text.contains(name), "{name} is not in\n{text}");
     }
+    // Every one says what it is.
+    for line in text.lines().filter(|line| !line.starts_with('#') && !line.is_empty()) {
+        let name = line.split(['{', ' ']).next().unwrap();
+        let help = format!("# HELP {name} ");
+        assert_eq!(text.matches(&help).count(), 1, "{line}");
+    }
+    // Series whose labels are known are there before the first event.
+    for series in [
+        "liverec_callbacks_total{outcome=\"gave_up\"} 0",
+        "liverec_expired_files_total 0",
+        "liverec_expiry_paused 0",
+    ] {
+        assert!(text.contains(series), "{series} is not in\n{text}");
+    }
 }
 
 #[test]
