@@ -20,8 +20,6 @@ use crate::media::{
 
 /// All configurations of one answer together.
 const MAX_CONFIG_BYTES: usize = 64 << 20;
-/// Enough of a script tag to see whether it is onMetaData.
-const NAME_BYTES: usize = 64;
 /// Bytes around a payload.
 const TAG_AROUND: u32 = (TAG_HEADER_LEN + TAG_TRAILER_LEN) as u32;
 
@@ -80,15 +78,15 @@ impl Reader {
         let mut last = None;
         let is_script = |sample: &Sample| sample.kind == SampleKind::Script;
         self.each(base, at.saturating_add(1), is_script, |reader, sample| {
-            let mut name = vec![0; NAME_BYTES.min(sample.data_len as usize)];
-            reader.read(sample.data_position(), &mut name)?;
-            if is_metadata(&name) {
-                last = Some(*sample);
+            // All of it: its name may have rotted.
+            let payload = reader.payload(sample)?;
+            if is_metadata(&payload) {
+                last = Some(payload);
             }
             Ok(())
         })?;
-        if let Some(sample) = last {
-            return self.payload(&sample).map(Some);
+        if last.is_some() {
+            return Ok(last);
         }
         let number = self.number(nth)?;
         let prefix = Prefix::load(&self.folder.data(number), self.folder.session, number)?;

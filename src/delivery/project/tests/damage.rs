@@ -101,21 +101,26 @@ fn what_rotted_is_counted_and_named_and_costs_nothing_else() {
 fn headers_that_rotted_are_taken_from_the_next_file() {
     let place = Place::rolling(1024);
     let push = place.push(WALL_MS, 0, METADATA);
-    let spans = [span(&push)];
-    let good: Vec<_> = FORMATS.iter().map(|format| make(&place, *format, &spans)).collect();
+    let whole = span(&push);
     let mut reader = place.journal.reader(push.session).unwrap();
     let samples: Vec<Sample> =
         reader.samples(0, push.end).unwrap().collect::<Result<_, _>>().unwrap();
     let is_header = |s: &&Sample| matches!(s.kind, SampleKind::Script | SampleKind::Config);
     let headers: Vec<_> = samples.iter().filter(is_header).collect();
     assert_eq!(headers.len(), 3);
+    // One file that begins before them, and one behind them in the same journal file.
+    let last = headers.iter().map(|header| header.position).max().unwrap();
+    let behind = samples.iter().find(|sample| sample.position > last).unwrap().position;
+    let spans = [[whole], [Span { from: behind, ..whole }]];
+    let all = FORMATS.into_iter().flat_map(|format| spans.map(|spans| (format, spans)));
+    let good: Vec<_> = all.clone().map(|(format, spans)| make(&place, format, &spans)).collect();
     for header in headers {
         // In the name of the metadata, in the record of a configuration, in the last byte of all.
         for at in [12, header.tag_len - 5, header.tag_len - 1] {
             rot(&place, &push, header.position + u64::from(at));
         }
     }
-    for (format, (file, summary)) in FORMATS.into_iter().zip(&good) {
+    for ((format, spans), (file, summary)) in all.zip(&good) {
         let (healed, seen) = make(&place, format, &spans);
         assert_eq!((damaged_packets(&seen), healed == *file), (0, true), "{format:?}");
         assert_eq!(&seen, summary, "{format:?}");
