@@ -14,10 +14,13 @@
 //! Pure: fed with the samples of the file in their order. Wall-clock times are the journal's marks.
 
 mod opening;
+mod seen;
 
 pub(super) use opening::{Opening, Search};
 
 use std::collections::BTreeMap;
+
+use seen::Seen;
 
 use crate::{
     domain::{
@@ -27,9 +30,6 @@ use crate::{
     media::sample::{CLOCK_JUMP_MS, Sample, SampleKind, Track},
 };
 
-/// No tag arrives so long after the mark before it: it would have a mark of its own. What is further
-/// from it on the encoder's clock came in a burst.
-const BEHIND_MARK_MAX_MS: i64 = 1_000;
 /// Gaps that are listed; a broken clock may jump at every frame.
 const GAPS_MAX: usize = 1_000;
 /// Duration of the only frame of a track.
@@ -72,43 +72,6 @@ pub(super) struct Timeline {
     is_lost: bool,
     /// Something was, at any time.
     has_lost: bool,
-}
-
-/// What was seen of some tracks. Times are decoding times on the file's timeline.
-#[derive(Debug, Default)]
-struct Seen {
-    first_ms: Option<i64>,
-    latest_ms: Option<i64>,
-    /// The latest step forward.
-    step_ms: i64,
-    /// The first one behind the last mark.
-    at_mark: Option<i64>,
-    /// Unix milliseconds at which the latest one came, by the mark before it.
-    wall_ms: Option<i64>,
-}
-
-impl Seen {
-    fn push(&mut self, dts_ms: i64, mark: Option<i64>) {
-        self.first_ms.get_or_insert(dts_ms);
-        let before_ms = self.latest_ms.unwrap_or(dts_ms);
-        let latest_ms = before_ms.max(dts_ms);
-        if (1..=CLOCK_JUMP_MS).contains(&latest_ms.saturating_sub(before_ms)) {
-            self.step_ms = latest_ms.saturating_sub(before_ms);
-        }
-        self.latest_ms = Some(latest_ms);
-        self.wall_ms = mark.map(|mark| {
-            let since_ms = latest_ms.saturating_sub(*self.at_mark.get_or_insert(dts_ms));
-            mark.saturating_add(since_ms.clamp(0, BEHIND_MARK_MAX_MS))
-        });
-    }
-
-    /// The push ended: its last tag came at `arrived_ms` or, if that is not known, before `ended_ms`.
-    fn end(&mut self, mark: Option<i64>, arrived_ms: Option<i64>, ended_ms: i64) {
-        // One before the last mark is no part of the last burst.
-        if let (Some(mark), Some(_), Some(wall_ms)) = (mark, self.at_mark, &mut self.wall_ms) {
-            *wall_ms = arrived_ms.unwrap_or(ended_ms.min(*wall_ms)).max(mark);
-        }
-    }
 }
 
 #[derive(Debug, Clone, Copy)]
@@ -259,6 +222,10 @@ impl Timeline {
             return self.shift_ms;
         }
         let Some(nth) = track_of(sample) else {
+            if sample.kind == SampleKind::Script || is_of_other_track(sample) {
+                self.frames.trail();
+                self.others.trail();
+            }
             if let (Some(beside), true) = (&mut self.beside, is_of_other_track(sample)) {
                 let track = (sample.track, sample.track_id);
                 let dts_ms = sample.dts_ms.saturating_add(self.shift_ms);

@@ -154,6 +154,23 @@ fn what_came_in_a_burst_before_the_break_does_not_shorten_it() {
     assert_eq!(gap_after(None), 10_000, "killed: no tag came a second after the mark");
 }
 
+/// What comes behind the last frame does not shorten the step to the next push.
+#[test]
+fn what_trails_the_last_frame_is_no_end_of_it() {
+    // The last frame came at 1180 ms, the end note tells of what came at 1900.
+    let second = push(WALL_MS + 4_000, 0, 1_000);
+    let script = Sample { kind: SampleKind::Script, ..frame(Track::Script, 1_900) };
+    let other = Sample { track_id: 1, ..frame(Track::Audio, 1_900) };
+    for (behind, step_ms) in [(None, 2_100), (Some(script), 2_820), (Some(other), 2_820)] {
+        let mut timeline = Timeline::new(GapRule::Shown);
+        let first = push(WALL_MS, 0, 1_200);
+        first.iter().chain(&behind).for_each(|sample| _ = timeline.push(sample));
+        timeline.note(&end(WALL_MS + 2_500, Some(WALL_MS + 1_900)));
+        timeline.begin_push(opening(&second), "network");
+        assert_eq!(timeline.finish().0[0].media_ms, step_ms, "{behind:?}");
+    }
+}
+
 #[test]
 fn pushes_without_a_default_track_are_placed_by_the_others() {
     let other =
