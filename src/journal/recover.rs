@@ -75,6 +75,7 @@ pub(super) fn recover(folder: &Folder, disk: &dyn Disk, text: Option<&str>) -> R
     // In order: what is known of a file may depend on the one before.
     for number in folder.numbers()? {
         let path = folder.data(number);
+        clear(&folder.index(number))?;
         let found = match Prefix::load(&path, folder.session, number) {
             Ok(prefix) if is_contradicted(folder, number, &prefix)? => None,
             Ok(prefix) if prefix.health == Health::Whole => {
@@ -205,6 +206,19 @@ pub(super) fn known_index(folder: &Folder, number: u32) -> Result<Option<IndexFi
         }
         Err(error) => Err(error),
     }
+}
+
+/// Moves a folder away that stands where an index is to be made again.
+fn clear(index: &Path) -> Result<()> {
+    if !index.is_dir() {
+        return Ok(());
+    }
+    let mut names = (0u32..).map(|nth| index.with_added_extension(format!("foreign{nth}")));
+    let free = names.find(|away| away.symlink_metadata().is_err());
+    let away = free.ok_or_else(|| JournalError::damaged(index, "it is a folder"))?;
+    fs::rename(index, &away).map_err(JournalError::io("rename", index))?;
+    warn!(path = %index.display(), away = %away.display(), "a folder stood in the place of an index; it is moved away");
+    Ok(())
 }
 
 /// Takes a file out of the journal without losing a byte of it.
