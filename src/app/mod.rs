@@ -151,6 +151,7 @@ impl Server {
         // Taken before anything accepts: what is there now was left by an earlier process.
         let left_behind = recovery::left_behind(&journal)?;
 
+        let metrics = metrics::collect()?;
         let sockets = sockets.listen()?;
         let addresses = sockets.addresses;
         let public_url = addresses.public_url(&config.http);
@@ -160,7 +161,6 @@ impl Server {
             (CancellationToken::new(), CancellationToken::new(), CancellationToken::new());
         let app_id = u64::try_from(config.api.app_id).unwrap_or_default();
         let nudge = Arc::new(Notify::new());
-
         let turns = Arc::new(Turns::new());
         let (events, event_receiver) = mpsc::channel(EVENTS);
         let (found, found_receiver) = mpsc::channel(FOUND);
@@ -281,7 +281,7 @@ impl Server {
             },
             snapshot.clone(),
             nudge,
-            metrics::collect()?,
+            metrics,
         )
         .with_journal(journal)
         .with_live(live)

@@ -137,10 +137,21 @@ impl Recovery {
     async fn tell_missing(&self) {
         let (db, journal) = (&self.db, Some(&self.journal));
         match missing_journals(db, journal, &self.node_id).await {
-            Ok(missing) => missing.iter().for_each(tell),
+            Ok(missing) => missing.iter().for_each(|journal| self.tell(journal)),
             // The doctor looks, too.
             Err(error) => warn!(%error, "whether a journal is missing cannot be seen"),
         }
+    }
+
+    fn tell(&self, journal: &MissingJournal) {
+        // Ends by itself, which is told then; but not if it has come since.
+        if journal.is_empty() && self.sessions.contains(&journal.session.id) {
+            return;
+        }
+        error!(
+            session.id = %journal.session.id, found = %journal,
+            "the journal of a session is missing: its recordings go on when it is there at a later start; if it is gone for good, `liverec give-up SESSION` ends them"
+        );
     }
 
     /// Gives the sessions that may be unfinished their places in line, oldest first.
@@ -188,6 +199,13 @@ impl Recovery {
     }
 
     async fn recover(&self, session: SessionId) -> Result<Option<Found>, JournalError> {
+        let left = self.left(session).await?;
+        if matches!(left, Left::Obstructed(_))
+            && self.retry(|| self.db.session_has_ended(session)).await == Some(false)
+        {
+            // What is behind it only the operator knows. It is told as missing.
+            return Ok(None);
+        }
         let recovered = match self.recover_journal(session).await {
             // Of those that had ended the janitor removes, meanwhile, what nobody needs.
             Err(JournalError::Missing(_) | JournalError::Live(_))
@@ -201,7 +219,9 @@ impl Recovery {
         let has_ended = self.retry(|| self.db.session_has_ended(session)).await == Some(true);
         if has_ended && recovered.head.is_none() {
             // Somebody may still have its data: what is there is kept as that of one that was given up.
-            self.retry(|| self.db.note_journal_lost(session, now_ms())).await;
+            if self.left(session).await? == Left::Empty {
+                self.retry(|| self.db.note_journal_lost(session, now_ms())).await;
+            }
             return Ok(None);
         }
         // One that was given up is followed for what its rows had not heard of by then; what they know
@@ -225,6 +245,11 @@ impl Recovery {
         // The sender may go: a closed progress needs no further word.
         let (_, progress) = watch::channel(recovered.progress);
         Ok(Some(Found { session, progress, turn: None }))
+    }
+
+    async fn left(&self, session: SessionId) -> Result<Left, JournalError> {
+        let journal = self.journal.clone();
+        self.journal.run_read(move || journal.left(session)).await
     }
 
     /// Makes a journal whole again, but for one of a newer version.
@@ -260,19 +285,6 @@ impl Recovery {
             sleep(RETRY).await;
         }
     }
-}
-
-fn tell(MissingJournal { session, left }: &MissingJournal) {
-    let found = match left {
-        Left::Nothing => "no folder".to_owned(),
-        Left::Obstructed(place) => format!("{} is no file", place.display()),
-        // Ends by itself, which is told then.
-        Left::Empty | Left::Data => return,
-    };
-    error!(
-        session.id = %session.id, stream.path = %session.path, found,
-        "the journal of a session is missing: its recordings go on when it is there at a later start; if it is gone for good, `liverec give-up SESSION` ends them"
-    );
 }
 
 #[cfg(test)]

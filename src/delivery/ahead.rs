@@ -117,9 +117,11 @@ impl Delivery {
                 state.is_whole = true;
                 Ok(never)
             }
-            // At its end it is made of what is left by then.
-            Err(DeliverError::Project(ProjectError::Journal(error @ JournalError::Missing(_)))) => {
-                info!(%error, "a growing media file is left to its end");
+            // At its end it is made of what is left of that by then.
+            Err(DeliverError::Project(ProjectError::Journal(JournalError::Missing(session))))
+                if view.file.spans.last().is_some_and(|last| last.session != session) =>
+            {
+                warn!(session.id = %session, "an earlier push of a growing media file is gone; nothing more is stored before its end");
                 Ok(never)
             }
             Err(DeliverError::Project(ProjectError::Empty)) => {

@@ -40,9 +40,10 @@ impl Delivery {
         }
         for missed in missed {
             let is_lost = match missed {
-                // With its folder, or with the operator's word, it is lost and was not released.
+                // Without data in its folder, or with the operator's word, it is lost: not released, nor
+                // on a disk that is not mounted.
                 Missed::All { session, left } => {
-                    left != Left::Nothing || self.db.session_is_given_up(session).await?
+                    left == Left::Empty || self.db.session_is_given_up(session).await?
                 }
                 Missed::Beginning => false,
             };

@@ -222,7 +222,9 @@ impl Timeline {
             return self.shift_ms;
         }
         let Some(nth) = track_of(sample) else {
-            if sample.kind == SampleKind::Script || is_of_other_track(sample) {
+            if is_of_other_track(sample)
+                || matches!(sample.kind, SampleKind::Script | SampleKind::Other)
+            {
                 self.frames.trail();
                 self.others.trail();
             }
@@ -334,7 +336,8 @@ impl Timeline {
     }
 
     fn list_gap(&mut self, cause: &str, at_ms: i64, wall_ms: i64, media_ms: i64) {
-        if self.gaps.len() < GAPS_MAX {
+        // There are no more losses than files of a journal.
+        if self.gaps.len() < GAPS_MAX || cause == JOURNAL_LOST {
             self.gaps.push(Gap { cause: cause.to_owned(), at_ms, wall_ms, media_ms });
         } else {
             self.unlisted_gaps += 1;

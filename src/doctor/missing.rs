@@ -26,21 +26,30 @@ pub enum MissingError {
 }
 
 /// A session that has not ended, without data in its journal.
-#[derive(Debug, Clone)]
+#[derive(Debug)]
 pub struct MissingJournal {
     /// Which.
     pub session: Session,
-    /// What is there instead; never [`Left::Data`].
-    pub left: Left,
+    /// What is there instead, never [`Left::Data`]; or why that cannot be seen.
+    pub left: Result<Left, JournalError>,
+}
+
+impl MissingJournal {
+    /// Whether its folder is there without data, which the next start of the server ends.
+    pub fn is_empty(&self) -> bool {
+        matches!(self.left, Ok(Left::Empty))
+    }
 }
 
 impl fmt::Display for MissingJournal {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let Session { id, path, .. } = &self.session;
+        write!(f, "{id} {path}")?;
         match &self.left {
-            Left::Obstructed(place) => write!(f, "{id} {path}: {} is no file", place.display()),
-            Left::Empty => write!(f, "{id} {path}: its folder has no data"),
-            Left::Nothing | Left::Data => write!(f, "{id} {path}"),
+            Ok(Left::Obstructed(place)) => write!(f, ": {} is in the way", place.display()),
+            Ok(Left::Empty) => f.write_str(": its folder has no data"),
+            Ok(Left::Nothing | Left::Data) => Ok(()),
+            Err(error) => write!(f, ": {error}"),
         }
     }
 }
@@ -61,10 +70,10 @@ pub async fn missing_journals(
         _ if sessions.is_empty() => Vec::new(),
         Some(journal) => {
             let here = journal.clone();
-            journal.run_read(move || among(&here, sessions)).await?
+            journal.run_read(move || Ok::<_, JournalError>(among(&here, sessions))).await?
         }
         None => {
-            let nothing = |session| MissingJournal { session, left: Left::Nothing };
+            let nothing = |session| MissingJournal { session, left: Ok(Left::Nothing) };
             sessions.into_iter().map(nothing).collect()
         }
     };
@@ -78,15 +87,10 @@ pub async fn missing_journals(
     Ok(still)
 }
 
-fn among(journal: &Journal, sessions: Vec<Session>) -> Result<Vec<MissingJournal>, JournalError> {
-    let mut missing = Vec::new();
-    for session in sessions {
-        let left = journal.left(session.id)?;
-        if left != Left::Data {
-            missing.push(MissingJournal { session, left });
-        }
-    }
-    Ok(missing)
+fn among(journal: &Journal, sessions: Vec<Session>) -> Vec<MissingJournal> {
+    let look = |session: Session| MissingJournal { left: journal.left(session.id), session };
+    let is_missing = |found: &MissingJournal| !matches!(found.left, Ok(Left::Data));
+    sessions.into_iter().map(look).filter(is_missing).collect()
 }
 
 /// Reads only. At the start (`is_start`) nothing is said of folders without data, which the server
@@ -106,12 +110,12 @@ pub(super) async fn find(
             return Finding::warn(CHECK, found, advice::for_disk(&text));
         }
     };
-    missing.retain(|journal| !is_start || journal.left != Left::Empty);
+    missing.retain(|journal| !(is_start && journal.is_empty()));
     if missing.is_empty() {
         return Finding::ok(CHECK, "every session that goes on has its journal");
     }
     let found = format!("{} sessions go on and their journals are not there", missing.len());
-    let advice = match missing.iter().all(|journal| journal.left == Left::Empty) {
+    let advice = match missing.iter().all(MissingJournal::is_empty) {
         true => {
             "bring the data back before the server starts again: everything goes on; else they end at its start"
         }

@@ -3,7 +3,6 @@
 //! Whatever does not have such a name is foreign and left alone.
 
 use std::{
-    collections::HashSet,
     fs, io,
     path::{Path, PathBuf},
 };
@@ -56,6 +55,11 @@ impl Folder {
         Ok(aside.iter().any(|path| path.metadata().is_ok_and(|data| data.len() > 0)))
     }
 
+    /// Whether there is a data file with this number; a link to one is none.
+    pub fn has_file(&self, number: u32) -> bool {
+        self.data(number).symlink_metadata().is_ok_and(|found| found.is_file())
+    }
+
     /// Numbers of the data files that are there, lowest first.
     ///
     /// # Errors
@@ -65,16 +69,16 @@ impl Folder {
     }
 
     /// Everything of ours that goes with no data file: half-made replacements, indexes of files
-    /// that were not begun or are gone. Of a journal `at_its_end`, everything of ours but data files.
-    pub fn strays(&self, at_its_end: bool) -> Result<Vec<PathBuf>> {
-        let taken = self.taken_numbers()?;
+    /// that were not begun or are gone, and, if asked for, what was put aside.
+    pub fn strays(&self, with_aside: bool) -> Result<Vec<PathBuf>> {
+        let numbers = self.numbers()?;
         let mut strays = Vec::new();
         self.each_name(|name| {
             let is_half_made =
                 number_of(name, ".flv.new").or(number_of(name, ".idx.new")).is_some();
             let is_alone =
-                number_of(name, ".idx").is_some_and(|n| at_its_end || !taken.contains(&n));
-            let is_aside = at_its_end && aside_number(name).is_some();
+                number_of(name, ".idx").is_some_and(|n| numbers.binary_search(&n).is_err());
+            let is_aside = with_aside && aside_number(name).is_some();
             if is_half_made || is_alone || is_aside {
                 strays.push(self.path.join(name));
             }
@@ -82,12 +86,11 @@ impl Folder {
         Ok(strays)
     }
 
-    /// Numbers of the indexes without a data file, lowest first. Beside what is no file it is not known
-    /// whether there is one.
+    /// Numbers of the indexes without a data file, lowest first.
     pub fn lone_indexes(&self) -> Result<Vec<u32>> {
-        let taken = self.taken_numbers()?;
+        let numbers = self.numbers()?;
         let mut lone = self.numbers_with(".idx")?;
-        lone.retain(|number| !taken.contains(number));
+        lone.retain(|number| numbers.binary_search(number).is_err());
         Ok(lone)
     }
 
@@ -96,25 +99,16 @@ impl Folder {
         self.numbers_with(".idx.damaged")
     }
 
-    /// Shows what stands in the place of a data file, whatever it is, with its number.
+    /// Shows what stands in the place of a data file, whatever it is.
     ///
     /// # Errors
     /// [`JournalError::Missing`] if there is no such folder.
-    pub fn each_in_place_of_data(&self, mut f: impl FnMut(u32, &fs::DirEntry)) -> Result<()> {
+    pub fn each_in_place_of_data(&self, mut f: impl FnMut(&fs::DirEntry)) -> Result<()> {
         self.each_entry(|entry, name| {
-            if let Some(number) = number_of(name, ".flv") {
-                f(number, entry);
+            if number_of(name, ".flv").is_some() {
+                f(entry);
             }
         })
-    }
-
-    /// Numbers of the data files, and of what stands in the place of one.
-    fn taken_numbers(&self) -> Result<HashSet<u32>> {
-        let mut taken = HashSet::new();
-        self.each_in_place_of_data(|number, _| {
-            taken.insert(number);
-        })?;
-        Ok(taken)
     }
 
     /// Numbers of the files with this ending, lowest first.
@@ -135,7 +129,10 @@ impl Folder {
     }
 
     fn each_entry(&self, mut f: impl FnMut(&fs::DirEntry, &str)) -> Result<()> {
+        // A link to elsewhere is none of ours either.
+        let is_ours = self.path.symlink_metadata().is_ok_and(|found| !found.is_symlink());
         let entries = match fs::read_dir(&self.path) {
+            Ok(_) if !is_ours => return Err(JournalError::Missing(self.session)),
             Err(error) if error.kind() == io::ErrorKind::NotFound => {
                 return Err(JournalError::Missing(self.session));
             }

@@ -18,8 +18,8 @@ pub enum Left {
     Nothing,
     /// The folder is there without data: those that it had are lost.
     Empty,
-    /// No data, and this stands in the place of the folder or of a data file: a link, or a folder. The
-    /// data may be behind it, or elsewhere.
+    /// This stands in the place of the folder or of a data file: a link, or a folder. The data may be
+    /// behind it, or elsewhere.
     Obstructed(PathBuf),
     /// Data, be they readable or not.
     Data,
@@ -37,21 +37,19 @@ impl Folder {
             Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Left::Nothing),
             Err(error) => return Err(JournalError::io("look at", &self.path)(error)),
         }
-        let mut left = Left::Empty;
-        let listed = self.each_in_place_of_data(|_, entry| {
-            if entry.file_type().is_ok_and(|kind| !kind.is_file()) {
-                if left == Left::Empty {
-                    left = Left::Obstructed(entry.path());
-                }
-            // What cannot be looked at may be anything.
-            } else if !entry.metadata().is_ok_and(|data| data.len() == 0) {
-                left = Left::Data;
-            }
+        let (mut has_data, mut obstacle) = (false, None);
+        let listed = self.each_in_place_of_data(|entry| match entry.metadata() {
+            Ok(found) if !found.is_file() => obstacle = Some(entry.path()),
+            Ok(found) => has_data |= found.len() > 0,
+            // Released since it was listed; what cannot be looked at may be anything.
+            Err(error) => has_data |= error.kind() != io::ErrorKind::NotFound,
         });
-        match listed {
+        match (listed, obstacle) {
             // Released meanwhile.
-            Err(JournalError::Missing(_)) => Ok(Left::Nothing),
-            listed => listed.map(|()| left),
+            (Err(JournalError::Missing(_)), _) => Ok(Left::Nothing),
+            (Err(error), _) => Err(error),
+            (Ok(()), Some(place)) => Ok(Left::Obstructed(place)),
+            (Ok(()), None) => Ok(if has_data { Left::Data } else { Left::Empty }),
         }
     }
 }

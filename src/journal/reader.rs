@@ -320,7 +320,7 @@ impl Reader {
     /// Looks for files that were begun since.
     pub(super) fn grow(&mut self) {
         while let Some(next) = self.numbers.last().and_then(|last| last.checked_add(1))
-            && self.folder.data(next).is_file()
+            && self.folder.has_file(next)
         {
             self.numbers.push(next);
         }

@@ -75,7 +75,7 @@ pub(super) fn recover(folder: &Folder, disk: &dyn Disk, text: Option<&str>) -> R
     // In order: what is known of a file may depend on the one before.
     for number in folder.numbers()? {
         let path = folder.data(number);
-        clear(&folder.index(number))?;
+        clear(folder, number)?;
         let found = match Prefix::load(&path, folder.session, number) {
             Ok(prefix) if is_contradicted(folder, number, &prefix)? => None,
             Ok(prefix) if prefix.health == Health::Whole => {
@@ -208,16 +208,17 @@ pub(super) fn known_index(folder: &Folder, number: u32) -> Result<Option<IndexFi
     }
 }
 
-/// Moves a folder away that stands where an index is to be made again.
-fn clear(index: &Path) -> Result<()> {
-    if !index.is_dir() {
-        return Ok(());
+/// Moves folders away that stand where a file of ours is to be written.
+fn clear(folder: &Folder, number: u32) -> Result<()> {
+    let (data, index) = (folder.data(number), folder.index(number));
+    let written = [Folder::fresh(&data), Folder::aside(&data), Folder::fresh(&index), index];
+    for path in written.iter().filter(|path| path.is_dir()) {
+        let mut names = (0u32..).map(|nth| path.with_added_extension(format!("foreign{nth}")));
+        let free = names.find(|away| away.symlink_metadata().is_err());
+        let away = free.ok_or_else(|| JournalError::damaged(path, "it is a folder"))?;
+        fs::rename(path, &away).map_err(JournalError::io("rename", path))?;
+        warn!(session.id = %folder.session, path = %path.display(), away = %away.display(), "a folder stood in the place of a journal file; it is moved away");
     }
-    let mut names = (0u32..).map(|nth| index.with_added_extension(format!("foreign{nth}")));
-    let free = names.find(|away| away.symlink_metadata().is_err());
-    let away = free.ok_or_else(|| JournalError::damaged(index, "it is a folder"))?;
-    fs::rename(index, &away).map_err(JournalError::io("rename", index))?;
-    warn!(path = %index.display(), away = %away.display(), "a folder stood in the place of an index; it is moved away");
     Ok(())
 }
 

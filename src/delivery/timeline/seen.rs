@@ -5,6 +5,7 @@ use crate::media::sample::CLOCK_JUMP_MS;
 /// No tag arrives so long after the mark before it: it would have a mark of its own. What is further
 /// from it on the encoder's clock came in a burst.
 const BEHIND_MARK_MAX_MS: i64 = 1_000;
+
 /// See the module. Times are decoding times on the file's timeline.
 #[derive(Debug, Default)]
 pub(super) struct Seen {
@@ -16,7 +17,7 @@ pub(super) struct Seen {
     pub at_mark: Option<i64>,
     /// Unix milliseconds at which the latest one came, by the mark before it.
     pub wall_ms: Option<i64>,
-    /// Something of the encoder came behind the latest one.
+    /// Something else of the encoder came behind the latest one.
     is_trailed: bool,
 }
 
@@ -37,7 +38,7 @@ impl Seen {
         self.is_trailed = false;
     }
 
-    /// Script data came, or a frame of tracks that do not count here.
+    /// Something came that is no frame of these tracks.
     pub fn trail(&mut self) {
         self.is_trailed = true;
     }

@@ -161,7 +161,9 @@ fn what_trails_the_last_frame_is_no_end_of_it() {
     let second = push(WALL_MS + 4_000, 0, 1_000);
     let script = Sample { kind: SampleKind::Script, ..frame(Track::Script, 1_900) };
     let other = Sample { track_id: 1, ..frame(Track::Audio, 1_900) };
-    for (behind, step_ms) in [(None, 2_100), (Some(script), 2_820), (Some(other), 2_820)] {
+    let empty = Sample { kind: SampleKind::Other, ..frame(Track::Audio, 1_900) };
+    let behinds = [None, Some(script), Some(other), Some(empty)];
+    for (behind, step_ms) in behinds.into_iter().zip([2_100, 2_820, 2_820, 2_820]) {
         let mut timeline = Timeline::new(GapRule::Shown);
         let first = push(WALL_MS, 0, 1_200);
         first.iter().chain(&behind).for_each(|sample| _ = timeline.push(sample));

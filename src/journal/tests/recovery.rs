@@ -41,24 +41,6 @@ pub(super) fn unseal(place: &Place, session: SessionId, number: u32) {
     fs::write(path, bytes).unwrap();
 }
 
-/// A folder in the place of an index keeps it from being made again, until it is out of the way.
-#[test]
-fn a_folder_in_the_place_of_an_index_is_moved_away() {
-    let place = Place::new(1 << 20);
-    let tags = stream();
-    let (session, _) = place.record(&tags, 5);
-    let index = place.journal.folder(session).index(1);
-    for nth in 0..2 {
-        fs::remove_file(&index).unwrap();
-        fs::create_dir(&index).unwrap();
-        fs::write(index.join("kept"), [nth]).unwrap();
-        assert_eq!(place.journal.recover(session).unwrap().rebuilt, 1);
-        assert_eq!(recovered(&place, session).0, tags);
-        let away = index.with_extension(format!("idx.foreign{nth}"));
-        assert_eq!(fs::read(away.join("kept")).unwrap(), [nth]);
-    }
-}
-
 #[test]
 fn cut_at_every_byte() {
     let place = Place::new(1 << 20);

@@ -49,6 +49,7 @@ fn an_end_that_the_disk_has_lost_is_told() {
         server.expect("a journal file is put aside: it is empty");
         server.launch();
         server.logs.wait_for(LOST);
+        server.logs.wait_for(LACKING);
         assert_eq!(server.logs.count(LOST), 1);
         // It is not forgotten, and not news either.
         server.kill();

@@ -1,7 +1,7 @@
 //! Of the journal of a recording a folder is left, and no data in it: nobody has to say so, all that runs
 //! in it ends. Should the data come back after that, nothing is lost either.
 
-use std::{fs, os::unix::fs::symlink, path::Path};
+use std::{fs, os::unix::fs::symlink, path::Path, thread::sleep, time::Duration};
 
 use serde_json::json;
 
@@ -9,7 +9,7 @@ use crate::{
     doctor::examine,
     support::{
         pushing::journal_files,
-        server::{BACKENDS, Server},
+        server::{BACKENDS, Server, eventually},
     },
     verbatim::FORMATS,
 };
@@ -20,6 +20,7 @@ use super::{
         MISSING, assert_all_failed, assert_given_up, assert_refused, assert_remade, files_in, known,
     },
     lost_end::gaps,
+    spoilt::long_pushed,
     told,
 };
 
@@ -167,11 +168,10 @@ fn what_is_no_file_is_left_to_the_operator() {
         fs::rename(data, &away).unwrap();
         obstruct(&away, data);
         MISSING.iter().for_each(|text| server.expect(text));
-        server.expect("the journal of a session cannot be read");
         server.launch();
-        server.logs.wait_for("the journal of a session cannot be read");
+        server.logs.wait_for(MISSING[1]);
         assert_eq!(server.logs.count(MISSING[0]), 1);
-        let name = format!("{session} live.local/live/show: {} is no file", data.display());
+        let name = format!("{session} live.local/live/show: {} is in the way", data.display());
         assert_eq!(missing(&server), json!([name]));
         assert_eq!(files_in(&server, "recording").len(), FORMATS.len());
         assert!(data.with_extension("idx").exists() && data.symlink_metadata().is_ok());
@@ -187,8 +187,13 @@ fn what_is_no_file_is_left_to_the_operator() {
             assert_holds(&server, &files, &source, &sent);
             continue;
         }
-        server.expect("a media file cannot be made; nothing is left of its journal");
-        server.expect("the journal of a session is gone");
+        for text in [
+            LOST_END,
+            "a media file cannot be made; nothing is left of its journal",
+            "the journal of a session is gone",
+        ] {
+            server.expect(text);
+        }
         assert_given_up(&server, &[&session]);
         assert_all_failed(&server, &receiver);
         server.stop();
@@ -198,5 +203,35 @@ fn what_is_no_file_is_left_to_the_operator() {
         server.launch();
         server.logs.wait_for(BACK);
         assert_remade(&server, &receiver, &session, (&source, &sent));
+    }
+}
+
+/// The same where one of several data files is elsewhere: the rest does not make up for it.
+#[test]
+fn one_of_several_files_that_is_elsewhere_is_waited_for() {
+    for (backend, nth) in BACKENDS.into_iter().zip([1, 0]) {
+        let (mut server, receiver, source, sent) = long_pushed(backend);
+        let rows = "SELECT COUNT(*) AS n FROM media_file";
+        eventually("rows", || (server.sql(rows) == FORMATS.len() as i64).then_some(()));
+        server.kill();
+        let files = journal_files(&server);
+        let data = &files[(files.len() - 1) * nth];
+        let away = server.folder().join("away.flv");
+        fs::rename(data, &away).unwrap();
+        symlink(&away, data).unwrap();
+        MISSING.iter().for_each(|text| server.expect(text));
+        server.launch();
+        server.logs.wait_for(MISSING[1]);
+        // Longer than a round of the janitor.
+        sleep(Duration::from_secs(3));
+        assert_eq!(files_in(&server, "recording").len(), FORMATS.len());
+        assert!(files.iter().all(|file| file.symlink_metadata().is_ok()));
+        server.stop();
+        fs::remove_file(data).unwrap();
+        fs::rename(&away, data).unwrap();
+        server.launch();
+        let files = told(&receiver, SERVER_STOPPED, FORMATS.len());
+        assert_holds(&server, &files, &source, &sent);
+        files.iter().for_each(|file| assert_eq!(gaps(file), [""; 0], "{file:#}"));
     }
 }

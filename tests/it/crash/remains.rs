@@ -56,6 +56,7 @@ fn assert_remains(server: &Server, source: &Source, file: &Value) {
     assert_eq!(summary["tracks"].as_array().map(Vec::len), Some(0), "{summary:#}");
     let said = "SELECT COUNT(*) AS n FROM media_file WHERE facts LIKE '%the journal is lost%'";
     assert_eq!(server.sql(said), 1);
+    server.logs.wait_for(LACKING);
 
     let mut command = server.cli();
     command.args(["verify", file["file_id"].as_str().unwrap()]);

@@ -166,6 +166,7 @@ fn what_comes_after_a_push_without_data_is_stored() {
             "a journal file is put aside",
             "the end of a journal is lost",
             "the beginning of a file cannot be read",
+            "an earlier push of a growing media file is gone",
             LACKING,
             "the journal of a session is gone",
         ] {
