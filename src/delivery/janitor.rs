@@ -257,7 +257,13 @@ impl Janitor {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::{db::callback::testing::sqlite, journal::Settings, storage::LocalStore};
+    use crate::{
+        db::callback::testing::sqlite,
+        delivery::{project::tests::WALL_MS, tests::House},
+        domain::{container::Container, media_file::MediaFileState},
+        journal::Settings,
+        storage::LocalStore,
+    };
 
     /// An index that is missing keeps its own journal, and no other.
     #[tokio::test]
@@ -298,6 +304,33 @@ mod tests {
         let failed = janitor.round(&token, &mut clock).await.unwrap_err();
         assert!(failed.to_string().contains("00000002.idx"), "{failed}");
         assert!(!before.exists() && broken.exists() && !behind.exists());
+    }
+
+    /// What cannot be made keeps its journal for a week, whatever the retention.
+    #[test]
+    fn the_journal_of_a_failed_file_is_kept_for_a_week() {
+        const DAY_MS: i64 = 24 * 3600 * 1000;
+        let house = House::new(|| WALL_MS + 1000);
+        let push = house.place.push_heavy(WALL_MS, 2, 100);
+        // There is no sound.
+        let id = house.ended("silent", Container::Aac, &push);
+        assert_eq!(house.turn(), Some(id));
+        assert_eq!(house.state(id), MediaFileState::Failed);
+        let janitor = Janitor {
+            db: house.test.db.clone(),
+            journal: house.place.journal.clone(),
+            node_id: "node".to_owned(),
+            store: house.delivery.store.clone(),
+            retention_ms: 0,
+            retry_ms: 1000,
+            now_ms: || WALL_MS,
+        };
+        let folder = house.place.journal.path(push.session);
+        for (tenths, is_kept) in [(1, true), (69, true), (71, false)] {
+            let now_ms = WALL_MS + tenths * DAY_MS / 10;
+            house.runtime.block_on(janitor.release(push.session, now_ms)).unwrap();
+            assert_eq!(folder.exists(), is_kept, "{tenths} tenths of a day");
+        }
     }
 
     #[test]

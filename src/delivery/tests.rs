@@ -1,4 +1,8 @@
-//! Delivery in this process: a store that refuses for an hour of a clock of the test's own.
+//! Delivery in this process: a store that refuses for an hour of a clock of the test's own, and what
+//! is damaged meanwhile.
+
+mod progress;
+mod together;
 
 use std::{
     collections::HashMap,
@@ -44,17 +48,17 @@ fn injected_now() -> i64 {
     NOW.load(Ordering::SeqCst)
 }
 
-struct House {
-    test: TestDb,
-    place: Place,
+pub(super) struct House {
+    pub(super) test: TestDb,
+    pub(super) place: Place,
     store: FailingStore,
-    delivery: Delivery,
-    runtime: tokio::runtime::Runtime,
+    pub(super) delivery: Delivery,
+    pub(super) runtime: tokio::runtime::Runtime,
     _dir: TempDir,
 }
 
 impl House {
-    fn new(now_ms: fn() -> i64) -> Self {
+    pub(super) fn new(now_ms: fn() -> i64) -> Self {
         let dir = TempDir::new().unwrap();
         let store = FailingStore::new(Arc::new(LocalStore::open(dir.path()).unwrap()));
         let place = Place::new();
@@ -93,7 +97,7 @@ impl House {
     }
 
     /// The row of an ended file of a push.
-    fn ended(&self, stream: &str, container: Container, push: &Push) -> FileId {
+    pub(super) fn ended(&self, stream: &str, container: Container, push: &Push) -> FileId {
         let mut file = media_file(stream, push.session, WALL_MS);
         file.container = container;
         file.spans = vec![span(push)];
@@ -145,7 +149,7 @@ impl House {
     }
 
     /// Takes what is due one turn further; which file that was.
-    fn turn(&self) -> Option<FileId> {
+    pub(super) fn turn(&self) -> Option<FileId> {
         self.runtime.block_on(async {
             let now_ms = (self.delivery.now_ms)();
             let claimed = self
@@ -160,7 +164,7 @@ impl House {
         })
     }
 
-    fn state(&self, id: FileId) -> MediaFileState {
+    pub(super) fn state(&self, id: FileId) -> MediaFileState {
         self.runtime.block_on(self.test.db.media_file(id)).unwrap().unwrap().state
     }
 

@@ -22,7 +22,8 @@ pub enum MediaFileState {
     Ended,
     /// Stored, committed, announced.
     Stored,
-    /// Cannot be made in this container; `error` says why. The journal is kept for `journal.retention`.
+    /// Cannot be made in this container; `error` says why. The journal is kept for `journal.retention`, and
+    /// for a week at least.
     Failed,
     /// Nothing to store: in its stretch lies nothing, or headers alone.
     Empty,

@@ -7,6 +7,7 @@ use std::{
 
 use bytes::Bytes;
 use futures_util::FutureExt;
+use tokio::sync::Semaphore;
 
 use super::{
     BoxFuture, ObjectBody, ObjectInfo, ObjectStore, OpenUpload, Page, Part, Result, StorageError,
@@ -17,10 +18,10 @@ use super::{
 #[derive(Debug, Default)]
 struct Plan {
     is_down: bool,
-    /// Calls of this name fail so many times more.
-    times: Vec<(&'static str, usize)>,
     /// Keys that hold this text are refused for good.
     refused: Vec<String>,
+    /// Parts for keys that hold this text wait until there is a permit.
+    held: Option<(String, Arc<Semaphore>)>,
     calls: Vec<&'static str>,
 }
 
@@ -42,9 +43,11 @@ impl FailingStore {
         self.plan().is_down = is_down;
     }
 
-    /// The next calls of this name (as the trait has it) are transient errors.
-    pub fn fail(&self, call: &'static str, times: usize) {
-        self.plan().times.push((call, times));
+    /// From now on parts for a key that holds `part` wait until the answered semaphore has a permit.
+    pub fn hold(&self, part: &str) -> Arc<Semaphore> {
+        let gate = Arc::new(Semaphore::new(0));
+        self.plan().held = Some((part.to_owned(), gate.clone()));
+        gate
     }
 
     /// Whatever is asked of a key that holds `part` is refused.
@@ -73,9 +76,7 @@ impl FailingStore {
         if plan.refused.iter().any(|part| key.contains(part.as_str())) {
             return Err(StorageError::Refused { action: call, message });
         }
-        let is_due = plan.times.iter_mut().find(|(name, times)| *name == call && *times > 0);
-        let fails = is_due.map(|(_, times)| *times -= 1).is_some();
-        match fails || plan.is_down {
+        match plan.is_down {
             true => Err(StorageError::Transient { action: call, message }),
             false => Ok(()),
         }
@@ -107,6 +108,10 @@ impl ObjectStore for FailingStore {
     ) -> BoxFuture<'a, Result<Part>> {
         async move {
             self.enter("put_part", upload.key.as_str())?;
+            let held = self.plan().held.clone();
+            if let Some((_, gate)) = held.filter(|(part, _)| upload.key.as_str().contains(part)) {
+                let _permit = gate.acquire().await;
+            }
             self.inner.put_part(upload, number, body).await
         }
         .boxed()
@@ -194,6 +199,10 @@ impl ObjectStore for FailingStore {
             self.inner.discard(upload).await
         }
         .boxed()
+    }
+
+    fn is_own_disk(&self) -> bool {
+        self.inner.is_own_disk()
     }
 
     fn check(&self) -> BoxFuture<'_, Result<()>> {
