@@ -14,7 +14,7 @@ use super::{
 };
 use crate::{
     db::media_file::{DeliveryRow, DeliverySearch},
-    domain::media_file::{DeliveryProgress, MediaFileState},
+    domain::media_file::MediaFileState,
 };
 
 /// Rows of a page.
@@ -50,10 +50,6 @@ fn info(row: &DeliveryRow) -> Value {
     let [domain, app, stream] = &row.path;
     // What an earlier version stored has 1 here: it was not noted.
     let time = |ms: i64| if ms > 1 { utc(ms) } else { String::new() };
-    let progress = match row.progress {
-        DeliveryProgress::Waiting => "waiting",
-        progress => progress.as_str(),
-    };
     json!({
         "FileId": row.id.to_string(),
         "RecordingId": row.recording_id,
@@ -63,7 +59,7 @@ fn info(row: &DeliveryRow) -> Value {
         "StreamName": stream,
         "Container": row.container,
         "State": row.state.as_str(),
-        "Progress": progress,
+        "Progress": row.progress.name(),
         "UploadId": row.upload_id,
         "PartSize": row.part_size,
         "PartsDone": row.parts,

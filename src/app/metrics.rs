@@ -16,12 +16,13 @@ use crate::db::Db;
 
 const READ_EVERY: Duration = Duration::from_secs(3);
 
-const COUNTERS: [(&str, &str); 8] = [
+const COUNTERS: [(&str, &str); 9] = [
     ("liverec_ingest_bytes_total", "Bytes received on RTMP connections."),
     ("liverec_journal_bytes_total", "Bytes written to journals."),
     ("liverec_callbacks_total", "Attempts to send a callback, by outcome."),
     ("liverec_refusals_total", "Connections, publishes and other requests refused, by reason."),
     ("liverec_api_requests_total", "API requests, by action (empty if not known) and error code."),
+    ("liverec_delivery_attempts_total", "Attempts to store a media file that ended, by outcome."),
     (
         "liverec_delivery_parts_total",
         "Parts of media files stored, while they are recorded (live) or after that (ended).",
@@ -30,12 +31,16 @@ const COUNTERS: [(&str, &str); 8] = [
     ("liverec_expired_files_total", "Media files removed because their storage time was over."),
 ];
 
-const GAUGES: [(&str, &str); 5] = [
+const GAUGES: [(&str, &str); 6] = [
     ("liverec_streams_live", "Streams that are published now."),
     ("liverec_recordings", "Media files, by state."),
     (
         "liverec_delivery_backlog",
         "Media files of this node that have ended and are not stored yet.",
+    ),
+    (
+        "liverec_delivery_files",
+        "Media files of this node that are recorded or have ended, by how far delivery is.",
     ),
     ("liverec_disk_free_bytes", "Free bytes on the disk of the journals."),
     ("liverec_expiry_paused", "1 while nothing expires because the clock is in doubt."),
@@ -71,6 +76,9 @@ fn begin() {
     for outcome in ["delivered", "retried", "gave_up", "denied"] {
         counter!("liverec_callbacks_total", "outcome" => outcome).increment(0);
     }
+    for outcome in ["stored", "empty", "failed", "postponed"] {
+        counter!("liverec_delivery_attempts_total", "outcome" => outcome).increment(0);
+    }
     for when in ["live", "ended"] {
         counter!("liverec_delivery_parts_total", "when" => when).increment(0);
         counter!("liverec_delivery_part_bytes_total", "when" => when).increment(0);
@@ -85,6 +93,11 @@ pub(super) async fn read_rows(db: Db, node_id: String, token: CancellationToken)
         if let Ok(counts) = db.count_media_files().await {
             for (state, count) in counts {
                 gauge!("liverec_recordings", "state" => state.as_str()).set(count as f64);
+            }
+        }
+        if let Ok(counts) = db.count_by_progress(&node_id).await {
+            for (progress, count) in counts {
+                gauge!("liverec_delivery_files", "progress" => progress.name()).set(count as f64);
             }
         }
         if let Ok(backlog) = db.delivery_backlog(&node_id).await {

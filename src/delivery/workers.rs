@@ -9,7 +9,7 @@ use tokio::{task::JoinSet, time::sleep};
 use tokio_util::sync::CancellationToken;
 use tracing::{Instrument, error, info, info_span, warn};
 
-use super::{DeliverError, Delivery, finish::Turn, layout::PARTS_WAITING};
+use super::{DeliverError, Delivery, finish::Turn, layout::PARTS_WAITING, project::ProjectError};
 use crate::{
     db::media_file::{Claim, Fence, Fenced},
     domain::media_file::MediaFile,
@@ -123,6 +123,7 @@ impl Delivery {
                 return;
             }
         };
+        count(&made);
         let settled = match made {
             Ok(Turn::Done) => Ok(()),
             Ok(Turn::More) => {
@@ -160,4 +161,17 @@ impl Delivery {
             }
         }
     }
+}
+
+/// Counts what an attempt at a file came to, in the metrics.
+fn count(made: &Result<Turn, DeliverError>) {
+    let outcome = match made {
+        Ok(Turn::Done) => "stored",
+        Err(DeliverError::Project(ProjectError::Empty)) => "empty",
+        Err(DeliverError::Project(error)) if error.is_final() => "failed",
+        Err(DeliverError::Spared) => "failed",
+        Ok(Turn::More) | Err(DeliverError::LeaseLost) => return,
+        Err(_) => "postponed",
+    };
+    metrics::counter!("liverec_delivery_attempts_total", "outcome" => outcome).increment(1);
 }

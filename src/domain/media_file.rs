@@ -97,6 +97,14 @@ impl DeliveryProgress {
         }
     }
 
+    /// The word for it outside the database.
+    pub fn name(self) -> &'static str {
+        match self {
+            DeliveryProgress::Waiting => "waiting",
+            progress => progress.as_str(),
+        }
+    }
+
     /// Parses [`DeliveryProgress::as_str`] back.
     pub fn parse(text: &str) -> Option<Self> {
         Self::ALL.into_iter().find(|step| step.as_str() == text)

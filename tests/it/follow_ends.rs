@@ -229,6 +229,12 @@ fn files_on_their_way_are_described() {
         for name in ["EndTime", "VerifiedTime", "AnnouncedTime"] {
             assert_eq!(live[name], "", "{live}");
         }
+        let on_their_way = "liverec_delivery_files{progress=\"uploading\"}";
+        eventually("it is counted", || (server.metric(on_their_way) == 1.0).then_some(()));
+        let attempts = |server: &Server, outcome: &str| {
+            server.metric(&format!("liverec_delivery_attempts_total{{outcome=\"{outcome}\"}}"))
+        };
+        assert_eq!(attempts(&server, "stored"), 0.0);
         if let Some(s3) = &server.s3 {
             s3.inject(Op::Complete, 1, 1_000_000, Fault::Status(503));
             server.expect("a media file could not be stored");
@@ -241,11 +247,14 @@ fn files_on_their_way_are_described() {
             assert_ne!(failing["LastError"], "", "{failing}");
             assert_ne!(failing["NextTryTime"], "", "{failing}");
             assert_eq!(failing["UploadId"], live["UploadId"], "{failing}");
+            assert!(attempts(&server, "postponed") >= 1.0);
             server.s3.as_ref().unwrap().heal();
         } else {
             pusher.finish();
         }
         stored(&receiver, 1);
+        eventually("the attempt is counted", || (attempts(&server, "stored") == 1.0).then_some(()));
+        assert!(server.metric("liverec_delivery_parts_total{when=\"ended\"}") >= 1.0);
         let done = described(&server, "mp4");
         assert_eq!((&done["State"], &done["Progress"]), (&json!("stored"), &json!("announced")));
         for name in ["EndTime", "VerifiedTime", "AnnouncedTime"] {

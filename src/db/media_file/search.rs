@@ -7,7 +7,7 @@ use crate::{
     db::{Db, Result, at},
     domain::{
         ids::{FileId, SessionId},
-        media_file::{MediaFile, MediaFileState},
+        media_file::{DeliveryProgress, MediaFile, MediaFileState},
     },
 };
 
@@ -226,6 +226,27 @@ impl Db {
         for row in &rows {
             let state = super::text(row, "state")?;
             if let Some(entry) = counts.iter_mut().find(|(s, _)| s.as_str() == state) {
+                entry.1 = u64::try_from(int(row, "n")?).unwrap_or_default();
+            }
+        }
+        Ok(counts)
+    }
+
+    /// How far delivery of one node is with the files that are not announced yet.
+    pub async fn count_by_progress(&self, node_id: &str) -> Result<Vec<(DeliveryProgress, u64)>> {
+        let rows = sqlx::query(
+            "SELECT progress, COUNT(*) AS n FROM media_file \
+             WHERE state IN ('recording', 'ended') AND node_id = $1 GROUP BY progress",
+        )
+        .bind(node_id)
+        .fetch_all(self.reader())
+        .await
+        .map_err(at("count media files by progress"))?;
+        let steps = DeliveryProgress::ALL.into_iter().filter(|s| *s != DeliveryProgress::Announced);
+        let mut counts: Vec<_> = steps.map(|step| (step, 0)).collect();
+        for row in &rows {
+            let progress = super::text(row, "progress")?;
+            if let Some(entry) = counts.iter_mut().find(|(step, _)| step.as_str() == progress) {
                 entry.1 = u64::try_from(int(row, "n")?).unwrap_or_default();
             }
         }
