@@ -336,3 +336,6 @@ async fn bounded<T>(call: impl Future<Output = Result<T, StorageError>>) -> Resu
         Err(_) => Err(format!("time-out: no answer within {} s", STEP.as_secs())),
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -155,6 +155,8 @@ fn mistakes_with_the_store_are_named() {
         (Op::Head, Fault::Error(403, "AccessDenied"), "store.missing", "warn", "s3:ListBucket"),
         (Op::Get, Fault::CutBody(100), "store.get", "fail", ""),
         (Op::Complete, Fault::ErrorBody, "store.multipart", "fail", "InternalError"),
+        (Op::Delete, Fault::Error(403, "AccessDenied"), "store.delete", "fail", "s3:"),
+        (Op::List, Fault::Error(403, "AccessDenied"), "store.list", "warn", "s3:"),
         (
             Op::ListUploads,
             Fault::Error(501, "NotImplemented"),
@@ -170,6 +172,10 @@ fn mistakes_with_the_store_are_named() {
         assert_found(&findings, check, status, advice);
     }
     eventually("no probe is left", || s3.open_uploads().is_empty().then_some(()));
+    s3.inject(Op::Abort, 1, 1000, Fault::Error(403, "AccessDenied"));
+    let (code, findings) = examine(&server, &[], &[]);
+    assert_eq!(code, 1, "{findings:#?}");
+    assert_found(&findings, "store.abort", "fail", "s3:");
 }
 
 #[test]
