@@ -306,3 +306,24 @@ fn unknown_action(name: &str) -> ApiError {
     };
     ApiError::new("InvalidAction", message)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_a_request_asks_for_is_read_before_it_is_believed() {
+        let asked_by = |uri: &str, header: Option<&str>| {
+            let mut request = axum::http::Request::builder().uri(uri);
+            if let Some(name) = header {
+                request = request.header("X-TC-Action", name);
+            }
+            asked(&request.body(axum::body::Body::empty()).unwrap())
+        };
+        assert_eq!(asked_by("/", Some("DescribeMediaInfos")), "DescribeMediaInfos");
+        assert_eq!(asked_by("/?Version=1&Action=DeleteMedia", None), "DeleteMedia");
+        assert_eq!(asked_by("/LiverecDoctor", None), "LiverecDoctor");
+        assert_eq!(asked_by("/", None), "");
+        assert_eq!(asked_by("/", Some(&"x".repeat(1000))).len(), 83, "bounded");
+    }
+}

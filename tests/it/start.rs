@@ -1,6 +1,7 @@
 //! Starting and stopping the program: what scripts, service managers and newcomers rely on.
 
 mod backlog;
+mod backup;
 mod drain;
 mod service;
 
