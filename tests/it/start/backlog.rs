@@ -22,7 +22,7 @@ use liverec::{
     journal::{Journal, Settings},
     media::tag::Tag,
 };
-use serde_json::Value;
+use serde_json::{Value, json};
 
 use crate::{
     crash::{
@@ -76,12 +76,20 @@ fn a_thousand_unfinished_recordings_do_not_delay_the_start() {
         pusher.send(&source.tags);
         pusher.finish();
     }
-    eventually("the file of new", || {
-        let files = files_of(&told(&receiver), "new");
-        (!files.is_empty()).then_some(())
-    });
+    eventually("the file of new", || is_stored(&server, "new").then_some(()));
     let (new, left) = (begun.elapsed(), left(&server));
     assert!(left > UNFINISHED / 2, "the new file waited for what was left behind: {left}");
+    // One that ends in the midst of it, when hundreds of files wait for delivery.
+    eventually("a part of what was left", || {
+        (self::left(&server) < UNFINISHED * 3 / 4).then_some(())
+    });
+    let mut pusher = Pusher::connect(server.rtmp, "late", 65536).accepted();
+    pusher.send(&source.tags);
+    let (asked, before) = (Instant::now(), stored(&server));
+    pusher.finish();
+    eventually("the file of late", || is_stored(&server, "late").then_some(()));
+    let (late, meanwhile) = (asked.elapsed(), stored(&server) - before);
+    assert!(meanwhile < UNFINISHED as i64 / 10, "{meanwhile} files came before the late one");
     wait_until_done(&server);
     let all = begun.elapsed();
     // In the same run, so that a slow machine moves both.
@@ -93,13 +101,15 @@ fn a_thousand_unfinished_recordings_do_not_delay_the_start() {
     assert_eq!(server.logs.count(FOUND), UNFINISHED, "sessions that were finished");
 
     let events = told(&receiver);
-    assert_eq!(events.len(), UNFINISHED + 2);
+    assert_eq!(events.len(), UNFINISHED + 3);
     let mut packets = 0;
     let (short, whole) = (as_in_product(&source.tags[..LEFT_TAGS]), as_in_product(&source.tags));
-    for stream in (0..UNFINISHED).map(|nth| format!("s{nth}")).chain(["new".to_owned()]) {
+    for stream in
+        (0..UNFINISHED).map(|nth| format!("s{nth}")).chain(["new", "late"].map(str::to_owned))
+    {
         let expected = match stream.as_str() {
             "s7" => vec![&short, &whole],
-            "new" => vec![&whole],
+            "new" | "late" => vec![&whole],
             _ => vec![&short],
         };
         let files = files_of(&events, &stream);
@@ -115,7 +125,7 @@ fn a_thousand_unfinished_recordings_do_not_delay_the_start() {
     assert_rows(&server, &events);
     assert_nothing_is_left(&server, &events);
     println!(
-        "new is stored after {new:?} with {left} journals left, all {} files after {all:?}; {packets} packets compared, 0 lost, nothing left over",
+        "new is stored after {new:?} with {left} journals left, late {late:?} after its end ({meanwhile} files meanwhile), all {} files after {all:?}; {packets} packets compared, 0 lost, nothing left over",
         events.len()
     );
     server.kill();
@@ -124,6 +134,16 @@ fn a_thousand_unfinished_recordings_do_not_delay_the_start() {
 /// Journals that are there.
 fn left(server: &Server) -> usize {
     fs::read_dir(server.data_dir().join("journal")).unwrap().count()
+}
+
+/// Files that are stored.
+fn stored(server: &Server) -> i64 {
+    server.sql("SELECT COUNT(*) AS n FROM media_file WHERE state = 'stored'")
+}
+
+/// Whether there is a file of a stream; its event may wait behind those of what was left.
+fn is_stored(server: &Server, stream: &str) -> bool {
+    server.vod("SearchMedia", json!({"StreamIds": [stream]}))["TotalCount"] == 1
 }
 
 /// Events 100 by file.
