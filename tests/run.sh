@@ -4,6 +4,9 @@
 #
 #   bash tests/run.sh [arguments of the test runner, such as a name]
 #
+# LIVEREC_TEST_LONG=1 makes some of them longer: the kill matrix, power losses, failing calls of the
+# disk, a database that is away.
+#
 # Without a name the fuzz targets are run as well, a minute each (LIVEREC_TEST_FUZZ_SECONDS; 0 is
 # not at all).
 #
@@ -170,6 +173,9 @@ fi
 # an operator's settings must not reach the servers under test
 for variable in $(compgen -e | grep '^LIVEREC__' || true); do unset "$variable"; done
 
+profile=default
+if [ "${LIVEREC_TEST_LONG:-0}" != 0 ]; then profile=long; fi
+
 status=0
 # Before the tests, so that the runner has the last word.
 if [ "$fuzz_seconds" != 0 ]; then
@@ -178,7 +184,8 @@ if [ "$fuzz_seconds" != 0 ]; then
 fi
 if cargo nextest --version >/dev/null 2>&1; then
   cargo test --doc --locked --quiet </dev/null || status=$?
-  cargo nextest run --config-file tests/nextest.toml --locked "$@" </dev/null || status=$?
+  cargo nextest run --config-file tests/nextest.toml --profile "$profile" \
+    --locked "$@" </dev/null || status=$?
 else
   cargo test --locked --no-fail-fast "$@" </dev/null || status=$?
 fi

@@ -29,9 +29,9 @@ enum Role {
     Oldest,
     /// The small ended files, so that they need not wait behind large ones.
     Smallest,
-    /// Small ended files and nothing else: the others may all wait for a store that takes its time to
-    /// complete large ones.
-    Small,
+    /// Small ended files of the newest pushes and nothing else: the others may all wait for a store that
+    /// takes its time to complete large ones, or be busy with what an earlier process left behind.
+    Newest,
 }
 
 impl Delivery {
@@ -42,7 +42,7 @@ impl Delivery {
         }
         let mut workers = JoinSet::new();
         let others = std::iter::repeat_n(Role::Oldest, self.settings.workers.saturating_sub(1));
-        let roles = [Role::Smallest].into_iter().chain(others).chain([Role::Small]);
+        let roles = [Role::Smallest].into_iter().chain(others).chain([Role::Newest]);
         for (number, role) in roles.enumerate() {
             let (worker, token) = (self.clone(), token.clone());
             workers.spawn(async move { worker.work(number, role, token).await });
@@ -61,8 +61,8 @@ impl Delivery {
         let owner = format!("{}/{}/{number}", self.settings.node_id, std::process::id());
         let claim = match role {
             Role::Oldest => Claim::Oldest,
-            Role::Smallest => Claim::Smallest(u64::MAX),
-            Role::Small => Claim::Smallest(self.settings.part_size.saturating_mul(PARTS_WAITING)),
+            Role::Smallest => Claim::Smallest,
+            Role::Newest => Claim::Newest(self.settings.part_size.saturating_mul(PARTS_WAITING)),
         };
         let mut is_stale = false;
         let mut is_growing_next = false;
@@ -90,13 +90,13 @@ impl Delivery {
                 }
                 Err(_) => {}
             }
-            if role != Role::Small && self.grow(&token).await {
+            if role != Role::Newest && self.grow(&token).await {
                 continue;
             }
             tokio::select! {
                 () = token.cancelled() => {}
                 () = changed => {}
-                () = grown, if role != Role::Small => {}
+                () = grown, if role != Role::Newest => {}
                 () = sleep(POLL) => {}
             }
         }

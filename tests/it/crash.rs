@@ -3,7 +3,7 @@
 
 mod lost;
 pub mod lost_end;
-mod matrix;
+pub mod matrix;
 pub mod no_data;
 mod remains;
 mod restore;

@@ -1,10 +1,11 @@
-//! The database is busy or gone while streams come and go: they are recorded all the same, and told
-//! of afterwards, once.
+//! The database is busy or gone while streams come and go: they are recorded all the same, packet by
+//! packet, and told of afterwards, once.
 //!
-//! `LIVEREC_TEST_AWAY_SECONDS` says for how long; the default is just longer than the server waits
-//! for a busy database.
+//! It is away for just longer than the server waits for a busy one; `LIVEREC_TEST_LONG=1` makes it a
+//! minute. The figures of each run are printed.
 
 use std::{
+    collections::{BTreeMap, BTreeSet},
     fs,
     io::{BufRead, BufReader},
     path::{Path, PathBuf},
@@ -13,21 +14,34 @@ use std::{
     time::Duration,
 };
 
-use liverec::media::tag::Tag;
+use serde_json::{Value, json};
 use tempfile::TempDir;
 
-use crate::support::{
-    api::status,
-    ffmpeg::{Codecs, make_source},
-    publisher::{Pusher, read_tags},
-    receiver::{Receiver, SIGN_KEY},
-    run,
-    server::{Backend, Server, eventually},
+use crate::{
+    crash::matrix::look::{assert_nothing_is_left, assert_rows, wait_until_done},
+    support::{
+        api::status,
+        ffmpeg::Codecs,
+        is_long_run,
+        packets::Packets,
+        publisher::Pusher,
+        pushing::Source,
+        receiver::{Receiver, SIGN_KEY},
+        run,
+        server::{Backend, Server, eventually},
+    },
+    verbatim::{FORMATS, assert_products, format_of, make_heavy_source},
 };
 
+/// Small parts and segments, so that the products of a few seconds have several.
+const SETTINGS: [(&str, &str); 2] =
+    [("storage.s3.part_size", "5MiB"), ("hls.segment_duration", "1s")];
+
+/// One that was live before the database went, and one that comes and goes meanwhile.
+const STREAMS: [&str; 2] = ["earlier", "during"];
+
 fn away() -> Duration {
-    let seconds = std::env::var("LIVEREC_TEST_AWAY_SECONDS").ok().and_then(|s| s.parse().ok());
-    Duration::from_secs(seconds.unwrap_or(12))
+    Duration::from_secs(if is_long_run() { 60 } else { 12 })
 }
 
 fn begin(server: &Server, stream: &str) -> Pusher {
@@ -53,39 +67,85 @@ fn check(mut server: Server, database_away: impl FnOnce(), database_back: impl F
         server.expect(line);
     }
     let receiver = Receiver::start();
+    server.record("live", "", &FORMATS, 7200);
     server.call_back(&receiver.url(), SIGN_KEY);
     let path = server.folder().join("source.flv");
-    make_source(Codecs::H264Aac, 3, &path);
-    let tags: Vec<Tag> = read_tags(&path);
+    make_heavy_source(&path, 6);
+    let source = Source::muxed(Codecs::H264Aac, path);
     let mut earlier = begin(&server, "earlier");
-    let (head, tail) = tags.split_at(tags.len() / 2);
+    let (head, tail) = source.tags.split_at(source.tags.len() / 2);
     earlier.send(head);
-    receiver.wait_for(332, 1);
+    receiver.wait_for(332, FORMATS.len());
 
     database_away();
     let mut during = begin(&server, "during");
-    during.send(&tags);
+    during.send(&source.tags);
     during.finish();
     earlier.send(tail);
     earlier.finish();
     sleep(away());
+    let before = receiver.of_type(100).len();
+    assert_eq!(before, 0, "files of which no row can know");
     database_back();
 
-    let files = receiver.wait_for(100, 2);
-    for stream in ["earlier", "during"] {
-        for (event_type, count) in [(1, 1), (332, 2), (0, 1), (100, 1)] {
-            let events = receiver.of_type(event_type);
+    let all = STREAMS.len() * FORMATS.len();
+    let files = eventually("every file", || {
+        let files = once(&receiver, 100);
+        (files.len() >= all).then_some(files)
+    });
+    wait_until_done(&server);
+    for stream in STREAMS {
+        // One recording a format: begun and ended.
+        for (event_type, count) in [(1, 1), (332, 2 * FORMATS.len()), (0, 1), (100, FORMATS.len())]
+        {
+            let events = once(&receiver, event_type);
             let found = events.iter().filter(|e| e["stream_id"] == stream).count();
             assert_eq!(found, count, "events {event_type} of {stream}");
         }
-        let file = files.iter().find(|file| file["stream_id"] == stream).unwrap();
-        assert_eq!(file["duration"], 3, "{file}");
+        let ours = files.iter().filter(|file| file["stream_id"] == stream);
+        let formats: BTreeSet<&str> = ours.map(format_of).collect();
+        assert_eq!(formats.len(), FORMATS.len(), "{stream}: {formats:?}");
+        let found = server.vod("SearchMedia", json!({"StreamIds": [stream]}));
+        assert_eq!(found["TotalCount"], FORMATS.len(), "{found}");
     }
+    let id = |file: &Value| file["file_id"].as_str().unwrap().to_owned();
+    let by_id: BTreeMap<_, _> = files.iter().map(|file| (id(file), file.clone())).collect();
+    assert_rows(&server, &by_id);
+    assert_nothing_is_left(&server, &by_id);
+    if let Some(s3) = &server.s3 {
+        assert!(s3.open_uploads().is_empty(), "{:#?}", s3.open_uploads());
+    }
+    let pushed = Packets::of(source.name());
+    assert_products(&files, &source, &pushed);
+
     for once in ["callbacks wait", "the configuration rows cannot be read"] {
         assert!(server.logs.count(once) <= 1, "{once}");
     }
     // Once for each of the two sessions.
     assert!(server.logs.count("the database refuses rows") <= 2);
+    let (video, audio) = (pushed.video.len(), pushed.audio.len());
+    let url = server.database_url();
+    let (scheme, _) = url.split_once(':').unwrap();
+    println!(
+        "{scheme} away for {:?}: {} streams, {all} files, {} packets compared, 0 lost, nothing left over",
+        away(),
+        STREAMS.len(),
+        // AAC has the sound alone.
+        STREAMS.len() * (FORMATS.len() * audio + (FORMATS.len() - 1) * video),
+    );
+}
+
+/// Events of one kind, each once: one whose delivery could not be noted comes again, word for word.
+fn once(receiver: &Receiver, event_type: i64) -> Vec<Value> {
+    let mut known = BTreeSet::new();
+    let mut events = receiver.of_type(event_type);
+    events.retain(|event| {
+        let mut words = event.clone();
+        words["t"].take();
+        words["sign"].take();
+        known.insert(words.to_string())
+    });
+    events
 }
 
 /// Holds the write lock of a SQLite database, from another process.
@@ -116,7 +176,7 @@ impl Locker {
 
 #[test]
 fn a_locked_sqlite_database_costs_nothing_but_time() {
-    let server = Server::start(Backend::Plain, &[]);
+    let server = Server::start(Backend::Plain, &SETTINGS);
     let file = server.data_dir().join("liverec.db");
     let locker = std::cell::RefCell::new(None);
     check(
@@ -232,7 +292,8 @@ fn a_postgresql_that_is_stopped_and_started_costs_nothing_but_time() {
     let postgres = Postgres::make();
     postgres.start();
     let url = format!("postgres://liverec@127.0.0.1:{}/postgres", postgres.port);
-    let server = Server::start(Backend::Plain, &[("database.url", &url)]);
+    let settings = [&SETTINGS[..], &[("database.url", url.as_str())]].concat();
+    let server = Server::start(Backend::Services, &settings);
     check(server, || postgres.stop(), || postgres.start());
     postgres.stop();
 }

@@ -24,6 +24,7 @@ use serde_json::Value;
 use crate::{
     crash::{files_under, here},
     support::{
+        is_long_run,
         packets::Packets,
         publisher::{LivePush, Pusher},
         pushing::{as_in_product, product_tags},
@@ -37,7 +38,7 @@ use liverec::media::tag::Tag;
 
 /// How often the random tests repeat: more in the long run.
 fn rounds(short: usize, long: usize) -> usize {
-    if std::env::var_os("LIVEREC_TEST_LONG").is_some() { long } else { short }
+    if is_long_run() { long } else { short }
 }
 
 /// Begins a push in real time of these tags to `key`; gives it and its journal's folder.

@@ -2,7 +2,7 @@
 //! once, holds what was pushed packet for packet, was announced once, and nothing is left over,
 //! neither an open upload nor a journal.
 //!
-//! The figures of each run are printed (`--no-capture` shows them).
+//! The figures of each run are printed.
 
 use std::{
     collections::BTreeMap,
@@ -116,9 +116,10 @@ impl Trial {
     }
 
     fn print(&self, name: &str) {
-        println!("{name}: faults injected: {:?}", self.s3().injected());
+        let injected = self.s3().injected();
         println!(
-            "{name}: {} streams, {} files, {} packets compared, 0 lost",
+            "{name}: {} faults injected: {injected:?}; {} streams, {} files, {} packets compared, 0 lost",
+            injected.values().sum::<usize>(),
             self.streams,
             self.streams * self.formats.len(),
             self.packets

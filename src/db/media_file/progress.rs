@@ -58,9 +58,11 @@ impl MediaPart {
 pub enum Claim {
     /// The one that has waited longest.
     Oldest,
-    /// The one with the least to be read, if that is at most so many bytes of journal: it need not
-    /// wait for the large ones.
-    Smallest(u64),
+    /// The one with the least to be read: it need not wait for the large ones.
+    Smallest,
+    /// The one of the newest push, if at most so many bytes of journal are to be read: it need not wait
+    /// for what an earlier process left behind.
+    Newest(u64),
 }
 
 impl Claim {
@@ -69,10 +71,13 @@ impl Claim {
         const LEFT: &str = "((SELECT COALESCE(SUM(s.to_pos - s.from_pos), 0) FROM media_file_span s \
              WHERE s.file_id = media_file.id) - uploaded_bytes)";
         const WAITED: &str = "next_try_ms, id";
+        const PUSH: &str = "(SELECT MAX(s.session_id) FROM media_file_span s \
+             WHERE s.file_id = media_file.id)";
         match self {
             Claim::Oldest => (String::new(), WAITED.to_owned()),
-            Claim::Smallest(max) => {
-                (format!(" AND {LEFT} <= {}", to_i64(max)), format!("{LEFT}, {WAITED}"))
+            Claim::Smallest => (String::new(), format!("{LEFT}, {WAITED}")),
+            Claim::Newest(max) => {
+                (format!(" AND {LEFT} <= {}", to_i64(max)), format!("{PUSH} DESC, {WAITED}"))
             }
         }
     }

@@ -302,11 +302,36 @@ async fn a_small_file_is_taken_before_older_large_ones() {
         }
         let mut taken = Vec::new();
         while let Some((file, _)) =
-            db.claim_media_file(Claim::Smallest(500), NODE, "w", 5000, 100).await.unwrap()
+            db.claim_media_file(Claim::Smallest, NODE, "w", 5000, 100).await.unwrap()
         {
             taken.push(file.id);
         }
-        assert_eq!(taken, [ids[2], ids[1]]);
-        assert_eq!(claim(db, 5000).await.unwrap().0.id, ids[0]);
+        assert_eq!(taken, [ids[2], ids[1], ids[0]]);
+    }
+}
+
+#[tokio::test]
+async fn a_file_of_a_new_push_is_taken_before_what_older_pushes_left() {
+    for test in databases().await {
+        let db = &test.db;
+        let mut ids = Vec::new();
+        // The third is too large; the last is of the newest push and has ended last.
+        for (pushed_ms, bytes, ended_ms) in
+            [(2000, 500, 4001), (1000, 500, 4002), (3000, 1000, 4003), (3000, 500, 4004)]
+        {
+            let file = media_file("a", SessionId::new(pushed_ms), pushed_ms);
+            insert(db, &file).await;
+            let from = file.spans[0].from;
+            end(db, file.id, Some(from + bytes), ended_ms).await;
+            ids.push(file.id);
+        }
+        let mut taken = Vec::new();
+        while let Some((file, _)) =
+            db.claim_media_file(Claim::Newest(500), NODE, "w", 5000, 100).await.unwrap()
+        {
+            taken.push(file.id);
+        }
+        assert_eq!(taken, [ids[3], ids[0], ids[1]]);
+        assert_eq!(claim(db, 5000).await.unwrap().0.id, ids[2]);
     }
 }

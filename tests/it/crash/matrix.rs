@@ -9,7 +9,7 @@
 //! Twelve kills for each kind of server; `LIVEREC_TEST_LONG=1 bash tests/run.sh kill_matrix` makes it
 //! a hundred and more each, and `LIVEREC_TEST_SEED` takes another path than the usual one.
 
-mod look;
+pub mod look;
 
 use std::{
     collections::BTreeMap,

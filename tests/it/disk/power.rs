@@ -84,7 +84,6 @@ fn lose_power(left: Left) {
     for round in 0..rounds(1, 20) {
         // A fixed row of moments: after about so many milliseconds of a push.
         let moment = Duration::from_millis(900 + 350 * (round as u64 * 7 % 20));
-        println!("power loss after {moment:?}, {left:?}");
         let shim = Shim::build();
         let own = shim.settings();
         let settings = shim::with(&own, &[("journal.unclaimed_max", "1MiB")]);
@@ -126,7 +125,7 @@ fn lose_power(left: Left) {
         files.iter().for_each(|file| assert_eq!(gaps(file), expected, "{file:#}"));
         assert_nothing_left(&server);
         println!(
-            "power loss ({left:?}): {written} frames written, {synced} synced, {compared} packets compared, losses 0, {lost_bytes} bytes not synced, told of the rest: {is_known}"
+            "power loss ({left:?}, after {moment:?}): {written} frames written, {synced} synced, {compared} packets compared, losses 0, {lost_bytes} bytes not synced, told of the rest: {is_known}"
         );
     }
 }

@@ -31,6 +31,11 @@ pub fn needed(variable: &str) -> String {
         .unwrap_or_else(|_| panic!("{variable} is not set: run the tests with bash tests/run.sh"))
 }
 
+/// Whether `LIVEREC_TEST_LONG` asks for the long run of tests that have a short one.
+pub fn is_long_run() -> bool {
+    env::var("LIVEREC_TEST_LONG").is_ok_and(|text| text != "0")
+}
+
 /// Runs a program to its end and returns what it wrote to stdout.
 ///
 /// # Panics

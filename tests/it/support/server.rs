@@ -198,8 +198,9 @@ impl Server {
 
     /// Where its database is.
     pub fn database_url(&self) -> String {
-        match &self.database {
-            Some(database) => database.url(),
+        // The last one is in force: a test may have a database of its own.
+        match self.settings.iter().rfind(|(key, _)| key == "database.url") {
+            Some((_, url)) => url.clone(),
             None => format!("sqlite://{}", self.data_dir().join("liverec.db").display()),
         }
     }
