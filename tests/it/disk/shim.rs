@@ -51,7 +51,7 @@ impl Shim {
             ("env:LD_PRELOAD", text("shim.so")),
             ("env:LIVEREC_SHIM_RULES", text("rules")),
             ("env:LIVEREC_SHIM_LOG", text("log")),
-            ("env:LIVEREC_SHIM_PART", "/data/".to_owned()),
+            ("env:LIVEREC_SHIM_PART", "/data".to_owned()),
         ]
     }
 
