@@ -118,7 +118,12 @@ impl S3Server {
 
     /// From now on objects have tags that are no MD5, as with KMS encryption.
     pub fn make_tags_opaque(&self) {
-        self.front().has_opaque_tags = true;
+        self.set_tags_opaque(true);
+    }
+
+    /// Whether they have from now on.
+    pub fn set_tags_opaque(&self, are_opaque: bool) {
+        self.front().has_opaque_tags = are_opaque;
     }
 
     /// Closes the port and every connection.
