@@ -42,6 +42,27 @@ fn nothing_is_removed_before_its_product_is_safe() {
     );
 }
 
+/// Neither a directory store nor SQLite syncs the data directory for it.
+#[test]
+fn the_folder_of_all_journals_lasts_beside_services() {
+    let shim = Shim::build();
+    let own = shim.settings();
+    let (server, receiver) = recorder(Backend::Services, &["Flv"], 7200, &shim::with(&own, &[]));
+    let source = Source::make(&server, Codecs::H264Aac, 4);
+    let (push, folder) = live(&server, "show", &source.tags);
+    let folder = folder.to_str().unwrap();
+    let is_named = |call: &Call| call.op == "sync" && call.path == folder;
+    let calls = eventually("the names in the folder are synced", || {
+        let mut calls = shim.calls();
+        let first = after(&calls, 0, is_named)?;
+        calls.truncate(first + 1);
+        Some(calls)
+    });
+    assert_eq!(folders_are_safe(&calls, folder), 2, "the journal's, and that of all");
+    push.stop();
+    told(&receiver, 1, 1);
+}
+
 /// Index of the first call at or after `from` that `is` the one.
 fn after(calls: &[Call], from: usize, is: impl Fn(&Call) -> bool) -> Option<usize> {
     (from..calls.len()).find(|nth| is(&calls[*nth]))
