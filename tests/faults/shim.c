@@ -30,7 +30,7 @@
 #include <time.h>
 #include <unistd.h>
 
-#define MAX_RULES 16
+#define MAX_RULES 32
 #define REAL(name) ((__typeof__(&name))real(#name))
 
 struct rule { char op[16], part[PATH_MAX], action[16]; long count, after; };
