@@ -14,7 +14,7 @@ use base64::{Engine, engine::general_purpose::URL_SAFE_NO_PAD};
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
-use crate::config::Credentials;
+use crate::{config::Credentials, journal::make_folder};
 
 /// The directory, locked for this process for as long as this lives.
 pub struct DataDir {
@@ -49,7 +49,7 @@ impl DataDir {
     }
 
     fn lock_or_holder(path: &Path) -> Result<Result<Self, String>> {
-        fs::create_dir_all(path).with_context(|| format!("create data_dir {}", path.display()))?;
+        make_folder(path).with_context(|| format!("create data_dir {}", path.display()))?;
         let path =
             path.canonicalize().with_context(|| format!("find data_dir {}", path.display()))?;
         let file = path.join("lock");

@@ -43,6 +43,24 @@ pub(super) trait Disk: Send + Sync + 'static {
     fn remove(&self, path: &Path) -> io::Result<()>;
 }
 
+/// Makes a folder and the missing ones above it, so that their names survive a power loss: what is
+/// synced in a folder whose own name is lost is lost with it.
+///
+/// # Errors
+/// The file system refuses.
+pub fn make_folder(path: &Path) -> io::Result<()> {
+    let missing: Vec<&Path> = path
+        .ancestors()
+        .take_while(|folder| !folder.as_os_str().is_empty() && !folder.exists())
+        .collect();
+    fs::create_dir_all(path)?;
+    for parent in missing.into_iter().filter_map(Path::parent) {
+        let parent = if parent.as_os_str().is_empty() { Path::new(".") } else { parent };
+        FileSystem.sync_dir(parent)?;
+    }
+    Ok(())
+}
+
 /// The file system.
 pub(super) struct FileSystem;
 

@@ -55,7 +55,7 @@ mod unproven;
 mod walk;
 mod writer;
 
-use std::{fs, io, path::PathBuf, sync::Arc, time::Duration};
+use std::{io, path::PathBuf, sync::Arc, time::Duration};
 
 use tokio::{sync::watch, task::spawn_blocking, time::sleep};
 use tokio_util::sync::CancellationToken;
@@ -63,6 +63,7 @@ use tracing::warn;
 
 pub use checksum::is_intact;
 pub use error::JournalError;
+pub use file::make_folder;
 pub use lane::Stall;
 pub use left::Left;
 pub use progress::{Lead, Mark, Progress};
@@ -160,7 +161,7 @@ impl Journal {
         disk: Arc<dyn Disk>,
         retry: Duration,
     ) -> Result<Self> {
-        fs::create_dir_all(&settings.root).map_err(JournalError::io("create", &settings.root))?;
+        make_folder(&settings.root).map_err(JournalError::io("create", &settings.root))?;
         let space = Arc::new(Space::new(space, settings.root.clone(), disk.clone()));
         let shared = Shared {
             settings,

@@ -30,7 +30,7 @@
 #include <time.h>
 #include <unistd.h>
 
-#define MAX_RULES 16
+#define MAX_RULES 32
 #define REAL(name) ((__typeof__(&name))real(#name))
 
 struct rule { char op[16], part[PATH_MAX], action[16]; long count, after; };
@@ -209,8 +209,10 @@ static int opened(const char *path, int flags, int fd) {
   va_start(rest, flags);                                                    \
   mode_t mode = (flags & (O_CREAT | O_TMPFILE)) ? va_arg(rest, mode_t) : 0; \
   va_end(rest);                                                             \
-  int wrong = fault((flags & O_CREAT) ? "open" : "load", path);             \
+  const char *op = (flags & O_CREAT) ? "open" : "load";                     \
+  int wrong = fault(op, path);                                              \
   if (wrong > 0) {                                                          \
+    note(op, 0, 0, -wrong, path, NULL);                                     \
     errno = wrong;                                                          \
     return -1;                                                              \
   }                                                                         \

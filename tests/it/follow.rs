@@ -1,7 +1,11 @@
 //! Ready in seconds: files go up while they are recorded, and what is stored is what was sent,
 //! whatever happens in between.
 
-use std::{collections::BTreeSet, fs, path::PathBuf};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    fs,
+    path::PathBuf,
+};
 
 use serde_json::Value;
 
@@ -109,14 +113,36 @@ fn parts_are_stored_while_the_stream_is_live() {
         assert_eq!(receiver.of_type(100).len(), 0, "nothing is announced before its end");
         if let Some(s3) = &server.s3 {
             assert_eq!((s3.count(Op::Create), s3.count(Op::Complete)), (2, 0));
+            let heads = s3.parts().into_values().flatten().filter(|(number, _)| *number == 1);
+            assert_eq!(heads.count(), 0, "a head is known at the end");
         }
         pusher.finish();
         let files = stored(&receiver, 2);
         assert_holds(&server, &files, &source, &source.tags);
         if let Some(s3) = &server.s3 {
             assert_eq!((s3.count(Op::Create), s3.count(Op::Complete)), (2, 2), "begun once");
+            let uploads: Vec<_> = s3.parts().into_values().collect();
+            assert_eq!(uploads.len(), 2);
+            uploads.iter().for_each(|parts| assert_part_order(parts));
+            let bytes = uploads.iter().flatten().map(|(_, bytes)| bytes).sum::<u64>();
+            let sizes = files.iter().map(|file| file["file_size"].as_u64().unwrap());
+            assert_eq!(bytes, sizes.sum::<u64>(), "every byte is sent once");
         }
     }
+}
+
+/// Part 1 comes last, each comes once, and all but the one with the highest number have one size:
+/// some stores take no others.
+fn assert_part_order(parts: &[(u32, u64)]) {
+    let numbers: Vec<u32> = parts.iter().map(|(number, _)| *number).collect();
+    assert_eq!(numbers.last(), Some(&1), "part 1 comes after all others: {numbers:?}");
+    let by_number = BTreeMap::from_iter(parts.iter().copied());
+    let highest = u32::try_from(parts.len()).unwrap();
+    assert!(highest >= 4, "{parts:?}");
+    assert!(by_number.keys().copied().eq(1..=highest), "each once: {numbers:?}");
+    let (tail, size) = (by_number[&highest], 5 << 20);
+    assert!(by_number.range(..highest).all(|(_, bytes)| *bytes == size), "one size: {parts:?}");
+    assert!((1..=size).contains(&tail), "{parts:?}");
 }
 
 #[test]

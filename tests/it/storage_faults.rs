@@ -12,16 +12,18 @@ use std::{
 use serde_json::{Value, json};
 
 use crate::{
+    follow::{live_parts, wait_for_live_parts},
     support::{
         faulty_s3::{NO_BUCKET, SKEWED, UNKNOWN_KEY, WRONG_REGION, WRONG_SECRET},
         ffmpeg::Codecs,
+        packets::Packets,
         publisher::Pusher,
         pushing::{Source, journal_files},
         receiver::{Receiver, SIGN_KEY},
         s3::{Fault, Op, Storm},
         server::{Backend, PATIENCE, Server, eventually},
     },
-    verbatim::make_heavy_source,
+    verbatim::{format_of, make_heavy_source},
 };
 
 /// Longer than the server under test waits for an answer.
@@ -32,6 +34,8 @@ struct Trial {
     server: Server,
     receiver: Receiver,
     source: Source,
+    /// What it holds.
+    pushed: Packets,
     formats: &'static [&'static str],
     streams: usize,
     packets: u64,
@@ -39,11 +43,17 @@ struct Trial {
 
 impl Trial {
     fn start(formats: &'static [&'static str], seconds: u32) -> Self {
-        let settings = [
-            ("storage.s3.part_size", "5MiB"),
-            ("storage.s3.timeout", "2s"),
-            ("hls.segment_duration", "2s"),
-        ];
+        Self::start_with(formats, seconds, &[("storage.s3.timeout", "2s")])
+    }
+
+    /// The same with these settings and the usual time-out for what is not set.
+    fn start_with(
+        formats: &'static [&'static str],
+        seconds: u32,
+        settings: &[(&str, &str)],
+    ) -> Self {
+        let usual = [("storage.s3.part_size", "5MiB"), ("hls.segment_duration", "2s")];
+        let settings = [&usual, settings].concat();
         let mut server = Server::start(Backend::Services, &settings);
         // Whatever it says of its store; the promise is about what becomes of the files.
         server.expect_of_the_store();
@@ -53,7 +63,8 @@ impl Trial {
         let path = server.folder().join("source.flv");
         make_heavy_source(&path, seconds);
         let source = Source::of(Codecs::H264Aac, path);
-        Self { server, receiver, source, formats, streams: 0, packets: 0 }
+        let pushed = Packets::of(source.name());
+        Self { server, receiver, source, pushed, formats, streams: 0, packets: 0 }
     }
 
     fn s3(&self) -> &crate::support::s3::S3Server {
@@ -93,13 +104,29 @@ impl Trial {
             let found = self.server.vod("SearchMedia", json!({"StreamIds": [stream]}));
             assert_eq!(found["TotalCount"], self.formats.len(), "{found}");
         }
-        for id in files.keys() {
-            self.packets += verified_packets(&self.server, id);
+        for (id, event) in &files {
+            let compared = self.compared_packets(event);
+            // In FLV it looks at headers, too.
+            assert!(verified_packets(&self.server, id) >= compared, "{event}");
+            self.packets += compared;
         }
         self.wait_for_no_open_upload();
         eventually("no journal is left", || journal_files(&self.server).is_empty().then_some(()));
         assert_eq!(self.receiver.of_type(100).len(), files.len(), "announced again");
         assert!(!self.server.logs.text().contains("cannot be made"), "a file was given up");
+    }
+
+    /// A stored file holds what was pushed; how many packets that is.
+    fn compared_packets(&self, event: &Value) -> u64 {
+        let url = event["video_url"].as_str().unwrap();
+        let found = Packets::of(url);
+        match format_of(event) {
+            "aac" => found.assert_payloads(&self.pushed.sound(), url),
+            _ => {
+                found.assert_payloads_and_times(&self.pushed, url);
+            }
+        }
+        (found.video.len() + found.audio.len()) as u64
     }
 
     /// Which uploads stay open says most if it fails.
@@ -127,13 +154,16 @@ impl Trial {
     }
 }
 
-/// Compares a stored file with what was sent; how many packets it has.
+/// Has the program compare a stored file with what it kept of the push; how many packets it has.
 fn verified_packets(server: &Server, file_id: &str) -> u64 {
     let output = server.cli().args(["verify", file_id, "--json"]).output().unwrap();
     let told = String::from_utf8_lossy(&output.stderr);
     let report: Value = serde_json::from_slice(&output.stdout)
         .unwrap_or_else(|_| panic!("{:?}: no report: {told}", output.status));
     assert_eq!(report["verified"], true, "{report:#}");
+    // The journal goes some time after the file is stored.
+    assert!(["journal", "digests"].map(Value::from).contains(&report["against"]), "{report:#}");
+    assert_eq!(report["has_hashes"], true, "{report:#}");
     let tracks = report["tracks"].as_array().unwrap().iter();
     let packets = tracks.map(|track| track["packets"].as_u64().unwrap()).sum();
     assert!(packets > 100, "{report:#}");
@@ -166,18 +196,80 @@ fn each_fault_by_itself() {
     ];
     let mut trial = Trial::start(&["Mp4", "Hls"], 4);
     for plan in plans {
-        let before = struck(&trial);
         for &(op, nth, times, fault) in *plan {
             trial.s3().inject(op, nth, times, fault);
         }
         trial.push();
         trial.settle(&format!("{plan:?}"));
+        assert_eq!(trial.s3().unmet(), [""; 0], "each strikes: {plan:?}");
         trial.s3().heal();
-        let struck = struck(&trial) - before;
-        assert!(struck >= plan.len(), "{struck} faults of {plan:?}");
     }
     trial.check();
     trial.print("each fault by itself");
+}
+
+/// Every kind of fault at parts of files that grow, in one stream that stays open until all of them
+/// have struck and parts went up again after each.
+#[test]
+fn each_fault_while_a_file_grows() {
+    const FAULTS: [Fault; 9] = [
+        Fault::Status(500),
+        Fault::Status(503),
+        Fault::Drop,
+        Fault::CutRequest(1 << 20),
+        Fault::LoseResponse,
+        Fault::Delay(STALL),
+        WRONG_SECRET,
+        NO_BUCKET,
+        // Last, as all that is there goes up again.
+        Fault::Expire,
+    ];
+    // The stream waits for its store.
+    let settings = [("storage.s3.timeout", "2s"), ("rtmp.idle_timeout", "5m")];
+    let mut trial = Trial::start_with(&["Flv", "Mp4"], 16, &settings);
+    trial.streams += 1;
+    let mut pusher = Pusher::connect(trial.server.rtmp, "show-1", 65536).accepted();
+    let tags = trial.source.tags.clone();
+    let mut bursts = tags.chunks(tags.len().div_ceil(FAULTS.len() + 4));
+    // Uploads begin when there are four parts.
+    bursts.by_ref().take(4).for_each(|burst| pusher.send(burst));
+    wait_for_live_parts(&trial.server, 1);
+    for fault in FAULTS {
+        let before = live_parts(&trial.server);
+        trial.s3().inject(Op::UploadPart, 1, 1, fault);
+        // More than a part of each file.
+        pusher.send(bursts.next().unwrap());
+        eventually(&format!("{fault:?} at a part of a file that grows"), || {
+            trial.s3().unmet().is_empty().then_some(())
+        });
+        wait_for_live_parts(&trial.server, before + 1);
+        assert_eq!(trial.s3().count(Op::Complete), 0, "both files grow");
+    }
+    assert!(bursts.next().is_none());
+    pusher.finish();
+    trial.check();
+    trial.print("each fault while a file grows");
+}
+
+/// A store that hangs at whatever is asked of it: in the long run for a minute, with the time-out
+/// that a newcomer has.
+#[test]
+fn a_store_that_hangs() {
+    let is_long = std::env::var_os("LIVEREC_TEST_LONG").is_some();
+    let (settings, hang): (&[_], _) = match is_long {
+        true => (&[], Duration::from_secs(60)),
+        false => (&[("storage.s3.timeout", "2s")], STALL),
+    };
+    let mut trial = Trial::start_with(&["Mp4", "Hls"], 4, settings);
+    for op in [Op::Create, Op::UploadPart, Op::Complete, Op::Put] {
+        trial.s3().inject(op, 1, 1, Fault::Delay(hang));
+        trial.push();
+        trial.settle(&format!("a store that hangs at {op:?}"));
+        assert_eq!(trial.s3().unmet(), [""; 0], "{op:?}");
+        trial.s3().heal();
+    }
+    trial.check();
+    trial.print("a store that hangs");
 }
 
 fn struck(trial: &Trial) -> usize {

@@ -3,13 +3,16 @@
 //!
 //! The server is the program as it is. A step is known by the statement or message that it logs, or
 //! by the request that it makes to the store; the test waits for that and kills at once. Further
-//! steps are further lines of [`STEPS`]. In the end everything that was in a journal when its server
-//! was killed is in the products, and nothing else is left anywhere.
+//! steps are further lines of [`STEPS`]; `signs` shows that each can still be known. In the end
+//! everything that was in a journal when its server was killed is in the products, and nothing else
+//! is left anywhere.
 //!
 //! Twelve kills for each kind of server; `LIVEREC_TEST_LONG=1 bash tests/run.sh kill_matrix` makes it
 //! a hundred and more each, and `LIVEREC_TEST_SEED` takes another path than the usual one.
 
 pub mod look;
+mod signs;
+mod steps;
 
 use std::{
     collections::BTreeMap,
@@ -22,6 +25,13 @@ use std::{
 use liverec::media::tag::{Tag, TagKind};
 use serde_json::{Value, json};
 
+use self::steps::{
+    FIRST_OVER_SERVICES, FOUND,
+    Load::{Heavy, Light, Live},
+    READ_BACK, STEPS,
+    Sign::{self, Line, Nth, Random, Request, Starting},
+    is_step_of,
+};
 use crate::{
     support::{
         ffmpeg::Codecs,
@@ -32,94 +42,14 @@ use crate::{
             whole_tags,
         },
         receiver::{Receiver, SIGN_KEY},
-        s3::Op,
         server::{Backend, Server},
     },
     verbatim::{format_of, make_heavy_source},
 };
 
-/// Where a step shows.
-#[derive(Debug, Clone, Copy)]
-enum Sign {
-    /// A line of the log that holds all of these.
-    Line(&'static [&'static str]),
-    /// The so-manieth such line.
-    Nth(&'static [&'static str], usize),
-    /// A request to the store; only where that is an S3 server, with a product of several parts.
-    Request(Op),
-    /// Nothing: a moment up to so many milliseconds after the push began.
-    Random(u64),
-    /// The same, after the process was started and before it listens.
-    Starting(u64),
-}
-
-use Sign::{Line, Nth, Random, Request, Starting};
-
-/// What is pushed for a step.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Load {
-    /// A few seconds of little, often cut short.
-    Light,
-    /// Enough for an upload in parts, ended in good order.
-    Heavy,
-    /// The same, going on until the kill: parts are stored of a file that grows.
-    Live,
-}
-
-use Load::{Heavy, Light, Live};
-
-/// Every step at which the server is killed, in the order in which a recording takes them.
-const STEPS: &[(&str, Sign, Load)] = &[
-    ("at a random moment of the push", Random(900), Light),
-    ("session begun", Line(&["INSERT INTO session "]), Light),
-    ("recording begun", Line(&["INSERT INTO recording "]), Light),
-    ("file begun", Line(&["INSERT INTO media_file "]), Light),
-    ("event queued", Line(&["INSERT INTO callback "]), Light),
-    ("file ended", Line(&["UPDATE media_file SET state = 'ended'", "rows_affected=1"]), Light),
-    ("recording suspended", Line(&["UPDATE recording SET suspended_ms = $2"]), Light),
-    ("session ended", Line(&["UPDATE session SET ended_ms", "rows_affected=1"]), Light),
-    ("window over", Line(&["UPDATE recording SET ended_ms = suspended_ms"]), Light),
-    ("file claimed", Line(&["UPDATE media_file SET lease_owner = $3", "rows_returned=1"]), Light),
-    ("at a random moment of delivery", Random(2500), Light),
-    (FIRST_OVER_SERVICES, Line(&["UPDATE media_file SET projector = $2"]), Live),
-    ("upload begun", Request(Op::Create), Live),
-    ("upload noted", Line(&["upload of a media file begun"]), Live),
-    ("part sent while live", Request(Op::UploadPart), Live),
-    ("part stored while live", Line(&["INSERT INTO media_part"]), Live),
-    ("part of an ended file stored", Nth(&["INSERT INTO media_part"], 6), Heavy),
-    ("last parts stored", Nth(&["INSERT INTO media_part"], LAST_PARTS), Heavy),
-    ("head parts stored", Nth(&["INSERT INTO media_part"], LAST_PARTS + 2), Heavy),
-    ("upload completed at the store", Request(Op::Complete), Heavy),
-    ("completion answered", Line(&["UPDATE media_file SET progress"]), Heavy),
-    ("object looked at", Request(Op::Head), Heavy),
-    ("file verified", Nth(&["UPDATE media_file SET progress"], 2), Heavy),
-    ("file read back", Line(&["stored file read back"]), Light),
-    ("file put", Request(Op::Put), Light),
-    ("file committed", Line(&["UPDATE media_file SET state = 'stored'"]), Light),
-    ("file announced", Line(&["media file stored"]), Light),
-    (
-        "event claimed",
-        Line(&["UPDATE callback_queue SET lease_owner = $3", "rows_returned=1"]),
-        Light,
-    ),
-    ("event delivered", Line(&["UPDATE callback SET state = $2", "rows_affected=1"]), Light),
-    ("journal forgotten", Line(&["UPDATE session SET has_journal = 0", "rows_affected=1"]), Light),
-    ("journal released", Line(&["journal released"]), Light),
-    ("while starting", Starting(40), Light),
-    (FOUND, Line(&["finishing a session that was interrupted"]), Light),
-];
-
-/// The step with which the short run over services begins.
-const FIRST_OVER_SERVICES: &str = "upload meant";
-
-/// The step that comes right after a start.
-const FOUND: &str = "interrupted session found";
-
 /// Seconds of the heavy source, of about 6 MiB each: two uploads of at least seven parts over S3, and
 /// of more than four parts into a directory.
 const HEAVY_SECONDS: u32 = 6;
-/// About where the parts that end two such uploads are.
-const LAST_PARTS: usize = 13;
 
 /// Kills of a short run, and of a long one.
 const KILLS: (usize, usize) = (12, 102);
@@ -172,6 +102,76 @@ fn run(backend: Backend, first: usize) {
     println!("kill matrix of {backend:?}: {kills} kills, LIVEREC_TEST_SEED={seed}");
     let mut dice = Dice(seed | 1);
 
+    let (mut server, receiver, [light, heavy]) = start(backend);
+    server.kill();
+
+    let mut pushes = Vec::new();
+    let mut tally = BTreeMap::<&str, (usize, usize)>::new();
+    for nth in 0..kills {
+        // Every step in turn, then all over with other moments.
+        let (name, sign, load) = STEPS[(first + nth) % STEPS.len()];
+        // Some lines come once; a long run has further rounds for those that come again.
+        let is_first = is_long && nth < STEPS.len();
+        let nth_time = if is_first { 1 } else { 1 + dice.below(3) as usize };
+        let has_come = match sign {
+            Starting(limit) => {
+                server.kill_while_starting(Duration::from_millis(dice.below(limit)));
+                true
+            }
+            _ => {
+                server.launch();
+                let source = if load == Light { &light } else { &heavy };
+                let whole = load == Heavy || (load == Light && dice.below(4) > 0);
+                let count = match whole || load == Live {
+                    true => source.tags.len(),
+                    false => 50 + dice.below(source.tags.len() as u64 - 100) as usize,
+                };
+                let random = Duration::from_millis(dice.below(match sign {
+                    Random(limit) => limit,
+                    _ => 1,
+                }));
+                if let Some(s3) = &server.s3 {
+                    s3.set_tags_opaque(name == READ_BACK);
+                }
+                // One that is under way already, whatever the step does to the other.
+                let other = Pushing::begin(&server, format!("b{nth}"), &light.tags, false, false);
+                sleep(Duration::from_millis(300));
+                // What an earlier push left behind is found before.
+                let from = if name == FOUND { 0 } else { server.logs.len() };
+                let tags = &source.tags[..count];
+                let (stream, is_heavy) = (format!("k{nth}"), load != Light);
+                let push = Pushing::begin(&server, stream, tags, whole, is_heavy);
+                let has_come = wait_for(&server, sign, (from, nth_time), random);
+                server.kill();
+                pushes.extend([other.end(), push.end()]);
+                has_come
+            }
+        };
+        let (kills, at_step) = tally.entry(name).or_default();
+        *kills += 1;
+        *at_step += usize::from(has_come);
+    }
+
+    server.launch();
+    let sources = [&light, &heavy];
+    let Found { files, packets } = assert_nothing_is_lost(&server, &receiver, &pushes, sources);
+    println!("kill matrix of {backend:?}: kills by step (and those at which the step had come):");
+    for (name, (kills, at_step)) in &tally {
+        println!("  {name}: {kills} ({at_step})");
+    }
+    println!(
+        "kill matrix of {backend:?}: {kills} kills, {} pushes, {files} files, {packets} packets compared, 0 lost, nothing left over",
+        pushes.len()
+    );
+    if is_long {
+        let never = tally.iter().filter(|(name, (_, at))| is_step_of(backend, name) && *at == 0);
+        let never: Vec<_> = never.map(|(name, _)| name).collect();
+        assert!(never.is_empty(), "no kill at these steps of {backend:?}: {never:?}");
+    }
+}
+
+/// A server whose log shows every step, who is told of its files, and the light and the heavy source.
+fn start(backend: Backend) -> (Server, Receiver, [Source; 2]) {
     let window = if backend == Backend::Plain { "1s" } else { "0" };
     let mut server = Server::start(
         backend,
@@ -198,61 +198,7 @@ fn run(backend: Backend, first: usize) {
     let path = server.folder().join("heavy.flv");
     make_heavy_source(&path, HEAVY_SECONDS);
     let heavy = Source::of(Codecs::H264Aac, path);
-    server.kill();
-
-    let mut pushes = Vec::new();
-    let mut tally = BTreeMap::<&str, (usize, usize)>::new();
-    for nth in 0..kills {
-        // Every step in turn, then all over with other moments.
-        let (name, sign, load) = STEPS[(first + nth) % STEPS.len()];
-        let nth_time = 1 + dice.below(3) as usize;
-        let has_come = match sign {
-            Starting(limit) => {
-                server.kill_while_starting(Duration::from_millis(dice.below(limit)));
-                true
-            }
-            _ => {
-                server.launch();
-                let source = if load == Light { &light } else { &heavy };
-                let whole = load == Heavy || (load == Light && dice.below(4) > 0);
-                let count = match whole || load == Live {
-                    true => source.tags.len(),
-                    false => 50 + dice.below(source.tags.len() as u64 - 100) as usize,
-                };
-                let random = Duration::from_millis(dice.below(match sign {
-                    Random(limit) => limit,
-                    _ => 1,
-                }));
-                // One that is under way already, whatever the step does to the other.
-                let other = Pushing::begin(&server, format!("b{nth}"), &light.tags, false, false);
-                sleep(Duration::from_millis(300));
-                // What an earlier push left behind is found before.
-                let from = if name == FOUND { 0 } else { server.logs.len() };
-                let tags = &source.tags[..count];
-                let (stream, is_heavy) = (format!("k{nth}"), load != Light);
-                let push = Pushing::begin(&server, stream, tags, whole, is_heavy);
-                let has_come = wait_for(&server, sign, (from, nth_time), random);
-                server.kill();
-                pushes.extend([other.end(), push.end()]);
-                has_come
-            }
-        };
-        let (kills, at_step) = tally.entry(name).or_default();
-        *kills += 1;
-        *at_step += usize::from(has_come);
-    }
-
-    server.launch();
-    let sources = [&light, &heavy];
-    let Found { files, packets } = assert_nothing_is_lost(&server, &receiver, &pushes, sources);
-    println!("kill matrix of {backend:?}: kills by step (and those at which the step had come):");
-    for (name, (kills, at_step)) in tally {
-        println!("  {name}: {kills} ({at_step})");
-    }
-    println!(
-        "kill matrix of {backend:?}: {kills} kills, {} pushes, {files} files, {packets} packets compared, 0 lost, nothing left over",
-        pushes.len()
-    );
+    (server, receiver, [light, heavy])
 }
 
 /// A push beside the test.

@@ -24,6 +24,9 @@ use crate::{
 /// Left when the disk is filled: about a second of the stream, less than the line for new ones.
 const LEFT_BYTES: u64 = 64 << 10;
 
+/// Publishes that were refused for want of room.
+const REFUSALS: &str = "liverec_refusals_total{reason=\"disk\"}";
+
 /// A server on a small disk, and what it may say there.
 fn start(disk: &SmallDisk, stall_timeout: &str) -> (Server, Receiver, Source) {
     let data_dir = disk.data_dir();
@@ -72,7 +75,7 @@ fn a_full_disk_holds_the_publisher_until_there_is_room() {
         let (code, why) = Pusher::connect(server.rtmp, "other", 4096).refusal();
         assert_eq!(code, "NetStream.Publish.Denied");
         assert!(why.contains("low on disk space"), "{why}");
-        assert!(server.metric("liverec_refusals_total{reason=\"disk\"}") >= 1.0);
+        assert!(server.metric(REFUSALS) >= 1.0);
         assert!(server.metric("liverec_disk_free_bytes") < 8e6);
         fetch(&format!("{}/readyz", server.base_url()));
 
@@ -98,6 +101,71 @@ fn a_full_disk_holds_the_publisher_until_there_is_room() {
         assert_nothing_left(&server);
         assert!(reserve.exists(), "there is a reserve again");
         println!("disk full, then room: 1 fault, {compared} packets compared, losses 0");
+    });
+}
+
+/// Room goes and comes back in steps, far from the lines and from the end of the disk.
+#[test]
+fn new_publishes_are_refused_below_the_line_and_running_ones_go_on() {
+    const NAME: &str =
+        "disk::full::new_publishes_are_refused_below_the_line_and_running_ones_go_on";
+    const WARNED: &str = "disk space is below disk.warn_free";
+    const REFUSED: &str = "disk space is below disk.refuse_free";
+    on_small_disk(NAME, 160, |disk| {
+        let data_dir = disk.data_dir();
+        let settings = [
+            ("data_dir", data_dir.to_str().unwrap()),
+            ("disk.warn_free", "80MiB"),
+            ("disk.refuse_free", "40MiB"),
+        ];
+        let (mut server, receiver) = recorder(Backend::Plain, &FORMATS, 7200, &settings);
+        for said in [WARNED, REFUSED, "check=\"data_dir.room\""] {
+            server.expect(said);
+        }
+        let source = Source::make(&server, Codecs::H264Aac, 6);
+        let (push, folder) = live(&server, "show", &source.tags);
+        let grows = |when: &str| {
+            let before = journaled_bytes(&folder);
+            eventually(&format!("the journal grows {when}"), || {
+                (journaled_bytes(&folder) > before + 20_000).then_some(())
+            });
+        };
+        let publish = || Pusher::connect(server.rtmp, "other", 4096);
+        grows("with room");
+        assert_eq!(server.logs.count("disk space is"), 0, "{} bytes are free", disk.free());
+
+        disk.fill_but(60 << 20);
+        assert!(server.logs.wait_for(WARNED).contains(" WARN "));
+        publish().accepted().finish();
+        assert_eq!(server.metric(REFUSALS), 0.0);
+        grows("between the lines");
+
+        disk.fill_but(20 << 20);
+        assert!(server.logs.wait_for(REFUSED).contains(" WARN "));
+        let (code, why) = publish().refusal();
+        assert_eq!(code, "NetStream.Publish.Denied");
+        assert!(why.contains("low on disk space"), "{why}");
+        assert_eq!(server.metric(REFUSALS), 1.0);
+        grows("below the line for new ones");
+
+        // An eighth above a line counts as above it again.
+        let filler = disk.fill_but(60 << 20);
+        server.logs.wait_for("disk space is back: new publishes are accepted");
+        publish().accepted().finish();
+        fs::remove_file(filler).unwrap();
+        server.logs.wait_for("disk space is ample again");
+        publish().accepted().finish();
+        grows("with room again");
+
+        assert_eq!(server.logs.count(WARNED), 1);
+        assert_eq!(server.logs.count(REFUSED), 1);
+        assert_eq!(server.metric(REFUSALS), 1.0);
+        let sent = push.stop();
+        let files = super::files_of(&receiver, "show", FORMATS.len());
+        let compared = assert_holds(&server, &files, &sent, None);
+        files.iter().for_each(|file| assert_eq!(gaps(file), [], "nothing waited"));
+        assert_nothing_left(&server);
+        println!("lines of the disk: crossed 4 times, {compared} packets compared, losses 0");
     });
 }
 

@@ -2,7 +2,7 @@
 //! their own; where even that is not allowed they fail.
 
 use std::{
-    fs::File,
+    fs::OpenOptions,
     io::Write,
     path::{Path, PathBuf},
     process::Command,
@@ -38,10 +38,13 @@ impl SmallDisk {
         seen.f_bfree * seen.f_frsize
     }
 
-    /// Takes all room but so many bytes; gives the file that does.
+    /// Takes all room but so many bytes, or gives back what was taken before until there are so
+    /// many; gives the file that does.
     pub fn fill_but(&self, bytes: u64) -> PathBuf {
         let path = self.folder.path().join("filler");
-        let mut file = File::create(&path).unwrap();
+        let mut file = OpenOptions::new().create(true).append(true).open(&path).unwrap();
+        let wanted = bytes.saturating_sub(self.free());
+        file.set_len(file.metadata().unwrap().len().saturating_sub(wanted)).unwrap();
         let block = [1; 4096];
         while self.free() > bytes {
             if file.write_all(&block).is_err() {

@@ -42,6 +42,27 @@ fn nothing_is_removed_before_its_product_is_safe() {
     );
 }
 
+/// Neither a directory store nor SQLite syncs the data directory for it.
+#[test]
+fn the_folder_of_all_journals_lasts_beside_services() {
+    let shim = Shim::build();
+    let own = shim.settings();
+    let (server, receiver) = recorder(Backend::Services, &["Flv"], 7200, &shim::with(&own, &[]));
+    let source = Source::make(&server, Codecs::H264Aac, 4);
+    let (push, folder) = live(&server, "show", &source.tags);
+    let folder = folder.to_str().unwrap();
+    let is_named = |call: &Call| call.op == "sync" && call.path == folder;
+    let calls = eventually("the names in the folder are synced", || {
+        let mut calls = shim.calls();
+        let first = after(&calls, 0, is_named)?;
+        calls.truncate(first + 1);
+        Some(calls)
+    });
+    assert_eq!(folders_are_safe(&calls, folder), 2, "the journal's, and that of all");
+    push.stop();
+    told(&receiver, 1, 1);
+}
+
 /// Index of the first call at or after `from` that `is` the one.
 fn after(calls: &[Call], from: usize, is: impl Fn(&Call) -> bool) -> Option<usize> {
     (from..calls.len()).find(|nth| is(&calls[*nth]))
@@ -50,6 +71,10 @@ fn after(calls: &[Call], from: usize, is: impl Fn(&Call) -> bool) -> Option<usiz
 /// Every data file of the journal: its bytes, its name and its index are synced before it goes.
 fn journal_files_are_safe(calls: &[Call], folder: &str) -> usize {
     let is_data = |path: &str| path.starts_with(folder) && path.ends_with(".flv");
+    // A name in a folder whose own name is lost is lost.
+    let first = after(calls, 0, |call| call.op == "sync" && call.path == folder);
+    let first = first.expect("the names in the folder are synced");
+    assert_eq!(folders_are_safe(&calls[..=first], folder), 2, "the journal's, and that of all");
     let mut checked = 0;
     for (at, named) in calls.iter().enumerate() {
         if named.op != "rename" || !is_data(&named.to) {
@@ -79,7 +104,7 @@ fn products_are_safe(calls: &[Call], folder: &str) -> usize {
     let is_object = |path: &str| path.contains("/vod/") && !path.contains("/.tmp/");
     let gone = after(calls, 0, |call| call.op == "unlink" && call.path.starts_with(folder));
     let gone = gone.expect("the journal is removed");
-    let mut checked = 0;
+    let (mut checked, mut made) = (0, 0);
     for (at, named) in calls.iter().enumerate() {
         if named.op != "rename" || !is_object(&named.to) {
             continue;
@@ -93,6 +118,7 @@ fn products_are_safe(calls: &[Call], folder: &str) -> usize {
         let (parent, _) = named.to.rsplit_once('/').unwrap();
         let lasting = after(&calls[..gone], at, |call| call.op == "sync" && call.path == parent);
         let lasting = lasting.unwrap_or_else(|| panic!("the name of {} is not synced", named.to));
+        made += folders_are_safe(&calls[..=lasting], parent);
         let is_commit = |call: &Call| call.op == "sync" && call.path.contains("liverec.db");
         assert!(
             after(&calls[..gone], lasting, is_commit).is_some(),
@@ -102,5 +128,26 @@ fn products_are_safe(calls: &[Call], folder: &str) -> usize {
         checked += 1;
     }
     assert!(checked >= FORMATS.len(), "{checked} objects");
+    assert!(made >= FORMATS.len(), "{made} folders made for {checked} objects");
+    checked
+}
+
+/// Every folder above an object that was made by now: its name is synced before the sync of the
+/// object's own, which is the last thing that a store does before the row may say `stored`. Gives
+/// how many there are.
+fn folders_are_safe(calls: &[Call], folder: &str) -> usize {
+    let is_above = |path: &str| folder == path || folder.starts_with(&format!("{path}/"));
+    let mut checked = 0;
+    for (at, made) in calls.iter().enumerate() {
+        // The data directory itself is made before it is looked at.
+        if made.op != "mkdir" || !is_above(&made.path) || !made.path.contains("/data/") {
+            continue;
+        }
+        let (parent, _) = made.path.rsplit_once('/').unwrap();
+        let is_synced = |call: &Call| call.op == "sync" && call.path == parent;
+        let synced = after(calls, at, is_synced);
+        assert!(synced.is_some(), "the name of the folder {} is not synced", made.path);
+        checked += 1;
+    }
     checked
 }

@@ -20,7 +20,8 @@ fn what_cannot_be_read_or_recovered_is_tried_again() {
     server.call_back(&receiver.url(), SIGN_KEY);
     let source = Source::make(&server, Codecs::H264Aac, 4);
 
-    shim.set("load /00000001.flv$ EIO 2 0");
+    let unread = "load /00000001.flv$ EIO 2 0";
+    shim.set(unread);
     let (push, _) = live(&server, "a", &source.tags);
     server.logs.wait_for("the journal of a session cannot be read; trying again");
     eventually("frames in the journal", || (journaled_frames(&server).len() >= 20).then_some(()));
@@ -32,10 +33,13 @@ fn what_cannot_be_read_or_recovered_is_tried_again() {
     receiver.wait_for(1, 2);
     std::thread::sleep(std::time::Duration::from_secs(2));
     server.kill();
-    shim.set("open .idx.new ENOSPC 2 0");
+    let full = "open .idx.new ENOSPC 2 0";
+    shim.set(full);
     server.launch();
     let sent = push.stop();
     assert_holds(&server, &files_of(&receiver, "b", 2), &sent, Some(1));
     server.logs.wait_for("a journal could be recovered after all");
     assert_nothing_left(&server);
+    let calls = shim.calls();
+    assert_eq!((shim::met(&calls, unread), shim::met(&calls, full)), (2, 2));
 }

@@ -14,7 +14,7 @@ pub struct Shim {
 /// A call that was made.
 #[derive(Debug, Clone)]
 pub struct Call {
-    /// `write`, `sync`, `open`, `rename`, `unlink`, `truncate` or `mkdir`.
+    /// `write`, `sync`, `open`, `load` (if it was made to fail), `rename`, `unlink`, `truncate` or `mkdir`.
     pub op: String,
     /// Inode.
     pub inode: u64,
@@ -51,7 +51,7 @@ impl Shim {
             ("env:LD_PRELOAD", text("shim.so")),
             ("env:LIVEREC_SHIM_RULES", text("rules")),
             ("env:LIVEREC_SHIM_LOG", text("log")),
-            ("env:LIVEREC_SHIM_PART", "/data/".to_owned()),
+            ("env:LIVEREC_SHIM_PART", "/data".to_owned()),
         ]
     }
 
@@ -68,13 +68,39 @@ impl Shim {
         text.lines().map(Call::parse).collect()
     }
 
-    /// How many calls were made to fail.
-    pub fn failures(&self) -> usize {
-        self.calls().iter().filter(|call| call.result < 0).count()
+    /// How many calls were made to fail, or to do half of what they were asked.
+    pub fn faults(&self) -> usize {
+        self.calls().iter().filter(|call| call.result < 0 || call.is_short()).count()
     }
 }
 
+/// How many of these calls met a rule (one line): what they were, and what became of them. Stalls
+/// leave no mark.
+pub fn met(calls: &[Call], rule: &str) -> usize {
+    let fields: Vec<&str> = rule.split(' ').collect();
+    let [op, part, action, _, _] = fields[..] else { panic!("no rule: {rule}") };
+    let is_met = |call: &&Call| {
+        let is_the_one = match part.strip_suffix('$') {
+            Some(end) => call.path.ends_with(end),
+            None => call.path.contains(part),
+        };
+        let has_struck = match action {
+            "EIO" => call.result == -5,
+            "ENOSPC" => call.result == -28,
+            "SHORT" => call.is_short(),
+            other => panic!("no mark of {other}"),
+        };
+        call.op == op && is_the_one && has_struck
+    };
+    calls.iter().filter(is_met).count()
+}
+
 impl Call {
+    /// Whether only a part was written.
+    fn is_short(&self) -> bool {
+        self.op == "write" && self.result > 0 && self.result.unsigned_abs() < self.size
+    }
+
     fn parse(line: &str) -> Self {
         let mut fields = line.split(' ');
         let mut next = || fields.next().unwrap_or_default().to_owned();

@@ -9,7 +9,10 @@ use std::{collections::BTreeMap, time::Duration};
 
 use rand::{Rng, SeedableRng, rngs::StdRng};
 
-use super::{composing_s3::Composing, s3::Op};
+use super::{
+    composing_s3::{Composing, PartInfo},
+    s3::Op,
+};
 
 /// How a request fails.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -123,6 +126,7 @@ struct Trap {
     /// Requests to fail after that.
     times: usize,
     fault: Fault,
+    has_struck: bool,
 }
 
 /// An upload that was begun and neither completed nor aborted.
@@ -144,6 +148,8 @@ pub struct Front {
     traps: Vec<Trap>,
     storm: Option<Storm>,
     seen: Vec<Op>,
+    /// The parts of each upload, number and bytes, in the order in which their requests came.
+    pub parts: BTreeMap<String, Vec<PartInfo>>,
     injected: BTreeMap<String, usize>,
     /// By upload id.
     pub uploads: BTreeMap<String, OpenUpload>,
@@ -154,7 +160,8 @@ impl Front {
     /// Fails the `nth` request of this kind from now on (1 is the next) and those after it, `times`
     /// requests in all.
     pub fn inject(&mut self, op: Op, nth: usize, times: usize, fault: Fault) {
-        self.traps.push(Trap { op, skip: nth.saturating_sub(1), times, fault });
+        let skip = nth.saturating_sub(1);
+        self.traps.push(Trap { op, skip, times, fault, has_struck: false });
     }
 
     /// Begins a storm, in place of an earlier one.
@@ -171,6 +178,12 @@ impl Front {
     pub fn heal(&mut self) {
         self.traps.clear();
         self.storm = None;
+    }
+
+    /// What was injected since the last [`Front::heal`] and has not struck once.
+    pub fn unmet(&self) -> Vec<String> {
+        let unmet = self.traps.iter().filter(|trap| !trap.has_struck);
+        unmet.map(|trap| format!("{:?}: {}", trap.op, trap.fault.kind())).collect()
     }
 
     /// Requests of this kind so far, failed ones included.
@@ -195,6 +208,7 @@ impl Front {
                 trap.skip -= 1;
             } else if trap.times > 0 && fault.is_none() {
                 trap.times -= 1;
+                trap.has_struck = true;
                 fault = Some(trap.fault);
             }
         }

@@ -41,7 +41,7 @@ use tokio::{net::TcpListener, runtime::Runtime, task::JoinSet};
 
 pub use super::faulty_s3::{Fault, OpenUpload, Storm};
 use super::{
-    composing_s3::{self as composing, Composing},
+    composing_s3::{self as composing, Composing, PartInfo},
     faulty_s3::Front,
 };
 
@@ -118,7 +118,12 @@ impl S3Server {
 
     /// From now on objects have tags that are no MD5, as with KMS encryption.
     pub fn make_tags_opaque(&self) {
-        self.front().has_opaque_tags = true;
+        self.set_tags_opaque(true);
+    }
+
+    /// Whether they have from now on.
+    pub fn set_tags_opaque(&self, are_opaque: bool) {
+        self.front().has_opaque_tags = are_opaque;
     }
 
     /// Closes the port and every connection.
@@ -169,6 +174,16 @@ impl S3Server {
     /// Requests of this kind so far, failed ones included.
     pub fn count(&self, op: Op) -> usize {
         self.front().count(op)
+    }
+
+    /// The parts of each upload, number and bytes, in the order in which their requests came.
+    pub fn parts(&self) -> BTreeMap<String, Vec<PartInfo>> {
+        self.front().parts.clone()
+    }
+
+    /// What was injected since the last [`S3Server::heal`] and has not struck once.
+    pub fn unmet(&self) -> Vec<String> {
+        self.front().unmet()
     }
 
     /// How often each kind of fault struck.
@@ -264,6 +279,10 @@ async fn answer(
     let key = request.uri().path().trim_start_matches('/').split_once('/');
     let key = key.map_or("", |(_, key)| key).to_owned();
     let lock = || front.lock().expect("the S3 front");
+    let part = (op == Op::UploadPart).then(|| composing::part_of(&request)).flatten();
+    if let (Some(id), Some(part)) = (&upload_id, part) {
+        lock().parts.entry(id.clone()).or_default().push(part);
+    }
     let fault = lock().fault(op, upload_id.as_deref());
     let dropped = || BoxError::from("dropped as asked");
     match fault {
@@ -318,7 +337,6 @@ async fn answer(
             _ => {}
         }
     }
-    let part = (op == Op::UploadPart).then(|| composing::part_of(&request)).flatten();
     let response = Service::call(&service, request).await?;
     let (mut parts, body) = response.into_parts();
     if matches!(op, Op::Head | Op::Get) && lock().has_opaque_tags {
