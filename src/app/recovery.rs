@@ -5,7 +5,7 @@
 //! places in line first: of a session that begins meanwhile the journal is written at once, its
 //! rows when they have.
 
-use std::{collections::HashSet, sync::Arc, time::Duration};
+use std::{collections::HashSet, path::Path, sync::Arc, time::Duration};
 
 use anyhow::{Context, Result, bail};
 use futures_util::{StreamExt, stream};
@@ -199,24 +199,28 @@ impl Recovery {
     }
 
     async fn recover(&self, session: SessionId) -> Result<Option<Found>, JournalError> {
-        let left = self.left(session).await?;
-        if matches!(left, Left::Obstructed(_))
-            && self.retry(|| self.db.session_has_ended(session)).await == Some(false)
-        {
-            // What is behind it only the operator knows. It is told as missing.
-            return Ok(None);
+        let has_ended = self.retry(|| self.db.session_has_ended(session)).await == Some(true);
+        let mut is_obstructed = false;
+        if let Left::Obstructed(place) = self.left(session).await? {
+            is_obstructed = true;
+            match has_ended {
+                true => self.keep(session, &place).await,
+                false if self.retry(|| self.db.session(session)).await.is_some() => {
+                    // What is behind it only the operator knows. It is told as missing.
+                    return Ok(None);
+                }
+                // No row would tell of it.
+                false => {}
+            }
         }
         let recovered = match self.recover_journal(session).await {
             // Of those that had ended the janitor removes, meanwhile, what nobody needs.
-            Err(JournalError::Missing(_) | JournalError::Live(_))
-                if self.retry(|| self.db.session_has_ended(session)).await == Some(true) =>
-            {
+            Err(JournalError::Missing(_) | JournalError::Live(_)) if has_ended => {
                 return Ok(None);
             }
             recovered => recovered?,
         };
         let Some(recovered) = recovered else { return Ok(None) };
-        let has_ended = self.retry(|| self.db.session_has_ended(session)).await == Some(true);
         if has_ended && recovered.head.is_none() {
             // Somebody may still have its data: what is there is kept as that of one that was given up.
             if self.left(session).await? == Left::Empty {
@@ -226,7 +230,9 @@ impl Recovery {
         }
         // One that was given up is followed for what its rows had not heard of by then; what they know
         // to be over is not made again.
-        if has_ended && !self.retry(|| self.db.session_is_given_up(session)).await {
+        if has_ended
+            && (is_obstructed || !self.retry(|| self.db.session_is_given_up(session)).await)
+        {
             return Ok(None);
         }
         let head = recovered.head.as_deref().map(serde_json::from_str::<JournalHead>);
@@ -245,6 +251,17 @@ impl Recovery {
         // The sender may go: a closed progress needs no further word.
         let (_, progress) = watch::channel(recovered.progress);
         Ok(Some(Found { session, progress, turn: None }))
+    }
+
+    /// Keeps the journal of a session that has ended as that of one that was given up: what is in the way
+    /// may be taken away, and all of it be made again.
+    async fn keep(&self, session: SessionId, place: &Path) {
+        if self.retry(|| self.db.note_journal_lost(session, now_ms())).await {
+            error!(
+                session.id = %session, place = %place.display(),
+                "something is in the place of a journal file of a session that has ended; what is not stored yet is made without it, and the journal is kept for a week"
+            );
+        }
     }
 
     async fn left(&self, session: SessionId) -> Result<Left, JournalError> {

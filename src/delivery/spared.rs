@@ -42,6 +42,7 @@ impl Delivery {
             let is_lost = match missed {
                 // Without data in its folder, or with the operator's word, it is lost: not released, nor
                 // on a disk that is not mounted.
+                Missed::All { left: Left::Obstructed(_), .. } => false,
                 Missed::All { session, left } => {
                     left == Left::Empty || self.db.session_is_given_up(session).await?
                 }

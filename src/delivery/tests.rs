@@ -1,6 +1,7 @@
 //! Delivery in this process: a store that refuses for an hour of a clock of the test's own, and what
 //! is damaged meanwhile.
 
+mod given_up;
 mod progress;
 mod together;
 
@@ -31,7 +32,7 @@ use crate::{
         callback_template::CallbackTemplate,
         container::Container,
         ids::{FileId, RecordingId},
-        recording::Recording,
+        recording::{Recording, Span},
     },
     storage::{LocalStore, failing::FailingStore},
 };
@@ -98,9 +99,14 @@ impl House {
 
     /// The row of an ended file of a push.
     pub(super) fn ended(&self, stream: &str, container: Container, push: &Push) -> FileId {
-        let mut file = media_file(stream, push.session, WALL_MS);
+        self.ended_with(stream, container, span(push))
+    }
+
+    /// The same of a stretch.
+    fn ended_with(&self, stream: &str, container: Container, span: Span) -> FileId {
+        let mut file = media_file(stream, span.session, WALL_MS);
         file.container = container;
-        file.spans = vec![span(push)];
+        file.spans = vec![span];
         file.state = MediaFileState::Ended;
         file.facts.end_ms = WALL_MS;
         let recording = Recording {
@@ -119,7 +125,7 @@ impl House {
                  end_reason, has_journal) VALUES ($1, 'node', '', '', '', '', 0, 1, 'network', 1) \
                  ON CONFLICT (id) DO NOTHING",
             )
-            .bind(push.session.to_string())
+            .bind(span.session.to_string())
             .execute(self.test.db.pool())
             .await
             .unwrap();

@@ -31,6 +31,11 @@ impl IndexFile {
     /// # Errors
     /// As [`IndexFile::open`].
     pub fn open_at(path: PathBuf, folder: &Folder, number: u32) -> Result<Self> {
+        let found = path.metadata().map_err(JournalError::io("look at", &path))?;
+        // Of a pipe the opening alone would last for ever.
+        if !found.is_file() {
+            return Err(JournalError::damaged(&path, "it is no file"));
+        }
         let file = File::open(&path).map_err(JournalError::io("open", &path))?;
         let mut header = [0; HEADER_BYTES];
         let header = match file.read_exact_at(&mut header, 0) {

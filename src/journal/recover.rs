@@ -208,16 +208,17 @@ pub(super) fn known_index(folder: &Folder, number: u32) -> Result<Option<IndexFi
     }
 }
 
-/// Moves folders away that stand where a file of ours is to be written.
+/// Moves away what is no file and stands where one of ours is to be written.
 fn clear(folder: &Folder, number: u32) -> Result<()> {
     let (data, index) = (folder.data(number), folder.index(number));
     let written = [Folder::fresh(&data), Folder::aside(&data), Folder::fresh(&index), index];
-    for path in written.iter().filter(|path| path.is_dir()) {
+    let is_other = |path: &Path| path.symlink_metadata().is_ok_and(|found| !found.is_file());
+    for path in written.iter().filter(|path| is_other(path)) {
         let mut names = (0u32..).map(|nth| path.with_added_extension(format!("foreign{nth}")));
         let free = names.find(|away| away.symlink_metadata().is_err());
-        let away = free.ok_or_else(|| JournalError::damaged(path, "it is a folder"))?;
+        let away = free.ok_or_else(|| JournalError::damaged(path, "it is no file"))?;
         fs::rename(path, &away).map_err(JournalError::io("rename", path))?;
-        warn!(session.id = %folder.session, path = %path.display(), away = %away.display(), "a folder stood in the place of a journal file; it is moved away");
+        warn!(session.id = %folder.session, path = %path.display(), away = %away.display(), "what is no file stood in the place of a journal file; it is moved away");
     }
     Ok(())
 }

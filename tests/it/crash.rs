@@ -1,6 +1,7 @@
 //! `kill -9` and SIGTERM at bad moments: after the next start everything that was in the journal
 //! is in the products, and the callbacks arrive, without anybody's help.
 
+mod in_the_way;
 mod lost;
 pub mod lost_end;
 pub mod matrix;

@@ -73,9 +73,9 @@ impl Db {
     }
 
     /// The journal of a session that has ended is lost, unless it was released: from now on the session
-    /// counts as given up.
-    pub async fn note_journal_lost(&self, id: SessionId, now_ms: i64) -> Result<()> {
-        sqlx::query(
+    /// counts as given up. True if that is news.
+    pub async fn note_journal_lost(&self, id: SessionId, now_ms: i64) -> Result<bool> {
+        let done = sqlx::query(
             "UPDATE session SET has_journal = 0, given_up_ms = $2 \
              WHERE id = $1 AND ended_ms <> 0 AND given_up_ms = 0 AND has_journal = 1",
         )
@@ -84,7 +84,7 @@ impl Db {
         .execute(self.pool())
         .await
         .map_err(at("note that a journal is lost"))?;
-        Ok(())
+        Ok(done.rows_affected() == 1)
     }
 
     /// Whether the rows say that a session was given up and its journal is not back.

@@ -176,7 +176,7 @@ impl GrowingHls {
             (seen.session, seen.from) == (now.session, now.from)
                 && (seen.to.is_none() || seen.to == now.to)
         };
-        let is_inside = |span: &Span| span.to.is_none_or(|to| next <= to);
+        let is_inside = |span: &Span| next <= span.end_in(u64::MAX);
         spans.get(at).is_some_and(is_inside) && seen.iter().zip(spans).take(at + 1).all(is_same)
     }
 

@@ -1,7 +1,7 @@
 //! Of the journal of a recording a folder is left, and no data in it: nobody has to say so, all that runs
 //! in it ends. Should the data come back after that, nothing is lost either.
 
-use std::{fs, os::unix::fs::symlink, path::Path, thread::sleep, time::Duration};
+use std::{fs, path::Path};
 
 use serde_json::json;
 
@@ -9,19 +9,14 @@ use crate::{
     doctor::examine,
     support::{
         pushing::journal_files,
-        server::{BACKENDS, Server, eventually},
+        server::{BACKENDS, Server},
     },
     verbatim::FORMATS,
 };
 
 use super::{
-    SERVER_STOPPED, assert_holds,
-    lost::{
-        MISSING, assert_all_failed, assert_given_up, assert_refused, assert_remade, files_in, known,
-    },
+    lost::{assert_all_failed, assert_given_up, assert_refused, assert_remade, files_in, known},
     lost_end::gaps,
-    spoilt::long_pushed,
-    told,
 };
 
 pub fn emptied(data: &Path) {
@@ -52,8 +47,8 @@ pub fn removed_with_its_index(data: &Path) {
 }
 
 const LOST: &str = "the journal of a session is lost";
-const LOST_END: &str = "the end of a journal is lost";
-const BACK: &str = "the journal of a session that was given up is here again";
+pub const LOST_END: &str = "the end of a journal is lost";
+pub const BACK: &str = "the journal of a session that was given up is here again";
 
 #[test]
 fn what_runs_in_a_journal_without_data_ends() {
@@ -114,7 +109,7 @@ fn what_runs_in_a_journal_without_data_ends() {
 }
 
 /// Names of the journals that the doctor misses.
-fn missing(server: &Server) -> serde_json::Value {
+pub fn missing(server: &Server) -> serde_json::Value {
     let (code, findings) = examine(server, &[], &[]);
     let found = findings.into_iter().find(|f| f["check"] == "journals.missing").unwrap();
     assert_eq!((code, &found["status"]), (1, &json!("fail")), "{found:#}");
@@ -141,97 +136,4 @@ fn a_journal_without_data_is_seen_before_the_next_start() {
     }
     server.launch();
     assert_all_failed(&server, &receiver);
-}
-
-/// A link or a folder in the place of the data may lead to them, or not: only the operator knows.
-#[test]
-fn what_is_no_file_is_left_to_the_operator() {
-    type Obstacle = fn(&Path, &Path);
-    let obstacles: [Obstacle; 3] = [
-        // Elsewhere, and on a disk that is not mounted.
-        |away, place| symlink(away, place).unwrap(),
-        |_, place| symlink("/nowhere/00000001.flv", place).unwrap(),
-        |_, place| fs::create_dir(place).unwrap(),
-    ];
-    let remove = |place: &Path| match place.is_symlink() {
-        true => fs::remove_file(place).unwrap(),
-        false => fs::remove_dir(place).unwrap(),
-    };
-    for (nth, (obstruct, backend)) in
-        obstacles.into_iter().zip(BACKENDS.into_iter().cycle()).enumerate()
-    {
-        let (mut server, receiver, source, sent) = known(backend, 80);
-        server.kill();
-        let [data] = &journal_files(&server)[..] else { panic!("one file") };
-        let session = data.parent().unwrap().file_name().unwrap().to_str().unwrap().to_owned();
-        let away = server.folder().join("away.flv");
-        fs::rename(data, &away).unwrap();
-        obstruct(&away, data);
-        MISSING.iter().for_each(|text| server.expect(text));
-        server.launch();
-        server.logs.wait_for(MISSING[1]);
-        assert_eq!(server.logs.count(MISSING[0]), 1);
-        let name = format!("{session} live.local/live/show: {} is in the way", data.display());
-        assert_eq!(missing(&server), json!([name]));
-        assert_eq!(files_in(&server, "recording").len(), FORMATS.len());
-        assert!(data.with_extension("idx").exists() && data.symlink_metadata().is_ok());
-
-        if nth == 0 {
-            // The file is put there.
-            server.stop();
-            remove(data);
-            fs::rename(&away, data).unwrap();
-            assert_refused(&server, &[&session], "is there");
-            server.launch();
-            let files = told(&receiver, SERVER_STOPPED, FORMATS.len());
-            assert_holds(&server, &files, &source, &sent);
-            continue;
-        }
-        for text in [
-            LOST_END,
-            "a media file cannot be made; nothing is left of its journal",
-            "the journal of a session is gone",
-        ] {
-            server.expect(text);
-        }
-        assert_given_up(&server, &[&session]);
-        assert_all_failed(&server, &receiver);
-        server.stop();
-        remove(data);
-        fs::rename(&away, data).unwrap();
-        server.expect(BACK);
-        server.launch();
-        server.logs.wait_for(BACK);
-        assert_remade(&server, &receiver, &session, (&source, &sent));
-    }
-}
-
-/// The same where one of several data files is elsewhere: the rest does not make up for it.
-#[test]
-fn one_of_several_files_that_is_elsewhere_is_waited_for() {
-    for (backend, nth) in BACKENDS.into_iter().zip([1, 0]) {
-        let (mut server, receiver, source, sent) = long_pushed(backend);
-        let rows = "SELECT COUNT(*) AS n FROM media_file";
-        eventually("rows", || (server.sql(rows) == FORMATS.len() as i64).then_some(()));
-        server.kill();
-        let files = journal_files(&server);
-        let data = &files[(files.len() - 1) * nth];
-        let away = server.folder().join("away.flv");
-        fs::rename(data, &away).unwrap();
-        symlink(&away, data).unwrap();
-        MISSING.iter().for_each(|text| server.expect(text));
-        server.launch();
-        server.logs.wait_for(MISSING[1]);
-        // Longer than a round of the janitor.
-        sleep(Duration::from_secs(3));
-        assert_eq!(files_in(&server, "recording").len(), FORMATS.len());
-        assert!(files.iter().all(|file| file.symlink_metadata().is_ok()));
-        server.stop();
-        fs::remove_file(data).unwrap();
-        fs::rename(&away, data).unwrap();
-        server.launch();
-        let files = told(&receiver, SERVER_STOPPED, FORMATS.len());
-        assert_holds(&server, &files, &source, &sent);
-        files.iter().for_each(|file| assert_eq!(gaps(file), [""; 0], "{file:#}"));
-    }
 }
