@@ -199,18 +199,16 @@ impl Recovery {
     }
 
     async fn recover(&self, session: SessionId) -> Result<Option<Found>, JournalError> {
-        let has_ended = self.retry(|| self.db.session_has_ended(session)).await == Some(true);
-        let mut is_obstructed = false;
-        if let Left::Obstructed(place) = self.left(session).await? {
-            is_obstructed = true;
-            match has_ended {
-                true => self.keep(session, &place).await,
-                false if self.retry(|| self.db.session(session)).await.is_some() => {
-                    // What is behind it only the operator knows. It is told as missing.
-                    return Ok(None);
-                }
+        let ended = self.retry(|| self.db.session_has_ended(session)).await;
+        let has_ended = ended == Some(true);
+        let left = self.left(session).await?;
+        if let Left::Obstructed(place) = &left {
+            match ended {
+                Some(true) => self.keep(session, place).await,
+                // What is behind it only the operator knows. It is told as missing.
+                Some(false) => return Ok(None),
                 // No row would tell of it.
-                false => {}
+                None => {}
             }
         }
         let recovered = match self.recover_journal(session).await {
@@ -231,7 +229,8 @@ impl Recovery {
         // One that was given up is followed for what its rows had not heard of by then; what they know
         // to be over is not made again.
         if has_ended
-            && (is_obstructed || !self.retry(|| self.db.session_is_given_up(session)).await)
+            && (matches!(left, Left::Obstructed(_))
+                || !self.retry(|| self.db.session_is_given_up(session)).await)
         {
             return Ok(None);
         }

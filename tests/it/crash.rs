@@ -22,6 +22,7 @@ use liverec::media::tag::Tag;
 use serde_json::{Value, json};
 
 use crate::{
+    follow::heavy,
     support::{
         ffmpeg::Codecs,
         packets::Packets,
@@ -34,7 +35,7 @@ use crate::{
         s3::{Fault, Op},
         server::{BACKENDS, Backend, Server, eventually},
     },
-    verbatim::{FORMATS, format_of, make_heavy_source, recorder},
+    verbatim::{FORMATS, format_of, recorder},
 };
 
 /// `errcode` of event 0 when the server was the one that ended it.
@@ -133,9 +134,7 @@ fn killed_during_delivery() {
         let settings = [("storage.s3.part_size", "5MiB")];
         let formats = ["Flv", "Mp4", "Hls"];
         let (mut server, receiver) = recorder(Backend::Services, &formats, 7200, &settings);
-        let path = server.folder().join("source.flv");
-        make_heavy_source(&path, 10);
-        let source = Source::of(Codecs::H264Aac, path);
+        let source = heavy(&server, 10);
         let s3 = server.s3.as_ref().unwrap();
         s3.inject(op, nth, 1000, fault);
         let mut pusher = Pusher::connect(server.rtmp, "show", 65536).accepted();

@@ -175,7 +175,7 @@ fn a_store_that_answers_other_bytes_releases_nothing() {
     let source = heavy(&server, 12);
     let s3 = server.s3.as_ref().unwrap();
     // Nothing but reading the objects back can prove them, and that is put off.
-    s3.make_tags_opaque();
+    s3.set_tags_opaque(true);
     s3.inject(Op::Get, 1, 1_000_000, Fault::Status(503));
     let mut pusher = Pusher::connect(server.rtmp, "show", 65536).accepted();
     pusher.send(&source.tags);

@@ -12,10 +12,10 @@ use std::{
 use serde_json::{Value, json};
 
 use crate::{
-    follow::{live_parts, wait_for_live_parts},
+    follow::{heavy, live_parts, wait_for_live_parts},
     support::{
         faulty_s3::{NO_BUCKET, SKEWED, UNKNOWN_KEY, WRONG_REGION, WRONG_SECRET},
-        ffmpeg::Codecs,
+        is_long_run,
         packets::Packets,
         publisher::Pusher,
         pushing::{Source, journal_files},
@@ -23,11 +23,14 @@ use crate::{
         s3::{Fault, Op, Storm},
         server::{Backend, PATIENCE, Server, eventually},
     },
-    verbatim::{format_of, make_heavy_source},
+    verbatim::format_of,
 };
 
 /// Longer than the server under test waits for an answer.
 const STALL: Duration = Duration::from_secs(4);
+
+/// Which request, which of them from now on, how many times, and what happens to it.
+type Planned = (Op, usize, usize, Fault);
 
 /// A server whose store fails, and what it has to be told of.
 struct Trial {
@@ -60,9 +63,7 @@ impl Trial {
         let receiver = Receiver::start();
         server.record("live", "", formats, 7200);
         server.call_back(&receiver.url(), SIGN_KEY);
-        let path = server.folder().join("source.flv");
-        make_heavy_source(&path, seconds);
-        let source = Source::of(Codecs::H264Aac, path);
+        let source = heavy(&server, seconds);
         let pushed = Packets::of(source.name());
         Self { server, receiver, source, pushed, formats, streams: 0, packets: 0 }
     }
@@ -78,6 +79,17 @@ impl Trial {
         let mut pusher = Pusher::connect(self.server.rtmp, &name, 65536).accepted();
         pusher.send(&self.source.tags);
         pusher.finish();
+    }
+
+    /// Pushes one more stream, of which every planned fault strikes.
+    fn meet(&mut self, plan: &[Planned]) {
+        for &(op, nth, times, fault) in plan {
+            self.s3().inject(op, nth, times, fault);
+        }
+        self.push();
+        self.settle(&format!("{plan:?}"));
+        assert_eq!(self.s3().unmet(), [""; 0], "each strikes: {plan:?}");
+        self.s3().heal();
     }
 
     /// Waits until every file of every stream is announced.
@@ -173,7 +185,7 @@ fn verified_packets(server: &Server, file_id: &str) -> u64 {
 /// Every kind of fault at each request where it can hurt, one stream each.
 #[test]
 fn each_fault_by_itself() {
-    let plans: &[&[(Op, usize, usize, Fault)]] = &[
+    let plans: &[&[Planned]] = &[
         &[(Op::Any, 1, 16, Fault::Status(500))],
         &[(Op::UploadPart, 1, 12, Fault::Status(503)), (Op::Create, 1, 6, Fault::Status(503))],
         &[
@@ -196,13 +208,7 @@ fn each_fault_by_itself() {
     ];
     let mut trial = Trial::start(&["Mp4", "Hls"], 4);
     for plan in plans {
-        for &(op, nth, times, fault) in *plan {
-            trial.s3().inject(op, nth, times, fault);
-        }
-        trial.push();
-        trial.settle(&format!("{plan:?}"));
-        assert_eq!(trial.s3().unmet(), [""; 0], "each strikes: {plan:?}");
-        trial.s3().heal();
+        trial.meet(plan);
     }
     trial.check();
     trial.print("each fault by itself");
@@ -255,18 +261,13 @@ fn each_fault_while_a_file_grows() {
 /// that a newcomer has.
 #[test]
 fn a_store_that_hangs() {
-    let is_long = std::env::var_os("LIVEREC_TEST_LONG").is_some();
-    let (settings, hang): (&[_], _) = match is_long {
+    let (settings, hang): (&[_], _) = match is_long_run() {
         true => (&[], Duration::from_secs(60)),
         false => (&[("storage.s3.timeout", "2s")], STALL),
     };
     let mut trial = Trial::start_with(&["Mp4", "Hls"], 4, settings);
     for op in [Op::Create, Op::UploadPart, Op::Complete, Op::Put] {
-        trial.s3().inject(op, 1, 1, Fault::Delay(hang));
-        trial.push();
-        trial.settle(&format!("a store that hangs at {op:?}"));
-        assert_eq!(trial.s3().unmet(), [""; 0], "{op:?}");
-        trial.s3().heal();
+        trial.meet(&[(op, 1, 1, Fault::Delay(hang))]);
     }
     trial.check();
     trial.print("a store that hangs");

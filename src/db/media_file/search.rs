@@ -1,6 +1,9 @@
 //! Media files in numbers: search for the VOD API, expiry, metrics, and which journals are needed.
 
-use sqlx::{Transaction, any::Any};
+use sqlx::{
+    Transaction,
+    any::{Any, AnyRow},
+};
 
 use super::{COLUMNS, decode, int, to_i64};
 use crate::{
@@ -222,14 +225,7 @@ impl Db {
             .fetch_all(self.reader())
             .await
             .map_err(at("count media files by state"))?;
-        let mut counts: Vec<_> = MediaFileState::ALL.iter().map(|state| (*state, 0)).collect();
-        for row in &rows {
-            let state = super::text(row, "state")?;
-            if let Some(entry) = counts.iter_mut().find(|(s, _)| s.as_str() == state) {
-                entry.1 = u64::try_from(int(row, "n")?).unwrap_or_default();
-            }
-        }
-        Ok(counts)
+        counted(&rows, "state", MediaFileState::ALL, MediaFileState::as_str)
     }
 
     /// How far delivery of one node is with the files that are not announced yet.
@@ -243,14 +239,7 @@ impl Db {
         .await
         .map_err(at("count media files by progress"))?;
         let steps = DeliveryProgress::ALL.into_iter().filter(|s| *s != DeliveryProgress::Announced);
-        let mut counts: Vec<_> = steps.map(|step| (step, 0)).collect();
-        for row in &rows {
-            let progress = super::text(row, "progress")?;
-            if let Some(entry) = counts.iter_mut().find(|(step, _)| step.as_str() == progress) {
-                entry.1 = u64::try_from(int(row, "n")?).unwrap_or_default();
-            }
-        }
-        Ok(counts)
+        counted(&rows, "progress", steps, DeliveryProgress::as_str)
     }
 
     /// What delivery of one node has still to do.
@@ -268,4 +257,21 @@ impl Db {
             oldest_end_ms: int(&row, "oldest")?,
         })
     }
+}
+
+/// The counts `n` of rows by what their `column` says, of each of `all`, 0 where there is no row.
+fn counted<T: Copy>(
+    rows: &[AnyRow],
+    column: &'static str,
+    all: impl IntoIterator<Item = T>,
+    name: impl Fn(T) -> &'static str,
+) -> Result<Vec<(T, u64)>> {
+    let mut counts: Vec<_> = all.into_iter().map(|kind| (kind, 0)).collect();
+    for row in rows {
+        let found = super::text(row, column)?;
+        if let Some(entry) = counts.iter_mut().find(|(kind, _)| name(*kind) == found) {
+            entry.1 = u64::try_from(int(row, "n")?).unwrap_or_default();
+        }
+    }
+    Ok(counts)
 }

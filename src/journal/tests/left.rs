@@ -3,7 +3,7 @@
 use std::os::unix::fs::symlink;
 
 use super::{
-    lost_end::{aside, recover},
+    lost_end::{aside, recover, several},
     recovery::recovered,
     *,
 };
@@ -13,9 +13,8 @@ use crate::journal::{JournalError, left::Left};
 /// is in its place again.
 #[test]
 fn what_is_no_file_stands_in_the_way() {
-    let place = Place::new(150);
-    let tags: Vec<Tag> = (0..20).map(|nth| keyframe(nth * 40, 20)).collect();
-    let (session, end) = place.record(&tags, 1);
+    let (place, session, tags) = several();
+    let end = place.reader(session).end().unwrap();
     let folder = place.journal.folder(session);
     let numbers = folder.numbers().unwrap();
     let away = place.folder(session).with_extension("away");

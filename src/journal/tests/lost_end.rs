@@ -36,7 +36,7 @@ fn header_of(index: &[u8]) -> IndexHeader {
 }
 
 /// A session of several files, each of several tags.
-fn several() -> (Place, SessionId, Vec<Tag>) {
+pub(super) fn several() -> (Place, SessionId, Vec<Tag>) {
     let place = Place::new(150);
     let tags: Vec<Tag> = (0..20).map(|nth| keyframe(nth * 40, 20)).collect();
     let (session, _) = place.record(&tags, 1);

@@ -6,20 +6,21 @@ use std::{fs, os::unix::fs::symlink, path::Path, thread::sleep, time::Duration};
 use serde_json::json;
 
 use crate::{
+    follow::heavy,
     support::{
-        ffmpeg::Codecs,
-        pushing::{Source, as_in_product, assert_same_tags, journal_files, product_tags},
+        pushing::{as_in_product, assert_same_tags, journal_files, product_tags, session_of},
         run,
         s3::{Fault, Op},
         server::{BACKENDS, Backend, eventually},
     },
-    verbatim::{FORMATS, make_heavy_source, recorder},
+    verbatim::{FORMATS, recorder},
 };
 
 use super::{
     SERVER_STOPPED, assert_holds, here,
     lost::{
-        MISSING, assert_all_failed, assert_given_up, assert_refused, assert_remade, files_in, known,
+        MISSING, assert_all_failed, assert_given_up, assert_refused, assert_remade, files_in,
+        known, wait_for_rows,
     },
     lost_end::{LACKING, gaps},
     no_data::{BACK, LOST_END, missing},
@@ -49,7 +50,7 @@ fn what_is_no_file_is_left_to_the_operator() {
         let (mut server, receiver, source, sent) = known(backend, 80);
         server.kill();
         let [data] = &journal_files(&server)[..] else { panic!("one file") };
-        let session = data.parent().unwrap().file_name().unwrap().to_str().unwrap().to_owned();
+        let session = session_of(data);
         let away = server.folder().join("away.flv");
         fs::rename(data, &away).unwrap();
         obstruct(&away, data);
@@ -97,8 +98,7 @@ fn what_is_no_file_is_left_to_the_operator() {
 fn one_of_several_files_that_is_elsewhere_is_waited_for() {
     for (backend, nth) in BACKENDS.into_iter().zip([1, 0]) {
         let (mut server, receiver, source, sent) = long_pushed(backend);
-        let rows = "SELECT COUNT(*) AS n FROM media_file";
-        eventually("rows", || (server.sql(rows) == FORMATS.len() as i64).then_some(()));
+        wait_for_rows(&server);
         server.kill();
         let files = journal_files(&server);
         let data = &files[(files.len() - 1) * nth];
@@ -128,9 +128,7 @@ fn what_had_ended_is_kept_with_a_file_that_is_elsewhere() {
     let settings = [("journal.unclaimed_max", "1MiB")];
     let (mut server, receiver) = recorder(Backend::Services, &FORMATS, 7200, &settings);
     server.expect_of_the_store();
-    let path = server.folder().join("source.flv");
-    make_heavy_source(&path, 4);
-    let source = Source::of(Codecs::H264Aac, path);
+    let source = heavy(&server, 4);
     let s3 = server.s3.as_ref().unwrap();
     s3.inject(Op::Any, 1, 1_000_000, Fault::Status(503));
     source.push(&server.push_url("show"));
@@ -140,7 +138,7 @@ fn what_had_ended_is_kept_with_a_file_that_is_elsewhere() {
     server.s3.as_ref().unwrap().heal();
     let files = journal_files(&server);
     let data = &files[files.len() / 2];
-    let session = data.parent().unwrap().file_name().unwrap().to_str().unwrap();
+    let session = session_of(data);
     let away = server.folder().join("away.flv");
     fs::rename(data, &away).unwrap();
     symlink(&away, data).unwrap();
@@ -161,7 +159,7 @@ fn what_had_ended_is_kept_with_a_file_that_is_elsewhere() {
     server.expect(BACK);
     server.launch();
     server.logs.wait_for(BACK);
-    run(server.cli().args(["remake", session, "--format", "flv"]));
+    run(server.cli().args(["remake", &session, "--format", "flv"]));
     let made = receiver.wait_for(100, FORMATS.len() + 1).pop().unwrap();
     assert_eq!(gaps(&made), [""; 0], "{made:#}");
     let url = here(&server, &made);

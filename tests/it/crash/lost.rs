@@ -33,9 +33,14 @@ pub const MISSING: [&str; 2] =
 /// A push of which the rows know every file.
 pub fn known(backend: Backend, count: usize) -> (Server, Receiver, Source, Vec<Tag>) {
     let pushed = half_pushed(backend, count);
-    let files = "SELECT COUNT(*) AS n FROM media_file";
-    eventually("rows", || (pushed.0.sql(files) == FORMATS.len() as i64).then_some(()));
+    wait_for_rows(&pushed.0);
     pushed
+}
+
+/// Until the rows know every file of the only push.
+pub fn wait_for_rows(server: &Server) {
+    let files = "SELECT COUNT(*) AS n FROM media_file";
+    eventually("rows", || (server.sql(files) == FORMATS.len() as i64).then_some(()));
 }
 
 /// Takes the journals away, of a server that does not run, and gives the session of the only one.

@@ -35,6 +35,7 @@ use self::steps::{
 use crate::{
     support::{
         ffmpeg::Codecs,
+        is_long_run,
         packets::Packets,
         publisher::{Pusher, is_header},
         pushing::{
@@ -96,7 +97,7 @@ fn number(variable: &str, default: u64) -> u64 {
 }
 
 fn run(backend: Backend, first: usize) {
-    let is_long = number("LIVEREC_TEST_LONG", 0) != 0;
+    let is_long = is_long_run();
     let kills = if is_long { KILLS.1 } else { KILLS.0 };
     let seed = number("LIVEREC_TEST_SEED", 20_261_122);
     println!("kill matrix of {backend:?}: {kills} kills, LIVEREC_TEST_SEED={seed}");

@@ -8,7 +8,7 @@ use serde_json::json;
 use crate::{
     doctor::examine,
     support::{
-        pushing::journal_files,
+        pushing::{journal_files, session_of},
         server::{BACKENDS, Server},
     },
     verbatim::FORMATS,
@@ -67,7 +67,7 @@ fn what_runs_in_a_journal_without_data_ends() {
         let (mut server, receiver, source, sent) = known(backend, 80);
         server.kill();
         let [data] = &journal_files(&server)[..] else { panic!("one file") };
-        let session = data.parent().unwrap().file_name().unwrap().to_str().unwrap().to_owned();
+        let session = session_of(data);
         let whole = fs::read(data).unwrap();
         hurt(data);
         for text in [
@@ -122,7 +122,7 @@ fn a_journal_without_data_is_seen_before_the_next_start() {
     let (mut server, receiver, _, _) = known(BACKENDS[0], 80);
     server.kill();
     let [data] = &journal_files(&server)[..] else { panic!("one file") };
-    let session = data.parent().unwrap().file_name().unwrap().to_str().unwrap().to_owned();
+    let session = session_of(data);
     removed(data);
     let name = format!("{session} live.local/live/show: its folder has no data");
     assert_eq!(missing(&server), json!([name]));

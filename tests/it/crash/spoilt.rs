@@ -6,15 +6,15 @@ use liverec::media::tag::Tag;
 use serde_json::Value;
 
 use crate::{
+    follow::heavy,
     support::{
-        ffmpeg::Codecs,
         packets::Packets,
         pushing::{Source, journal_files},
         receiver::Receiver,
         run,
         server::{BACKENDS, Backend, Server},
     },
-    verbatim::{FORMATS, make_heavy_source, recorder},
+    verbatim::{FORMATS, recorder},
 };
 
 use super::{
@@ -179,9 +179,7 @@ fn prefix_len(path: &Path) -> usize {
 pub fn long_pushed(backend: Backend) -> (Server, Receiver, Source, Vec<Tag>) {
     let settings = [("hls.segment_duration", "2s"), ("journal.unclaimed_max", "1MiB")];
     let (server, receiver) = recorder(backend, &FORMATS, 7200, &settings);
-    let path = server.folder().join("source.flv");
-    make_heavy_source(&path, 4);
-    let source = Source::of(Codecs::H264Aac, path);
+    let source = heavy(&server, 4);
     let sent = source.tags.clone();
     leave_pushed(&server, &sent);
     (server, receiver, source, sent)

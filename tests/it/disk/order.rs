@@ -7,12 +7,13 @@ use super::{
 };
 use crate::{
     crash::told,
+    follow::heavy,
     support::{
         ffmpeg::Codecs,
         pushing::Source,
         server::{Backend, eventually},
     },
-    verbatim::{FORMATS, make_heavy_source, recorder},
+    verbatim::{FORMATS, recorder},
 };
 
 #[test]
@@ -22,9 +23,7 @@ fn nothing_is_removed_before_its_product_is_safe() {
     // Small files, so that there are several.
     let settings = shim::with(&own, &[("journal.unclaimed_max", "1MiB")]);
     let (server, receiver) = recorder(Backend::Plain, &FORMATS, 7200, &settings);
-    let path = server.folder().join("source.flv");
-    make_heavy_source(&path, 3);
-    let source = Source::of(Codecs::H264Aac, path);
+    let source = heavy(&server, 3);
     let (push, folder) = live(&server, "show", &source.tags);
     eventually("three journal files", || folder.join("00000003.flv").exists().then_some(()));
     let sent = push.stop();

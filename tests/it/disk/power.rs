@@ -20,12 +20,12 @@ use crate::{
         lost_end::{LACKING, gaps},
         told,
     },
+    follow::heavy,
     support::{
-        ffmpeg::Codecs,
-        pushing::{Source, as_in_product, frames, journaled_frames},
+        pushing::{as_in_product, frames, journaled_frames},
         server::{Backend, Server, eventually},
     },
-    verbatim::{FORMATS, make_heavy_source, recorder},
+    verbatim::{FORMATS, recorder},
 };
 
 const LOST: &str = "the end of a journal is lost";
@@ -92,9 +92,7 @@ fn lose_power(left: Left) {
         server.expect("the head of a journal file was spoilt");
         server.expect(LOST);
         server.expect(LACKING);
-        let path = server.folder().join("source.flv");
-        make_heavy_source(&path, 3);
-        let source = Source::of(Codecs::H264Aac, path);
+        let source = heavy(&server, 3);
         let (push, folder) = live(&server, "show", &source.tags);
         eventually("a journal", || (journaled_bytes(&folder) > 1 << 20).then_some(()));
         // However slow the machine is: something is to be there that has to survive.

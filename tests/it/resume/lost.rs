@@ -15,7 +15,7 @@ use crate::{
     start::to_the_end,
     support::{
         ffmpeg::Codecs,
-        pushing::{Source, journal_files},
+        pushing::{Source, journal_files, session_of},
         receiver::Receiver,
         run,
         s3::{Fault, Op},
@@ -104,7 +104,7 @@ fn what_came_before_a_push_without_data_is_stored() {
         let (mut server, receiver, source) = two_pushes(backend, &LIVE_PLAYLIST);
         let first = &source.tags[..FIRST];
         let data = journal_files(&server).pop().unwrap();
-        let session = data.parent().unwrap().file_name().unwrap().to_str().unwrap().to_owned();
+        let session = session_of(&data);
         let whole = fs::read(&data).unwrap();
         hurt(&data);
         for text in [
@@ -185,8 +185,8 @@ fn what_comes_after_a_push_without_data_is_stored() {
         server.expect("the journal of a session that was given up is here again");
         server.launch();
         server.logs.wait_for("is here again");
-        let session = data.parent().unwrap().file_name().unwrap().to_str().unwrap();
-        run(server.cli().args(["remake", session, "--format", "flv"]));
+        let session = session_of(&data);
+        run(server.cli().args(["remake", &session, "--format", "flv"]));
         let files = stored(&receiver, FORMATS.len() + 1);
         assert_payloads(&server, &files[FORMATS.len()], &source, &[&source.tags[..FIRST]]);
     }

@@ -157,6 +157,11 @@ pub fn journal_files(server: &Server) -> Vec<PathBuf> {
     files
 }
 
+/// The session that a file of a journal is of.
+pub fn session_of(journal_file: &Path) -> String {
+    journal_file.parent().unwrap().file_name().unwrap().to_str().unwrap().to_owned()
+}
+
 /// The whole frames that journals hold at this moment.
 pub fn journaled_frames(server: &Server) -> Vec<Tag> {
     let mut tags = Vec::new();

@@ -116,12 +116,7 @@ impl S3Server {
         self.front().composing = Some(Composing::default());
     }
 
-    /// From now on objects have tags that are no MD5, as with KMS encryption.
-    pub fn make_tags_opaque(&self) {
-        self.set_tags_opaque(true);
-    }
-
-    /// Whether they have from now on.
+    /// Whether objects have tags that are no MD5 from now on, as with KMS encryption.
     pub fn set_tags_opaque(&self, are_opaque: bool) {
         self.front().has_opaque_tags = are_opaque;
     }
